@@ -1,0 +1,15 @@
+//! Decisions without I/O.
+//!
+//! No sockets, no threads, no clock (time is an argument), no unsafe code: what is here can be
+//! tested by calling it. The crates above add memory ([`sluice-shared`]), the network
+//! ([`sluice-server`]) and Node ([`sluice-napi`]).
+#![forbid(unsafe_code)]
+
+pub mod config;
+pub mod dispatch;
+pub mod error;
+pub mod header;
+pub mod id;
+pub mod workers;
+
+pub use error::ErrorCode;
