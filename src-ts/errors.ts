@@ -1,0 +1,64 @@
+/**
+ * Every error code of Sluice, in one table. The code is the contract; messages may change.
+ *
+ * A wrong argument or option is a `TypeError` or `RangeError`, everything else a {@link SluiceError}; all of them
+ * have a `code`, and a `cause` where something lies below. `docs/reference/errors.md` says for each code what to do.
+ */
+
+interface ErrorRow {
+  /** The classes an error of this code can have. `Error` stands for {@link SluiceError}. */
+  readonly base: 'Error' | 'TypeError' | 'RangeError' | 'TypeError | RangeError'
+  /** When it is raised, in one line. */
+  readonly summary: string
+}
+
+export const errorTable = {
+  ERR_SLUICE_INVALID_ARG: { base: 'TypeError | RangeError', summary: 'An argument has the wrong type or range' },
+  ERR_SLUICE_INVALID_OPTION: { base: 'TypeError', summary: 'An option is unknown or has a wrong value; the message names its path' },
+  ERR_SLUICE_INVALID_CONFIG: { base: 'Error', summary: 'The configuration file cannot be found, read or used' },
+  ERR_SLUICE_INVALID_STATE: { base: 'Error', summary: 'The call does not fit the life cycle' },
+  ERR_SLUICE_LISTEN: { base: 'Error', summary: 'An address could not be bound' },
+  ERR_SLUICE_BODY_TOO_LARGE: { base: 'RangeError', summary: 'A request body passed its limit (HTTP 413)' },
+  ERR_SLUICE_RESPONSE_SENT: { base: 'Error', summary: 'The response was used after it had been sent' },
+  ERR_SLUICE_WORKER_START: { base: 'Error', summary: 'A worker did not become ready' },
+  ERR_SLUICE_WORKER_EXITED: { base: 'Error', summary: 'A worker ended with this work in hand' },
+  ERR_SLUICE_SHUTTING_DOWN: { base: 'Error', summary: 'New work is refused because the server is stopping' },
+  ERR_SLUICE_NATIVE_LOAD: { base: 'Error', summary: 'The native addon for this platform cannot be loaded' },
+  ERR_SLUICE_NOT_RUNNING: { base: 'Error', summary: 'There is no running server to talk to' },
+  ERR_SLUICE_INTERNAL: { base: 'Error', summary: 'A broken invariant: a bug in Sluice, please report it' },
+} as const satisfies Record<`ERR_SLUICE_${string}`, ErrorRow>
+
+/** Any code of {@link errorTable}. */
+export type ErrorCode = keyof typeof errorTable
+
+/** The codes whose errors can have this class. */
+type CodeOf<Base extends string> = { [Code in ErrorCode]: Base extends Bases<(typeof errorTable)[Code]['base']> ? Code : never }[ErrorCode]
+type Bases<Text extends string> = Text extends `${infer First} | ${infer Rest}` ? First | Bases<Rest> : Text
+
+/** Everything that goes wrong in Sluice other than a wrong argument or option. */
+export class SluiceError extends Error {
+  /** Stable; switch on this, not on the message. */
+  readonly code: ErrorCode
+
+  constructor(code: ErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.code = code
+  }
+}
+// On the prototype, not per instance, so that it is not printed as a property of every error.
+Object.defineProperty(SluiceError.prototype, 'name', { value: 'SluiceError', configurable: true, writable: true })
+
+/** Makes a {@link SluiceError}; to be thrown or handed on by the caller. `cause` is the error below it. */
+export function sluiceError(code: CodeOf<'Error'>, message: string, options?: ErrorOptions): SluiceError {
+  return new SluiceError(code, message, options)
+}
+
+/** Makes a `TypeError` with a `code`: a wrong type, an unknown name, a value that is not in the list. */
+export function sluiceTypeError(code: CodeOf<'TypeError'>, message: string, options?: ErrorOptions): TypeError & { code: ErrorCode } {
+  return Object.assign(new TypeError(message, options), { code })
+}
+
+/** Makes a `RangeError` with a `code`: the right type, but too large, too small or too long. */
+export function sluiceRangeError(code: CodeOf<'RangeError'>, message: string, options?: ErrorOptions): RangeError & { code: ErrorCode } {
+  return Object.assign(new RangeError(message, options), { code })
+}
