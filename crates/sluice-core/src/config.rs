@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use crate::key_rule::KeyRule;
+
 /// The whole server.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -178,7 +180,7 @@ pub enum DispatchConfig {
     Connection,
     /// By a value in the request: `cookie:NAME`, `header:NAME`, `query:NAME` or `path:N` (segment, 0-based).
     /// Requests without it go by least-requests.
-    Key(String),
+    Key(KeyRule),
 }
 
 /// What to do with the requests of a dead worker.

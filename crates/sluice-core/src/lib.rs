@@ -1,15 +1,17 @@
 //! Decisions without I/O.
 //!
 //! No sockets, no threads, no clock (time is an argument), no unsafe code: what is here can be
-//! tested by calling it. The crates above add memory ([`sluice-shared`]), the network
-//! ([`sluice-server`]) and Node ([`sluice-napi`]).
+//! tested by calling it. The crates above add memory (`sluice-shared`), the network
+//! (`sluice-server`) and Node (`sluice-napi`).
 #![forbid(unsafe_code)]
 
 pub mod config;
 pub mod dispatch;
 pub mod error;
+pub mod flow;
 pub mod header;
 pub mod id;
+pub mod key_rule;
 pub mod workers;
 
 pub use error::ErrorCode;
