@@ -1,0 +1,29 @@
+// Bundles src-ts into dist/: three entries and the chunks they share, all directly in dist/, because
+// `../index.js` (the addon's loader) and `./worker-main.js` are found relative to the file that asks.
+import { defineConfig } from 'rolldown'
+
+/** `sluice` runs as a command from dist/cli.js. */
+const shebang = ({ facadeModuleId }) => (facadeModuleId?.endsWith('/cli/main.ts') ? '#!/usr/bin/env node' : '')
+
+export default defineConfig({
+  input: {
+    index: 'src-ts/index.ts',
+    cli: 'src-ts/cli/main.ts',
+    'worker-main': 'src-ts/process/worker-main.ts',
+  },
+  platform: 'node',
+  // Node's own modules are external by the platform; valibot and commander are bundled.
+  external: ['../index.js', 'jiti'],
+  // The addon's loader stays `../index.js` from dist/ as it is from src-ts/.
+  makeAbsoluteExternalsRelative: false,
+  transform: { target: 'node20.19' },
+  output: {
+    dir: 'dist',
+    format: 'esm',
+    entryFileNames: '[name].js',
+    chunkFileNames: 'chunk-[name]-[hash].js',
+    // Types and old chunks would otherwise pile up beside the new ones.
+    cleanDir: true,
+    banner: shebang,
+  },
+})
