@@ -1,0 +1,399 @@
+//! The layout of records, as `docs/architecture.md` has it and `src-ts/bridge/record.ts` repeats it.
+//!
+//! A record is eight words (u32, little-endian), for an event a table of header fields, then bytes.
+//! [`Words`] is the eight words with a name for every part of them.
+
+use sluice_core::id::ReactorId;
+
+/// Size of the words in front of every record but PAD, which may be its first two words alone.
+pub const RECORD_HEADER_BYTES: u32 = 32;
+
+/// Size of one entry of an event's field table: `{ u16 name_off, name_len, value_off, value_len }`.
+pub const FIELD_BYTES: u32 = 8;
+
+/// As `name_off` in the field table: `name_len` is a well-known header id (`sluice_core::header`).
+pub const WELL_KNOWN_NAME: u16 = 0xffff;
+
+/// The kind of the filler at the end of the data area, in both directions.
+pub(crate) const PAD: u8 = 0;
+
+/// What a reactor tells a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum EventKind {
+    /// A request.
+    Http = 1,
+    /// The next bytes of a streamed request body.
+    BodyChunk = 2,
+    /// The streamed body is complete, or with [`event_flag::BROKEN`] it never will be.
+    BodyEnd = 3,
+    /// The exchange has lost its client or its deadline, see [`AbortReason`].
+    Abort = 4,
+    /// A streamed answer may go on.
+    Drain = 5,
+}
+
+impl EventKind {
+    /// The kind of that number, if there is one.
+    pub fn from_u8(number: u8) -> Option<Self> {
+        Some(match number {
+            1 => Self::Http,
+            2 => Self::BodyChunk,
+            3 => Self::BodyEnd,
+            4 => Self::Abort,
+            5 => Self::Drain,
+            _ => return None,
+        })
+    }
+}
+
+/// Flags of events. Each belongs to one kind.
+pub mod event_flag {
+    /// HTTP: the body waits in the reactor and is fetched with `takeBlob`.
+    pub const BLOB: u8 = 1;
+    /// HTTP: the body follows as BODY_CHUNK records.
+    pub const STREAM: u8 = 2;
+    /// HTTP: the request is HTTP/1.0.
+    pub const HTTP10: u8 = 4;
+    /// HTTP: the request came over TLS.
+    pub const HTTPS: u8 = 8;
+    /// HTTP: second delivery, the first worker died.
+    pub const REPLAY: u8 = 16;
+    /// BODY_END: the body is cut short.
+    pub const BROKEN: u8 = 1;
+    /// Where an HTTP record's method sits in the flags; 0 = read it from the bytes.
+    pub(crate) const METHOD_SHIFT: u32 = 5;
+}
+
+/// Why an exchange was aborted: w4 of an ABORT record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum AbortReason {
+    /// The client closed or broke the connection.
+    ClientGone = 0,
+    /// No answer was started in time; the client has got a 504.
+    AnswerDeadline = 1,
+}
+
+/// What a worker tells a reactor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum CommandKind {
+    /// A whole answer.
+    Respond = 1,
+    /// The start of a streamed answer.
+    Head = 2,
+    /// The next bytes of a streamed answer.
+    Chunk = 3,
+    /// The end of a streamed answer.
+    End = 4,
+    /// A streamed answer is given up.
+    Reset = 5,
+    /// Credit for bytes of a streamed request body that were consumed.
+    Credit = 6,
+}
+
+impl CommandKind {
+    /// The kind of that number, if there is one.
+    pub fn from_u8(number: u8) -> Option<Self> {
+        Some(match number {
+            1 => Self::Respond,
+            2 => Self::Head,
+            3 => Self::Chunk,
+            4 => Self::End,
+            5 => Self::Reset,
+            6 => Self::Credit,
+            _ => return None,
+        })
+    }
+}
+
+/// Flags of commands.
+pub mod command_flag {
+    /// The body is not in the record: w6 is a blob id.
+    pub const BLOB: u8 = 1;
+    /// Close the connection after this answer.
+    pub const CLOSE: u8 = 2;
+    /// The header block has its own `date`.
+    pub const HAS_DATE: u8 = 4;
+    /// The header block has its own `server`.
+    pub const HAS_SERVER: u8 = 8;
+    /// CHUNK: send a DRAIN record as soon as the connection's buffer is low.
+    pub const WANT_DRAIN: u8 = 16;
+    /// HEAD: w2 and w6 are the content length.
+    pub const LENGTH_KNOWN: u8 = 32;
+}
+
+/// Templates of commands: usual header lines that need no bytes in the record.
+pub mod template {
+    /// No line.
+    pub const NONE: u8 = 0;
+    /// `content-type: text/plain;charset=UTF-8`
+    pub const TEXT: u8 = 1;
+    /// `content-type: application/json`
+    pub const JSON: u8 = 2;
+    /// `content-type: text/html;charset=UTF-8`
+    pub const HTML: u8 = 3;
+    /// `content-type: application/octet-stream`
+    pub const BYTES: u8 = 4;
+}
+
+const LOW_24: u32 = 0x00ff_ffff;
+
+/// The eight words of a record. w0, the length, is the ring's: it is set by
+/// [`Producer::push`](crate::Producer::push).
+///
+/// `with_…` methods fill in parts; a part that is not filled in is 0. Parts of 24 bits are cut to
+/// them: their makers are bound far below (targets by 64 KiB, slots by the connection limit).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Words(pub(crate) [u32; 8]);
+
+impl Words {
+    /// An event. `flags` are those of [`event_flag`].
+    #[inline]
+    pub const fn event(kind: EventKind, flags: u8) -> Self {
+        Self([0, kind as u32 | (flags as u32) << 8, 0, 0, 0, 0, 0, 0])
+    }
+
+    /// A command. `flags` are those of [`command_flag`], `template` one of [`template`].
+    #[inline]
+    pub const fn command(kind: CommandKind, flags: u8, template: u8) -> Self {
+        Self([
+            0,
+            kind as u32 | (flags as u32) << 8 | (template as u32) << 16,
+            0,
+            0,
+            0,
+            0,
+            0,
+            0,
+        ])
+    }
+
+    /// Both directions: the exchange, as a place in its reactor's slab and the generation there.
+    #[inline]
+    pub const fn with_exchange(mut self, index: u32, generation: u32) -> Self {
+        self.0[3] = generation;
+        self.0[7] = index;
+        self
+    }
+
+    /// HTTP: the method, 0–7: 0 other, 1 GET, 2 HEAD, 3 POST, 4 PUT, 5 DELETE, 6 PATCH, 7 OPTIONS.
+    #[inline]
+    pub const fn with_method(mut self, method: u8) -> Self {
+        self.0[1] |= (method as u32 & 7) << (8 + event_flag::METHOD_SHIFT);
+        self
+    }
+
+    /// HTTP: number of entries in the field table, which is the start of the record's parts.
+    #[inline]
+    pub const fn with_fields(mut self, fields: u16) -> Self {
+        self.0[1] |= (fields as u32) << 16;
+        self
+    }
+
+    /// Events: the connection's slot (24 bits) and its reactor.
+    #[inline]
+    pub const fn with_connection(mut self, slot: u32, reactor: ReactorId) -> Self {
+        self.0[2] = slot & LOW_24 | (reactor.0 as u32) << 24;
+        self
+    }
+
+    /// HTTP: length of the target (24 bits) and its offset in the bytes.
+    #[inline]
+    pub const fn with_target(mut self, len: u32, offset: u8) -> Self {
+        self.0[4] = len & LOW_24 | (offset as u32) << 24;
+        self
+    }
+
+    /// HTTP: length of the request head in the bytes.
+    #[inline]
+    pub const fn with_head_len(mut self, len: u32) -> Self {
+        self.0[6] = len;
+        self
+    }
+
+    /// HTTP and BODY_CHUNK: length of the body in this record; of the whole blob with
+    /// [`event_flag::BLOB`].
+    #[inline]
+    pub const fn with_event_body_len(mut self, len: u32) -> Self {
+        self.0[5] = len;
+        self
+    }
+
+    /// ABORT: why.
+    #[inline]
+    pub const fn with_abort_reason(mut self, reason: AbortReason) -> Self {
+        self.0[4] = reason as u32;
+        self
+    }
+
+    /// RESPOND and HEAD: the status code.
+    #[inline]
+    pub const fn with_status(mut self, status: u16) -> Self {
+        self.0[4] = status as u32;
+        self
+    }
+
+    /// RESPOND and HEAD: length of the header block in the bytes.
+    #[inline]
+    pub const fn with_block_len(mut self, len: u32) -> Self {
+        self.0[5] = len;
+        self
+    }
+
+    /// RESPOND and CHUNK: length of the body in this record. CREDIT: the bytes consumed.
+    #[inline]
+    pub const fn with_command_body_len(mut self, len: u32) -> Self {
+        self.0[6] = len;
+        self
+    }
+
+    /// RESPOND and CHUNK with [`command_flag::BLOB`]: where the body waits.
+    #[inline]
+    pub const fn with_blob(self, id: u32) -> Self {
+        self.with_command_body_len(id)
+    }
+
+    /// HEAD with [`command_flag::LENGTH_KNOWN`]: the content length in bytes.
+    #[inline]
+    pub const fn with_content_length(mut self, len: u64) -> Self {
+        self.0[2] = (len >> 32) as u32;
+        self.0[6] = len as u32;
+        self
+    }
+
+    /// The record's whole length in bytes, set once it is in a ring.
+    #[inline]
+    pub const fn len_bytes(&self) -> u32 {
+        self.0[0]
+    }
+
+    /// The number of an [`EventKind`] or a [`CommandKind`].
+    #[inline]
+    pub const fn kind(&self) -> u8 {
+        self.0[1] as u8
+    }
+
+    /// The flags, an HTTP record's method bits included.
+    #[inline]
+    pub const fn flags(&self) -> u8 {
+        (self.0[1] >> 8) as u8
+    }
+
+    /// True when every bit of `flag` is set.
+    #[inline]
+    pub const fn has(&self, flag: u8) -> bool {
+        self.flags() & flag == flag
+    }
+
+    /// HTTP: the method, 0–7.
+    #[inline]
+    pub const fn method(&self) -> u8 {
+        self.flags() >> event_flag::METHOD_SHIFT
+    }
+
+    /// Events: number of entries in the field table.
+    #[inline]
+    pub const fn fields(&self) -> u16 {
+        (self.0[1] >> 16) as u16
+    }
+
+    /// Commands: one of [`template`].
+    #[inline]
+    pub const fn template(&self) -> u8 {
+        (self.0[1] >> 16) as u8
+    }
+
+    /// Events: the connection's slot.
+    #[inline]
+    pub const fn connection(&self) -> u32 {
+        self.0[2] & LOW_24
+    }
+
+    /// Events: the connection's reactor.
+    #[inline]
+    pub const fn reactor(&self) -> ReactorId {
+        ReactorId((self.0[2] >> 24) as u8)
+    }
+
+    /// Both directions: the exchange's generation.
+    #[inline]
+    pub const fn generation(&self) -> u32 {
+        self.0[3]
+    }
+
+    /// Both directions: the exchange's index.
+    #[inline]
+    pub const fn index(&self) -> u32 {
+        self.0[7]
+    }
+
+    /// HTTP: length of the target.
+    #[inline]
+    pub const fn target_len(&self) -> u32 {
+        self.0[4] & LOW_24
+    }
+
+    /// HTTP: offset of the target in the bytes.
+    #[inline]
+    pub const fn target_offset(&self) -> u8 {
+        (self.0[4] >> 24) as u8
+    }
+
+    /// HTTP: length of the request head in the bytes.
+    #[inline]
+    pub const fn head_len(&self) -> u32 {
+        self.0[6]
+    }
+
+    /// HTTP and BODY_CHUNK: see [`with_event_body_len`](Self::with_event_body_len).
+    #[inline]
+    pub const fn event_body_len(&self) -> u32 {
+        self.0[5]
+    }
+
+    /// ABORT: why; a reason this version does not know reads as the client's leaving.
+    #[inline]
+    pub const fn abort_reason(&self) -> AbortReason {
+        match self.0[4] {
+            1 => AbortReason::AnswerDeadline,
+            _ => AbortReason::ClientGone,
+        }
+    }
+
+    /// RESPOND and HEAD: the status code, cut to 16 bits.
+    #[inline]
+    pub const fn status(&self) -> u16 {
+        self.0[4] as u16
+    }
+
+    /// RESPOND and HEAD: length of the header block in the bytes.
+    #[inline]
+    pub const fn block_len(&self) -> u32 {
+        self.0[5]
+    }
+
+    /// RESPOND and CHUNK: length of the body in this record. CREDIT: the bytes consumed.
+    #[inline]
+    pub const fn command_body_len(&self) -> u32 {
+        self.0[6]
+    }
+
+    /// RESPOND and CHUNK with [`command_flag::BLOB`]: where the body waits.
+    #[inline]
+    pub const fn blob(&self) -> u32 {
+        self.0[6]
+    }
+
+    /// HEAD: the content length in bytes, `None` without [`command_flag::LENGTH_KNOWN`].
+    #[inline]
+    pub const fn content_length(&self) -> Option<u64> {
+        if self.has(command_flag::LENGTH_KNOWN) {
+            Some((self.0[2] as u64) << 32 | self.0[6] as u64)
+        } else {
+            None
+        }
+    }
+}
