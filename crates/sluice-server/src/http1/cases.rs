@@ -1,0 +1,1 @@
+//! Requests and the verdicts they must get.

@@ -1,0 +1,425 @@
+//! The head of a request, parsed once it is complete.
+
+use std::mem::MaybeUninit;
+
+use memchr::{memchr, memmem};
+use sluice_core::header;
+
+use super::{
+    Framing, Reject, fault,
+    framing::FramingFields,
+    host::is_authority,
+    octets::is_clean,
+    target::{self, Form},
+};
+
+/// A parsed request head: places in the connection's buffer, and what they mean.
+///
+/// Scratch memory of a reactor: [`parse`](Self::parse) overwrites it, so whatever must outlive the next
+/// head is copied out. All offsets are relative to `start` and fit the `u16` of the bridge's records.
+#[derive(Debug)]
+pub struct RequestHead {
+    /// Offset of the method in the buffer. What stands before it (empty lines) is to be thrown away.
+    pub start: usize,
+    /// Bytes from `start` through the empty line that ends the head, at most 65,535.
+    pub head_len: usize,
+    /// The method, where it is a usual one.
+    pub method: Method,
+    /// Offset of the request target. The method is the bytes before it, without the one space.
+    pub target_off: u8,
+    /// Length of the request target.
+    pub target_len: u32,
+    /// HTTP/1.0; HTTP/1.1 otherwise.
+    pub http10: bool,
+    /// The field lines in the order of arrival.
+    pub fields: Vec<Field>,
+    /// How the body is delimited.
+    pub framing: Framing,
+    /// Whether the client wants the connection to live on (RFC 9112 section 9.3).
+    pub keep_alive: bool,
+    /// Whether the client waits for `100 Continue` before it sends its body. Never for HTTP/1.0 or without a body.
+    pub expect_continue: bool,
+    /// The value of Host, unless there is none or it is empty.
+    pub host: Option<(u16, u16)>,
+    /// The authority of a target in absolute form. It wins over `host` (RFC 9112 section 3.2.2).
+    pub authority: Option<(u16, u16)>,
+    /// Whether the client offers to change the protocol (RFC 9110 section 7.8).
+    pub upgrade: bool,
+    head_end: memmem::Finder<'static>,
+}
+
+/// One field line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Id of a well-known name, or [`header::UNKNOWN`].
+    pub name_id: u8,
+    /// Offset and length of the name.
+    pub name: (u16, u16),
+    /// Offset and length of the value, without the white space around it.
+    pub value: (u16, u16),
+}
+
+/// The method of a request; the discriminant is the number that the bridge's records carry.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Method {
+    /// Any other token: read it from the bytes before the target.
+    #[default]
+    Other = 0,
+    /// GET
+    Get = 1,
+    /// HEAD
+    Head = 2,
+    /// POST
+    Post = 3,
+    /// PUT
+    Put = 4,
+    /// DELETE
+    Delete = 5,
+    /// PATCH
+    Patch = 6,
+    /// OPTIONS
+    Options = 7,
+}
+
+/// The bounds of a request head. They protect memory and time; a head at the limit passes, one past it does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// Bytes of the whole head, empty line included. Default and maximum 65,535 (offsets are 16 bits); answered 431.
+    pub head_bytes: usize,
+    /// Field lines. Default 100, maximum 256; answered 431.
+    pub fields: usize,
+    /// Bytes of the request target. Default 16 KiB; answered 414.
+    pub target_bytes: usize,
+}
+
+/// How far a head has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Parse {
+    /// Nothing is wrong so far; more bytes are needed.
+    Incomplete,
+    /// The [`RequestHead`] is filled in.
+    Complete,
+}
+
+/// The longest method that is taken.
+pub(super) const METHOD_BYTES_MAX: usize = 32;
+
+const HEAD_BYTES_MAX: usize = u16::MAX as usize;
+const FIELDS_MAX: usize = 256;
+const LEADING_LINES_MAX: usize = 4;
+
+/// What a request line may have beside its target: a method, two spaces and a version, with room to spare.
+/// A longer line without an end is refused before its end is seen.
+const LINE_BYTES_BESIDE_TARGET: usize = 64;
+
+impl RequestHead {
+    /// An empty head.
+    pub fn new() -> Self {
+        Self {
+            start: 0,
+            head_len: 0,
+            method: Method::Other,
+            target_off: 0,
+            target_len: 0,
+            http10: false,
+            fields: Vec::new(),
+            framing: Framing::None,
+            keep_alive: false,
+            expect_continue: false,
+            host: None,
+            authority: None,
+            upgrade: false,
+            head_end: memmem::Finder::new(b"\r\n\r\n"),
+        }
+    }
+
+    /// Parses the head at the beginning of `buf`.
+    ///
+    /// `scanned` is the length `buf` had when this returned [`Parse::Incomplete`] for the same head, 0 at
+    /// first: those bytes are not looked at again, so that a head that drips in costs no more than one that
+    /// comes whole. The bytes after the head are not read. Split anywhere, a head gets the same verdict.
+    ///
+    /// # Errors
+    ///
+    /// The first rule that the head breaks, as early as it is certain. The fields of `self` then mean nothing.
+    pub fn parse(
+        &mut self,
+        buf: &[u8],
+        scanned: usize,
+        limits: &HeadLimits,
+    ) -> Result<Parse, Reject> {
+        let start = skip_empty_lines(buf)?;
+        let head_bytes_max = limits.head_bytes.min(HEAD_BYTES_MAX);
+        let line_bytes_max = limits.target_bytes.saturating_add(LINE_BYTES_BESIDE_TARGET);
+        let bytes = &buf[start..];
+        let bytes = &bytes[..bytes.len().min(head_bytes_max)];
+        let seen = scanned.saturating_sub(start).min(bytes.len());
+
+        let search_from = seen.saturating_sub(3);
+        let Some(end) = self.head_end.find(&bytes[search_from..]) else {
+            refuse_beginning(bytes, seen, line_bytes_max)?;
+            return if bytes.len() == head_bytes_max {
+                Err(Reject::HeadTooLong)
+            } else {
+                Ok(Parse::Incomplete)
+            };
+        };
+        let head = &bytes[..search_from + end + 4];
+        if !is_clean(b' ', head)
+            && let Some(reason) = fault::in_bytes(head, line_bytes_max)
+        {
+            return Err(reason);
+        }
+        self.start = start;
+        self.head_len = head.len();
+        self.parse_complete(head, line_bytes_max, limits)?;
+        Ok(Parse::Complete)
+    }
+
+    /// The bytes of the method. `buf` is the buffer that was parsed.
+    pub fn method_bytes<'b>(&self, buf: &'b [u8]) -> &'b [u8] {
+        &buf[self.start..self.start + usize::from(self.target_off) - 1]
+    }
+
+    /// The bytes of the request target. `buf` is the buffer that was parsed.
+    pub fn target_bytes<'b>(&self, buf: &'b [u8]) -> &'b [u8] {
+        let from = self.start + usize::from(self.target_off);
+        &buf[from..from + self.target_len as usize]
+    }
+
+    /// The bytes of a name, a value, `host` or `authority`. `buf` is the buffer that was parsed.
+    pub fn bytes<'b>(&self, buf: &'b [u8], (offset, len): (u16, u16)) -> &'b [u8] {
+        let from = self.start + usize::from(offset);
+        &buf[from..from + usize::from(len)]
+    }
+
+    /// Appends the field table of an event record: four `u16`, little-endian, for each field.
+    pub fn write_fields(&self, out: &mut Vec<u8>) {
+        out.reserve(self.fields.len() * 8);
+        for field in &self.fields {
+            let (name_off, name_len) = if field.name_id == header::UNKNOWN {
+                field.name
+            } else {
+                (u16::MAX, u16::from(field.name_id))
+            };
+            let mut entry = [0; 8];
+            entry[0..2].copy_from_slice(&name_off.to_le_bytes());
+            entry[2..4].copy_from_slice(&name_len.to_le_bytes());
+            entry[4..6].copy_from_slice(&field.value.0.to_le_bytes());
+            entry[6..8].copy_from_slice(&field.value.1.to_le_bytes());
+            out.extend_from_slice(&entry);
+        }
+    }
+
+    /// Fills in everything from a head of clean bytes that ends with its only empty line.
+    fn parse_complete(
+        &mut self,
+        head: &[u8],
+        line_bytes_max: usize,
+        limits: &HeadLimits,
+    ) -> Result<(), Reject> {
+        let fields_max = limits.fields.min(FIELDS_MAX);
+        let mut slots = [const { MaybeUninit::uninit() }; FIELDS_MAX];
+        let mut request = httparse::Request::new(&mut []);
+        let parsed = request.parse_with_uninit_headers(head, &mut slots[..fields_max]);
+        let (Ok(httparse::Status::Complete(end)), Some(method), Some(target), Some(version)) =
+            (parsed, request.method, request.path, request.version)
+        else {
+            return Err(fault::in_bytes(head, line_bytes_max)
+                .unwrap_or_else(|| fault::in_lines(head, fields_max)));
+        };
+        // The end that the parser found and the one we found are the same, or one of us is wrong.
+        if end != head.len() {
+            return Err(Reject::FieldLine);
+        }
+        let line_len = method.len() + target.len() + b"  HTTP/1.1".len();
+        if line_len > line_bytes_max || target.len() > limits.target_bytes {
+            return Err(Reject::TargetTooLong);
+        }
+        if method.len() > METHOD_BYTES_MAX {
+            return Err(Reject::MethodTooLong);
+        }
+        let form = target::form(method.as_bytes(), target.as_bytes())?;
+
+        self.http10 = version == 0;
+        self.method = Method::of(method.as_bytes());
+        self.target_off = method.len() as u8 + 1;
+        self.target_len = target.len() as u32;
+        self.authority = match form {
+            Form::Absolute { offset, len } => {
+                Some(((usize::from(self.target_off) + offset) as u16, len as u16))
+            }
+            Form::Origin | Form::Asterisk => None,
+        };
+        self.take_fields(head, request.headers, form)
+    }
+
+    fn take_fields(
+        &mut self,
+        head: &[u8],
+        headers: &[httparse::Header<'_>],
+        form: Form,
+    ) -> Result<(), Reject> {
+        let mut framing = FramingFields::default();
+        let mut connection = ConnectionOptions::default();
+        let mut host: Option<((u16, u16), &[u8])> = None;
+        let mut has_upgrade = false;
+        let mut expects_continue = false;
+        self.fields.clear();
+        self.fields.reserve(headers.len());
+        for &httparse::Header { name, value } in headers {
+            let name_id = header::id(name.as_bytes());
+            let name_place = place(head, name.as_bytes());
+            // An empty value need not point into the head.
+            let value_place = if value.is_empty() {
+                (name_place.0 + name_place.1 + 1, 0)
+            } else {
+                place(head, value)
+            };
+            self.fields.push(Field {
+                name_id,
+                name: name_place,
+                value: value_place,
+            });
+            match name_id {
+                HOST if host.is_some() => return Err(Reject::HostDuplicate),
+                HOST => host = Some((value_place, value)),
+                CONNECTION => connection.take(value),
+                CONTENT_LENGTH => framing.content_length(value)?,
+                TRANSFER_ENCODING => framing.transfer_encoding(value, self.http10)?,
+                EXPECT if value.eq_ignore_ascii_case(b"100-continue") => expects_continue = true,
+                EXPECT => return Err(Reject::Expectation),
+                UPGRADE => has_upgrade = true,
+                _ => {}
+            }
+        }
+        self.framing = framing.finish()?;
+        self.host = match host {
+            None if self.http10 => None,
+            None => return Err(Reject::HostMissing),
+            // RFC 9110 section 4.2.1: a URI without a host is invalid, so only a target that brings its own
+            // host, or needs none, may come with an empty Host.
+            Some((_, b"")) if form != Form::Origin => None,
+            Some((place, value)) if is_authority(value) => Some(place),
+            Some(_) => return Err(Reject::HostInvalid),
+        };
+        self.keep_alive = !connection.close && (!self.http10 || connection.keep_alive);
+        self.upgrade = has_upgrade && connection.upgrade && !self.http10;
+        self.expect_continue = expects_continue
+            && !self.http10
+            && !matches!(self.framing, Framing::None | Framing::Length(0));
+        Ok(())
+    }
+}
+
+impl Default for RequestHead {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Method {
+    /// The method of these bytes; methods are case-sensitive.
+    pub fn of(bytes: &[u8]) -> Self {
+        match bytes {
+            b"GET" => Self::Get,
+            b"HEAD" => Self::Head,
+            b"POST" => Self::Post,
+            b"PUT" => Self::Put,
+            b"DELETE" => Self::Delete,
+            b"PATCH" => Self::Patch,
+            b"OPTIONS" => Self::Options,
+            _ => Self::Other,
+        }
+    }
+}
+
+impl Default for HeadLimits {
+    fn default() -> Self {
+        Self {
+            head_bytes: HEAD_BYTES_MAX,
+            fields: 100,
+            target_bytes: 16 * 1024,
+        }
+    }
+}
+
+/// The options of all Connection fields of a head (RFC 9110 section 7.6.1).
+#[derive(Default)]
+struct ConnectionOptions {
+    close: bool,
+    keep_alive: bool,
+    upgrade: bool,
+}
+
+impl ConnectionOptions {
+    fn take(&mut self, value: &[u8]) {
+        for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+            self.close |= option.eq_ignore_ascii_case(b"close");
+            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+            self.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
+        }
+    }
+}
+
+const HOST: u8 = known_id("host");
+const CONNECTION: u8 = known_id("connection");
+const CONTENT_LENGTH: u8 = known_id("content-length");
+const TRANSFER_ENCODING: u8 = known_id("transfer-encoding");
+const EXPECT: u8 = known_id("expect");
+const UPGRADE: u8 = known_id("upgrade");
+
+/// The id of a name that must be in the list; the build fails if it is not.
+const fn known_id(name: &str) -> u8 {
+    let name = name.as_bytes();
+    let mut id = 0;
+    while id < header::NAMES.len() {
+        let known = header::NAMES[id].as_bytes();
+        let mut same = 0;
+        while known.len() == name.len() && same < name.len() && known[same] == name[same] {
+            same += 1;
+        }
+        if known.len() == name.len() && same == name.len() {
+            return id as u8;
+        }
+        id += 1;
+    }
+    panic!("a name that decides how a request is read is not in the list of well-known names")
+}
+
+/// The offset of the first byte that is not part of an empty line.
+fn skip_empty_lines(buf: &[u8]) -> Result<usize, Reject> {
+    let mut start = 0;
+    while buf[start..].starts_with(b"\r\n") {
+        if start == LEADING_LINES_MAX * 2 {
+            return Err(Reject::LeadingLines);
+        }
+        start += 2;
+    }
+    Ok(start)
+}
+
+/// Refuses the beginning of a head as soon as no end can save it. The first `seen` bytes passed earlier.
+fn refuse_beginning(bytes: &[u8], seen: usize, line_bytes_max: usize) -> Result<(), Reject> {
+    let (before, fresh) = match seen {
+        0 => (b' ', bytes),
+        _ => (bytes[seen - 1], &bytes[seen..]),
+    };
+    let certain = line_bytes_max.saturating_add(2);
+    let is_line_long =
+        seen < certain && bytes.len() >= certain && memchr(b'\n', &bytes[..certain]).is_none();
+    if is_line_long || !is_clean(before, fresh) {
+        return fault::in_bytes(bytes, line_bytes_max).map_or(Ok(()), Err);
+    }
+    Ok(())
+}
+
+/// Offset and length of `part`, which is a part of `head`.
+fn place(head: &[u8], part: &[u8]) -> (u16, u16) {
+    // A head is at most 65,535 bytes, so both fit.
+    (
+        (part.as_ptr() as usize - head.as_ptr() as usize) as u16,
+        part.len() as u16,
+    )
+}
