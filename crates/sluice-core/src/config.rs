@@ -1,43 +1,91 @@
 //! The native configuration: what TypeScript has already checked and filled with defaults,
 //! as one JSON document. Durations are milliseconds, sizes bytes; 0 means "off" where it says so.
+//!
+//! TypeScript has checked it for the user's sake; [`ServerConfig::parse`] checks it again for the core's,
+//! so that everything below may rely on the ranges stated here.
 
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use thiserror::Error;
 
+use crate::error::ErrorCode;
 use crate::key_rule::KeyRule;
+
+mod check;
+
+/// A configuration that cannot be used. Nothing was bound or started.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// Not JSON, a key that is missing or unknown, or a value of another type.
+    #[error("Configuration cannot be read: {0}")]
+    Shape(#[from] serde_json::Error),
+    /// A value outside its range.
+    #[error("{path} must be {expected}, got {got}")]
+    Value {
+        /// Where, as `ports[0].limits.pipeline`.
+        path: String,
+        /// What is allowed.
+        expected: String,
+        /// The value, as JSON.
+        got: String,
+    },
+}
+
+impl ConfigError {
+    /// The code that JavaScript sees.
+    pub fn code(&self) -> ErrorCode {
+        ErrorCode::InvalidOption
+    }
+}
 
 /// The whole server.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ServerConfig {
-    /// Bound addresses, in the order of `server.ports`.
+    /// Bound addresses, in the order of `server.ports`: 1 to 64, their names unique.
     pub ports: Vec<PortConfig>,
-    /// How many reactor threads own sockets, at least 1.
+    /// How many reactor threads own sockets, 1 to 64. Default 1.
     #[serde(default = "one")]
     pub reactors: u8,
-    /// Pin reactor i to CPU `affinity[i % len]`; empty leaves placement to the kernel.
+    /// Pin reactor i to CPU `affinity[i % len]`, each 0 to 1023; empty (default) leaves placement to the kernel.
     #[serde(default)]
     pub affinity: Vec<usize>,
     /// Choosing the worker for a request.
     #[serde(default)]
     pub dispatch: DispatchConfig,
-    /// A worker with work waiting and no heartbeat for this long is stuck. 0 = off.
+    /// A worker with work waiting and no heartbeat for this long is stuck. 0 = off. Default 10 s.
     #[serde(default = "stuck_after_ms")]
     pub stuck_after: u64,
     /// What happens to requests in the hands of a worker that dies.
     #[serde(default)]
     pub replay: ReplayConfig,
-    /// The value of the `Server` header; `None` sends none.
+    /// The value of the `Server` header: 1 to 256 characters of printable ASCII; `None` (default) sends none.
     #[serde(default)]
     pub server_header: Option<String>,
+}
+
+impl ServerConfig {
+    /// Reads and checks a configuration.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Shape`] names the key or the place in the text, [`ConfigError::Value`] the path and the range.
+    pub fn parse(json: &str) -> Result<Self, ConfigError> {
+        let mut config: Self = serde_json::from_str(json)?;
+        for port in &mut config.ports {
+            port.limits.fit_parser();
+        }
+        config.check()?;
+        Ok(config)
+    }
 }
 
 /// One bound address with one protocol.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PortConfig {
-    /// The name in `server.port(name)`.
+    /// The name in `server.port(name)`, 1 to 64 bytes.
     pub name: String,
     /// Where to listen.
     pub listen: ListenConfig,
@@ -55,29 +103,69 @@ pub struct PortConfig {
 
 /// An address to bind.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-#[serde(untagged)]
+#[serde(try_from = "ListenFields")]
 pub enum ListenConfig {
-    /// TCP.
+    /// TCP: `{ host, port, reusePort?, ipv6Only? }`.
     Tcp {
-        /// An IP address or a host name; resolved once at start.
+        /// An IP address or a host name of 1 to 255 bytes; resolved once at start.
         host: String,
         /// 0 picks a free port.
         port: u16,
-        /// `SO_REUSEPORT`: another process may bind the same port.
-        #[serde(default, rename = "reusePort")]
+        /// `SO_REUSEPORT`: another process may bind the same port. Default false.
         reuse_port: bool,
-        /// An IPv6 socket takes no IPv4 connections.
-        #[serde(default, rename = "ipv6Only")]
+        /// An IPv6 socket takes no IPv4 connections. Default false.
         ipv6_only: bool,
     },
-    /// A unix stream socket.
+    /// A unix stream socket: `{ path, mode? }`.
     Unix {
-        /// The socket file; a stale one is removed.
+        /// The socket file, 1 to 107 bytes (`sun_path`); a stale one is removed.
         path: PathBuf,
-        /// File mode, default 0o660.
-        #[serde(default)]
+        /// File mode, 0 to 0o777; `None` means 0o660.
         mode: Option<u32>,
     },
+}
+
+/// Both forms in one, because a serde enum without a tag lets unknown keys pass.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ListenFields {
+    host: Option<String>,
+    port: Option<u16>,
+    reuse_port: Option<bool>,
+    ipv6_only: Option<bool>,
+    path: Option<PathBuf>,
+    mode: Option<u32>,
+}
+
+impl TryFrom<ListenFields> for ListenConfig {
+    type Error = &'static str;
+
+    fn try_from(fields: ListenFields) -> Result<Self, Self::Error> {
+        match fields {
+            ListenFields {
+                host: Some(host),
+                port: Some(port),
+                reuse_port,
+                ipv6_only,
+                path: None,
+                mode: None,
+            } => Ok(ListenConfig::Tcp {
+                host,
+                port,
+                reuse_port: reuse_port.unwrap_or(false),
+                ipv6_only: ipv6_only.unwrap_or(false),
+            }),
+            ListenFields {
+                host: None,
+                port: None,
+                reuse_port: None,
+                ipv6_only: None,
+                path: Some(path),
+                mode,
+            } => Ok(ListenConfig::Unix { path, mode }),
+            _ => Err("listen must have host and port, or path"),
+        }
+    }
 }
 
 /// Socket options of accepted connections.
@@ -88,7 +176,7 @@ pub struct TcpConfig {
     pub nodelay: bool,
     /// Idle time before the first keep-alive probe; 0 = off (default).
     pub keep_alive: u64,
-    /// Length of the accept queue, default 1024.
+    /// Length of the accept queue, 1 to 65 535, default 1024.
     pub backlog: u32,
 }
 
@@ -103,47 +191,52 @@ impl Default for TcpConfig {
 }
 
 /// Every bound of one HTTP port. Each has a counter of the same name under `stats().rejected`.
+///
+/// Durations are at most 2 147 483 647 ms, as in Node's timers.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct Limits {
-    /// Request line and header fields together; beyond: 431. Default 64 KiB.
+    /// Request line and header fields together, 1 KiB to 64 KiB; beyond: 431. Default 64 KiB.
+    ///
+    /// The offsets of a record are 16 bits wide, so 64 KiB means 65 535 bytes: 65 536 is taken and
+    /// held as 65 535.
     pub header_bytes: u32,
-    /// Number of header fields; beyond: 431. Default 100.
+    /// Number of header fields, 1 to 256; beyond: 431. Default 100.
     pub header_fields: u32,
-    /// Request target; beyond: 414. Default 16 KiB.
+    /// Request target, 1 byte to 65 535; beyond: 414. Default 16 KiB.
     pub target_bytes: u32,
-    /// Body read as a whole; beyond: 413. Default 4 MiB. Streamed bodies are not bound by it.
+    /// Body read as a whole, 0 to 4 GiB - 1; beyond: 413. Default 4 MiB. Streamed bodies are not bound by it.
     pub body_bytes: u64,
-    /// From the first byte of a request to the end of its header: 408. Default 10 s.
+    /// From the first byte of a request to the end of its header, at least 1: 408. Default 10 s.
     pub header_timeout: u64,
-    /// Bytes per second a request body must keep to after `body_grace`: 408. Default 240. 0 = off.
+    /// Bytes per second a request body must keep to after `body_grace`, at most 1 GiB: 408. Default 240. 0 = off.
     pub body_min_rate: u64,
-    /// How long a body may be slower than `body_min_rate`. Default 10 s.
+    /// How long a body may be slower than `body_min_rate`; 0 = not at all. Default 10 s.
     pub body_grace: u64,
-    /// Idle time between requests of a connection, then it is closed. Default 75 s.
+    /// Idle time between requests of a connection, at least 1, then it is closed. Default 75 s.
     pub keep_alive_timeout: u64,
     /// From dispatch to the start of the answer: 504. Default 60 s. 0 = off.
     pub answer_timeout: u64,
-    /// How long an answer may make no progress into the socket, then it is reset. Default 30 s.
+    /// How long an answer may make no progress into the socket, at least 1, then it is reset. Default 30 s.
     pub send_timeout: u64,
-    /// Open connections; beyond: accept waits. Default 100 000.
+    /// Open connections, 1 to 16 777 215 (a record names a connection in 24 bits); beyond: accept waits. Default 100 000.
     pub connections: u32,
-    /// Requests in flight, waiting ones included; beyond: 503. Default 100 000.
+    /// Requests in flight, waiting ones included, 1 to 16 777 215; beyond: 503. Default 100 000.
     pub concurrency: u32,
-    /// Requests in flight per worker; beyond: they wait for a worker. Default 1024.
+    /// Requests in flight per worker, 1 to 16 777 215; beyond: they wait for a worker. Default 1024.
     pub worker_concurrency: u32,
-    /// How long a request may wait for a worker: 503. Default 10 s.
+    /// How long a request may wait for a worker: 503. 0 = not at all. Default 10 s.
     pub queue_timeout: u64,
-    /// Pipelined requests of one connection in flight at once; beyond: reading stops. Default 32.
+    /// Pipelined requests of one connection in flight at once, 1 to 256; beyond: reading stops. Default 32.
     pub pipeline: u32,
-    /// Unsent response bytes of one connection at which a streamed answer is paused. Default 256 KiB.
+    /// Unsent response bytes of one connection at which a streamed answer is paused, 1 KiB to 1 GiB. Default 256 KiB.
     pub send_buffer: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            header_bytes: 64 * 1024,
+            header_bytes: HEADER_BYTES_MAX,
             header_fields: 100,
             target_bytes: 16 * 1024,
             body_bytes: 4 * 1024 * 1024,
@@ -159,6 +252,18 @@ impl Default for Limits {
             queue_timeout: 10_000,
             pipeline: 32,
             send_buffer: 256 * 1024,
+        }
+    }
+}
+
+/// What the 16-bit offsets of a record can reach.
+const HEADER_BYTES_MAX: u32 = u16::MAX as u32;
+
+impl Limits {
+    /// Brings the round 64 KiB down to what the parser can address.
+    fn fit_parser(&mut self) {
+        if self.header_bytes == HEADER_BYTES_MAX + 1 {
+            self.header_bytes = HEADER_BYTES_MAX;
         }
     }
 }
@@ -189,9 +294,9 @@ pub enum DispatchConfig {
 pub struct ReplayConfig {
     /// Replay safe methods without a started answer once. Default true.
     pub safe_methods: bool,
-    /// Requests with a larger body are not replayed. Default 64 KiB.
+    /// Requests with a larger body are not replayed, 0 to 1 GiB. Default 64 KiB.
     pub max_body: u32,
-    /// The status of requests that are not replayed. Default 503.
+    /// The status of requests that are not replayed, 500 to 599. Default 503.
     pub status: u16,
 }
 

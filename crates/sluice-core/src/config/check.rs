@@ -1,0 +1,391 @@
+//! The ranges of the configuration.
+
+use std::fmt::Debug;
+use std::ops::RangeInclusive;
+
+use super::{ConfigError, HEADER_BYTES_MAX, Limits, ListenConfig, PortConfig, ServerConfig};
+
+/// Longest duration: what a Node timer can count, and far below the overflow of `now + duration`.
+const MILLIS_MAX: u64 = i32::MAX as u64;
+
+/// The record names connections and exchanges in 24 bits.
+const HANDLES_MAX: u64 = (1 << 24) - 1;
+
+const GIB: u64 = 1 << 30;
+
+impl ServerConfig {
+    /// The first value outside its range, in the order of the fields.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        number("number of ports", self.ports.len() as u64, 1..=64)?;
+        for (index, port) in self.ports.iter().enumerate() {
+            port.check(&format!("ports[{index}]"))?;
+            if self.ports[..index]
+                .iter()
+                .any(|other| other.name == port.name)
+            {
+                return Err(wrong(&format!("ports[{index}].name"), "unique", &port.name));
+            }
+        }
+        number("reactors", self.reactors.into(), 1..=64)?;
+        for (index, &cpu) in self.affinity.iter().enumerate() {
+            // The size of the kernel's `cpu_set_t`.
+            number(&format!("affinity[{index}]"), cpu as u64, 0..=1023)?;
+        }
+        number("stuckAfter", self.stuck_after, 0..=MILLIS_MAX)?;
+        number("replay.maxBody", self.replay.max_body.into(), 0..=GIB)?;
+        number("replay.status", self.replay.status.into(), 500..=599)?;
+        if let Some(header) = &self.server_header {
+            let is_printable = header.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+            // Blanks at the ends are not part of a field value (RFC 9110, 5.5).
+            let is_trimmed = header.trim_matches(' ') == header;
+            if !(1..=256).contains(&header.len()) || !is_printable || !is_trimmed {
+                let expected = "1 to 256 characters of printable ASCII without blanks around them";
+                return Err(wrong("serverHeader", expected, header));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl PortConfig {
+    fn check(&self, path: &str) -> Result<(), ConfigError> {
+        if !(1..=64).contains(&self.name.len()) {
+            return Err(wrong(
+                &format!("{path}.name"),
+                "1 to 64 bytes long",
+                &self.name,
+            ));
+        }
+        self.listen.check(&format!("{path}.listen"))?;
+        self.limits.check(&format!("{path}.limits"))?;
+        number(
+            &format!("{path}.tcp.keepAlive"),
+            self.tcp.keep_alive,
+            0..=MILLIS_MAX,
+        )?;
+        number(
+            &format!("{path}.tcp.backlog"),
+            self.tcp.backlog.into(),
+            1..=65_535,
+        )
+    }
+}
+
+impl ListenConfig {
+    fn check(&self, path: &str) -> Result<(), ConfigError> {
+        match self {
+            ListenConfig::Tcp { host, .. } => {
+                let is_plain = host.bytes().all(|byte| byte.is_ascii_graphic());
+                if !(1..=255).contains(&host.len()) || !is_plain {
+                    let expected = "a host name or an IP address of 1 to 255 characters";
+                    return Err(wrong(&format!("{path}.host"), expected, host));
+                }
+                Ok(())
+            }
+            ListenConfig::Unix { path: file, mode } => {
+                let bytes = file.as_os_str().as_encoded_bytes();
+                if !(1..=107).contains(&bytes.len()) || bytes.contains(&0) {
+                    let expected = "a file name of 1 to 107 bytes without NUL";
+                    return Err(wrong(&format!("{path}.path"), expected, file));
+                }
+                let mode = mode.unwrap_or(0).into();
+                number(&format!("{path}.mode"), mode, 0..=0o777)
+            }
+        }
+    }
+}
+
+impl Limits {
+    fn check(&self, path: &str) -> Result<(), ConfigError> {
+        let ranges: [(&str, u64, RangeInclusive<u64>); 16] = [
+            (
+                "headerBytes",
+                self.header_bytes.into(),
+                1024..=HEADER_BYTES_MAX.into(),
+            ),
+            ("headerFields", self.header_fields.into(), 1..=256),
+            (
+                "targetBytes",
+                self.target_bytes.into(),
+                1..=HEADER_BYTES_MAX.into(),
+            ),
+            // The record has 32 bits for the length of a body.
+            ("bodyBytes", self.body_bytes, 0..=u32::MAX.into()),
+            ("headerTimeout", self.header_timeout, 1..=MILLIS_MAX),
+            ("bodyMinRate", self.body_min_rate, 0..=GIB),
+            ("bodyGrace", self.body_grace, 0..=MILLIS_MAX),
+            ("keepAliveTimeout", self.keep_alive_timeout, 1..=MILLIS_MAX),
+            ("answerTimeout", self.answer_timeout, 0..=MILLIS_MAX),
+            ("sendTimeout", self.send_timeout, 1..=MILLIS_MAX),
+            ("connections", self.connections.into(), 1..=HANDLES_MAX),
+            ("concurrency", self.concurrency.into(), 1..=HANDLES_MAX),
+            (
+                "workerConcurrency",
+                self.worker_concurrency.into(),
+                1..=HANDLES_MAX,
+            ),
+            ("queueTimeout", self.queue_timeout, 0..=MILLIS_MAX),
+            ("pipeline", self.pipeline.into(), 1..=256),
+            ("sendBuffer", self.send_buffer.into(), 1024..=GIB),
+        ];
+        for (name, value, range) in ranges {
+            number(&format!("{path}.{name}"), value, range)?;
+        }
+        Ok(())
+    }
+}
+
+fn number(path: &str, value: u64, range: RangeInclusive<u64>) -> Result<(), ConfigError> {
+    if range.contains(&value) {
+        return Ok(());
+    }
+    let expected = format!("a number from {} to {}", range.start(), range.end());
+    Err(wrong(path, &expected, &value))
+}
+
+fn wrong(path: &str, expected: &str, got: &dyn Debug) -> ConfigError {
+    ConfigError::Value {
+        path: path.to_owned(),
+        expected: expected.to_owned(),
+        got: format!("{got:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A configuration with one value changed: `pointer` is a JSON pointer, its parents are made as needed.
+    fn parse_with(pointer: &str, value: Value) -> Result<ServerConfig, ConfigError> {
+        let mut config = json!({
+            "ports": [{ "name": "web", "listen": { "host": "127.0.0.1", "port": 0 }, "limits": {}, "tcp": {} }],
+            "replay": {},
+        });
+        let (parent, key) = pointer.rsplit_once('/').expect("a pointer has a slash");
+        let parent = config.pointer_mut(parent).expect("the parent is above");
+        parent[key] = value;
+        ServerConfig::parse(&config.to_string())
+    }
+
+    /// `first` and `last` are taken; one before and one after are refused with the path in the message.
+    fn assert_range(pointer: &str, path: &str, first: u64, last: u64) {
+        for value in [first, last] {
+            assert!(
+                parse_with(pointer, json!(value)).is_ok(),
+                "{pointer} = {value}"
+            );
+        }
+        for value in first.checked_sub(1).into_iter().chain([last + 1]) {
+            let error = parse_with(pointer, json!(value))
+                .expect_err(pointer)
+                .to_string();
+            let expected = format!("{path} must be a number from {first} to {last}, got {value}");
+            assert_eq!(error, expected);
+        }
+    }
+
+    #[test]
+    fn every_limit_is_taken_at_its_bounds_and_refused_beyond() {
+        let millis = i32::MAX as u64;
+        for (name, first, last) in [
+            ("headerFields", 1, 256),
+            ("targetBytes", 1, 65_535),
+            ("headerTimeout", 1, millis),
+            ("bodyMinRate", 0, GIB),
+            ("bodyGrace", 0, millis),
+            ("keepAliveTimeout", 1, millis),
+            ("answerTimeout", 0, millis),
+            ("sendTimeout", 1, millis),
+            ("connections", 1, 16_777_215),
+            ("concurrency", 1, 16_777_215),
+            ("workerConcurrency", 1, 16_777_215),
+            ("queueTimeout", 0, millis),
+            ("pipeline", 1, 256),
+            ("sendBuffer", 1024, GIB),
+            ("bodyBytes", 0, 4_294_967_295),
+        ] {
+            let pointer = format!("/ports/0/limits/{name}");
+            assert_range(&pointer, &format!("ports[0].limits.{name}"), first, last);
+        }
+    }
+
+    #[test]
+    fn header_bytes_go_from_1_kib_to_65_535_and_64_kib_means_65_535() {
+        let limit = |value: u32| parse_with("/ports/0/limits/headerBytes", json!(value));
+        assert!(limit(1023).is_err());
+        assert!(limit(65_537).is_err());
+        for (given, held) in [(1024, 1024), (65_535, 65_535), (65_536, 65_535)] {
+            let config = limit(given).expect("it is in the range");
+            assert_eq!(config.ports[0].limits.header_bytes, held);
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_in_their_ranges() {
+        let config = parse_with("/reactors", json!(1)).expect("all else is a default");
+        assert_eq!(config.ports[0].limits.header_bytes, 65_535);
+        assert_eq!(config.stuck_after, 10_000);
+        assert_eq!(config.replay.status, 503);
+    }
+
+    #[test]
+    fn the_other_numbers_have_bounds() {
+        let millis = i32::MAX as u64;
+        assert_range("/stuckAfter", "stuckAfter", 0, millis);
+        assert_range("/replay/status", "replay.status", 500, 599);
+        assert_range("/replay/maxBody", "replay.maxBody", 0, GIB);
+        assert_range(
+            "/ports/0/tcp/keepAlive",
+            "ports[0].tcp.keepAlive",
+            0,
+            millis,
+        );
+        assert_range("/ports/0/tcp/backlog", "ports[0].tcp.backlog", 1, 65_535);
+        assert_range("/reactors", "reactors", 1, 64);
+        for (cpu, is_ok) in [(0, true), (1023, true), (1024, false)] {
+            assert_eq!(
+                parse_with("/affinity", json!([0, cpu])).is_ok(),
+                is_ok,
+                "{cpu}"
+            );
+        }
+    }
+
+    #[test]
+    fn there_are_1_to_64_ports() {
+        let ports = |count: u32| {
+            let port = |index| json!({ "name": format!("p{index}"), "listen": { "host": "::1", "port": 0 } });
+            parse_with("/ports", (0..count).map(port).collect())
+        };
+        assert!(ports(0).is_err());
+        assert!(ports(1).is_ok());
+        assert!(ports(64).is_ok());
+        assert!(ports(65).is_err());
+    }
+
+    #[test]
+    fn names_of_ports_are_unique_and_1_to_64_bytes() {
+        let port = |name: &str| json!({ "name": name, "listen": { "path": "s" } });
+        assert!(parse_with("/ports", json!([port("a"), port("b")])).is_ok());
+        let error = parse_with("/ports", json!([port("a"), port("b"), port("a")]))
+            .expect_err("the name is taken")
+            .to_string();
+        assert_eq!(error, "ports[2].name must be unique, got \"a\"");
+        assert!(parse_with("/ports", json!([port("")])).is_err());
+        assert!(parse_with("/ports", json!([port(&"a".repeat(64))])).is_ok());
+        assert!(parse_with("/ports", json!([port(&"a".repeat(65))])).is_err());
+    }
+
+    #[test]
+    fn the_server_header_cannot_split_the_response() {
+        let header = |value: &str| parse_with("/serverHeader", json!(value)).is_ok();
+        assert!(header("sluice/0.1 (linux)"));
+        assert!(header(&"a".repeat(256)));
+        for bad in [
+            "",
+            "a\r\nb: c",
+            "a\n",
+            "a\0",
+            "a\tb",
+            "a\u{7f}",
+            "\u{85}",
+            "é",
+            " a",
+            "a ",
+        ] {
+            assert!(!header(bad), "{bad:?}");
+        }
+        assert!(!header(&"a".repeat(257)));
+        let none = parse_with("/serverHeader", Value::Null).expect("null sends none");
+        assert_eq!(none.server_header, None);
+    }
+
+    #[test]
+    fn listen_is_host_and_port_or_path() {
+        let listen = |value: Value| {
+            parse_with("/ports/0/listen", value).map(|mut config| config.ports.remove(0).listen)
+        };
+        let tcp = listen(json!({ "host": "::", "port": 80, "ipv6Only": true })).expect("it is TCP");
+        assert_eq!(
+            tcp,
+            ListenConfig::Tcp {
+                host: "::".into(),
+                port: 80,
+                reuse_port: false,
+                ipv6_only: true
+            }
+        );
+        let unix = listen(json!({ "path": "/run/s", "mode": 0o777 })).expect("it is a file");
+        assert_eq!(
+            unix,
+            ListenConfig::Unix {
+                path: "/run/s".into(),
+                mode: Some(0o777)
+            }
+        );
+        for bad in [
+            json!({}),
+            json!({ "host": "::" }),
+            json!({ "port": 80 }),
+            json!({ "host": "::", "port": 80, "path": "/run/s" }),
+            json!({ "path": "/run/s", "reusePort": true }),
+            json!({ "path": "/run/s", "mode": 0o1000 }),
+            json!({ "path": "" }),
+            json!({ "path": "a\0b" }),
+            json!({ "path": "a".repeat(108) }),
+            json!({ "host": "", "port": 80 }),
+            json!({ "host": "a b", "port": 80 }),
+            json!({ "host": "a".repeat(256), "port": 80 }),
+            json!({ "host": "::", "port": 65_536 }),
+            json!({ "host": "::", "port": 80, "reuseport": true }),
+        ] {
+            assert!(listen(bad.clone()).is_err(), "{bad}");
+        }
+        assert!(listen(json!({ "path": "a".repeat(107) })).is_ok());
+        assert!(listen(json!({ "host": "a".repeat(255), "port": 80 })).is_ok());
+    }
+
+    #[test]
+    fn dispatch_is_a_name_or_a_key_rule() {
+        for good in [
+            json!("least-requests"),
+            json!("round-robin"),
+            json!("idle"),
+            json!("ip"),
+            json!("connection"),
+            json!({ "key": "cookie:sid" }),
+        ] {
+            assert!(parse_with("/dispatch", good.clone()).is_ok(), "{good}");
+        }
+        let error =
+            parse_with("/dispatch", json!({ "key": "body:sid" })).expect_err("no such kind");
+        assert!(error.to_string().contains("body:sid"), "{error}");
+        assert!(parse_with("/dispatch", json!("random")).is_err());
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_and_named() {
+        for pointer in [
+            "/portz",
+            "/ports/0/nmae",
+            "/ports/0/limits/bodybytes",
+            "/ports/0/tcp/x",
+            "/replay/x",
+        ] {
+            let error = parse_with(pointer, json!(1)).expect_err(pointer);
+            let key = pointer
+                .rsplit('/')
+                .next()
+                .expect("a pointer has a last part");
+            assert!(error.to_string().contains(key), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_text_that_is_no_json_is_refused_with_the_code_of_options() {
+        let error = ServerConfig::parse("{").expect_err("it ends too early");
+        assert_eq!(error.code(), crate::ErrorCode::InvalidOption);
+    }
+}
