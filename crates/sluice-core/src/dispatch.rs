@@ -235,3 +235,393 @@ fn mix(mut word: u64) -> u64 {
     word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     word ^ (word >> 31)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::net::{Ipv4Addr, Ipv6Addr};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMIT: u32 = 1000;
+
+    fn worker(slot: u16, home: u16) -> Candidate {
+        Candidate {
+            slot: WorkerSlot(slot),
+            home,
+        }
+    }
+
+    /// Workers with slots 10, 11, … and homes 0, 1, …
+    fn workers(count: u16) -> Vec<Candidate> {
+        (0..count).map(|home| worker(10 + home, home)).collect()
+    }
+
+    fn key_rule() -> DispatchConfig {
+        DispatchConfig::Key(KeyRule::parse("cookie:sid").expect("the rule is right"))
+    }
+
+    fn by_key(key: &[u8]) -> Facts<'_> {
+        Facts {
+            key: Some(key),
+            ..Facts::default()
+        }
+    }
+
+    fn by_connection(worker: Option<WorkerSlot>) -> Facts<'static> {
+        Facts {
+            connection_worker: worker,
+            ..Facts::default()
+        }
+    }
+
+    /// The slots chosen for `count` requests in a row, each still in flight when the next comes
+    /// if `is_piling`.
+    fn serve(
+        dispatcher: &mut Dispatcher,
+        active: &[Candidate],
+        count: usize,
+        is_piling: bool,
+    ) -> Vec<u16> {
+        let mut loads: HashMap<WorkerSlot, u32> = HashMap::new();
+        (0..count)
+            .map(|_| {
+                let load = |slot| loads.get(&slot).copied().unwrap_or(0);
+                let slot = dispatcher
+                    .choose(&Facts::default(), active, load, LIMIT)
+                    .expect("all are below the limit");
+                if is_piling {
+                    *loads.entry(slot).or_default() += 1;
+                }
+                slot.0
+            })
+            .collect()
+    }
+
+    #[test]
+    fn without_workers_nothing_is_chosen() {
+        for config in every_rule() {
+            let mut dispatcher = Dispatcher::new(&config, 0);
+            let facts = Facts {
+                peer: Some(Ipv4Addr::LOCALHOST.into()),
+                connection_worker: Some(WorkerSlot(10)),
+                key: Some(b"a"),
+            };
+            assert_eq!(dispatcher.choose(&facts, &[], |_| 0, LIMIT), None);
+        }
+    }
+
+    #[test]
+    fn only_the_key_rule_needs_a_key() {
+        for config in every_rule() {
+            let needs_key = matches!(config, DispatchConfig::Key(_));
+            assert_eq!(Dispatcher::new(&config, 0).needs_key(), needs_key);
+        }
+    }
+
+    #[test]
+    fn least_requests_gives_an_idle_server_to_the_own_pair() {
+        let mut dispatcher = Dispatcher::new(&DispatchConfig::LeastRequests, 2);
+        assert_eq!(serve(&mut dispatcher, &workers(4), 5, false), [12; 5]);
+    }
+
+    #[test]
+    fn least_requests_spreads_what_piles_up_evenly() {
+        let mut dispatcher = Dispatcher::new(&DispatchConfig::LeastRequests, 0);
+        let mut chosen = serve(&mut dispatcher, &workers(3), 9, true);
+        assert_eq!([chosen[0], chosen[3], chosen[6]], [10; 3]);
+        chosen.sort();
+        assert_eq!(chosen, [10, 10, 10, 11, 11, 11, 12, 12, 12]);
+    }
+
+    #[test]
+    fn least_requests_shares_the_overflow_of_the_own_pair_in_turn() {
+        let mut dispatcher = Dispatcher::new(&DispatchConfig::LeastRequests, 0);
+        let active = workers(4);
+        let mut overflow = Vec::new();
+        for _ in 0..6 {
+            for own in [0, 1] {
+                let load = |slot| if slot == WorkerSlot(10) { own } else { 0 };
+                let slot = dispatcher.choose(&Facts::default(), &active, load, LIMIT);
+                if own == 1 {
+                    overflow.extend(slot);
+                }
+            }
+        }
+        assert_eq!(overflow, [11, 12, 13, 11, 12, 13].map(WorkerSlot));
+    }
+
+    #[test]
+    fn round_robin_goes_in_turn_and_passes_over_the_full() {
+        let mut dispatcher = Dispatcher::new(&DispatchConfig::RoundRobin, 0);
+        assert_eq!(
+            serve(&mut dispatcher, &workers(3), 7, true),
+            [10, 11, 12, 10, 11, 12, 10]
+        );
+        let load = |slot| if slot == WorkerSlot(11) { LIMIT } else { 0 };
+        let next = dispatcher.choose(&Facts::default(), &workers(3), load, LIMIT);
+        assert_eq!(next, Some(WorkerSlot(12)));
+    }
+
+    #[test]
+    fn idle_takes_the_own_pair_then_the_first_idle_then_the_least() {
+        let mut dispatcher = Dispatcher::new(&DispatchConfig::Idle, 2);
+        for (loads, chosen) in [
+            ([0, 0, 0], 12),
+            ([0, 0, 1], 10),
+            ([5, 0, 1], 11),
+            ([5, 3, 4], 11),
+            ([3, 3, 3], 12),
+        ] {
+            let load = |slot: WorkerSlot| loads[usize::from(slot.0) - 10];
+            let slot = dispatcher.choose(&Facts::default(), &workers(3), load, LIMIT);
+            assert_eq!(slot, Some(WorkerSlot(chosen)), "{loads:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_keeps_its_worker_in_both_its_forms() {
+        let mut dispatcher = Dispatcher::new(&DispatchConfig::Ip, 0);
+        let mut used = HashMap::new();
+        for host in 0..64 {
+            let v4 = Ipv4Addr::new(192, 0, 2, host);
+            let mut choose = |peer: IpAddr| {
+                let facts = Facts {
+                    peer: Some(peer),
+                    ..Facts::default()
+                };
+                dispatcher.choose(&facts, &workers(4), |_| 0, LIMIT)
+            };
+            let slot = choose(v4.into());
+            assert_eq!(choose(v4.to_ipv6_mapped().into()), slot);
+            *used.entry(slot).or_insert(0) += 1;
+        }
+        assert_eq!(used.len(), 4, "{used:?}");
+        assert_ne!(
+            hash_ip(Ipv6Addr::LOCALHOST.into()),
+            hash_ip(Ipv4Addr::LOCALHOST.into())
+        );
+    }
+
+    #[test]
+    fn a_unix_socket_and_a_request_without_key_go_by_least_requests() {
+        for config in [DispatchConfig::Ip, key_rule()] {
+            let mut dispatcher = Dispatcher::new(&config, 1);
+            let load = |slot| u32::from(slot != WorkerSlot(12));
+            let slot = dispatcher.choose(&Facts::default(), &workers(4), load, LIMIT);
+            assert_eq!(slot, Some(WorkerSlot(12)));
+        }
+    }
+
+    #[test]
+    fn sticky_requests_wait_for_their_worker() {
+        let active = workers(4);
+        for config in [DispatchConfig::Ip, DispatchConfig::Connection, key_rule()] {
+            let mut dispatcher = Dispatcher::new(&config, 0);
+            let mut facts = Facts {
+                peer: Some(Ipv4Addr::LOCALHOST.into()),
+                connection_worker: None,
+                key: Some(b"a"),
+            };
+            let own = dispatcher.choose(&facts, &active, |_| 0, 5);
+            facts.connection_worker = own;
+            let load = |slot| if Some(slot) == own { 5 } else { 0 };
+            assert_eq!(
+                dispatcher.choose(&facts, &active, load, 5),
+                None,
+                "{config:?}"
+            );
+            assert_eq!(
+                dispatcher.choose(&facts, &active, load, 6),
+                own,
+                "{config:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_connection_follows_its_worker_through_a_reload() {
+        let mut dispatcher = Dispatcher::new(&DispatchConfig::Connection, 0);
+        let load = |slot| u32::from(slot != WorkerSlot(11));
+        let first = dispatcher.choose(&by_connection(None), &workers(3), load, LIMIT);
+        assert_eq!(first, Some(WorkerSlot(11)));
+
+        let both = [worker(10, 0), worker(11, 1), worker(12, 2), worker(20, 1)];
+        let stays = dispatcher.choose(&by_connection(first), &both, |_| 0, LIMIT);
+        assert_eq!(stays, first);
+
+        let after = [worker(10, 0), worker(12, 2), worker(20, 1)];
+        let moved = dispatcher.choose(&by_connection(first), &after, |_| 0, LIMIT);
+        assert_eq!(moved, Some(WorkerSlot(20)));
+    }
+
+    #[test]
+    fn a_connection_whose_home_is_gone_starts_again() {
+        let mut dispatcher = Dispatcher::new(&DispatchConfig::Connection, 0);
+        let only = [worker(11, 1)];
+        let first = dispatcher.choose(&by_connection(None), &only, |_| 0, LIMIT);
+        let rest = [worker(10, 0), worker(12, 2)];
+        let next = dispatcher.choose(&by_connection(first), &rest, |_| 0, LIMIT);
+        assert_eq!(next, Some(WorkerSlot(10)));
+        let outside = by_connection(Some(WorkerSlot(u16::MAX)));
+        assert!(dispatcher.choose(&outside, &rest, |_| 0, LIMIT).is_some());
+    }
+
+    #[test]
+    fn a_key_goes_to_the_newer_of_two_workers_with_one_home() {
+        let mut dispatcher = Dispatcher::new(&key_rule(), 0);
+        let both = [worker(10, 0), worker(3, 0)];
+        let slot = dispatcher.choose(&by_key(b"a"), &both, |_| 0, LIMIT);
+        assert_eq!(slot, Some(WorkerSlot(3)));
+    }
+
+    #[test]
+    fn reactors_agree_on_the_worker_of_a_key() {
+        let active = workers(8);
+        let mut reversed = active.clone();
+        reversed.reverse();
+        for key in 0..100u32 {
+            let key = key.to_le_bytes();
+            let mut one = Dispatcher::new(&key_rule(), 0);
+            let mut other = Dispatcher::new(&key_rule(), 5);
+            assert_eq!(
+                one.choose(&by_key(&key), &active, |_| 0, LIMIT),
+                other.choose(&by_key(&key), &reversed, |_| 0, LIMIT)
+            );
+        }
+    }
+
+    #[test]
+    fn keys_spread_over_all_workers() {
+        let mut dispatcher = Dispatcher::new(&key_rule(), 0);
+        let mut used: HashMap<WorkerSlot, u32> = HashMap::new();
+        for key in 0..8000u32 {
+            let key = format!("session-{key}");
+            let slot = dispatcher.choose(&by_key(key.as_bytes()), &workers(8), |_| 0, LIMIT);
+            *used.entry(slot.expect("all are idle")).or_default() += 1;
+        }
+        // 1000 each on average; the standard deviation is 30.
+        assert_eq!(used.len(), 8);
+        assert!(
+            used.values().all(|count| (850..=1150).contains(count)),
+            "{used:?}"
+        );
+    }
+
+    fn every_rule() -> Vec<DispatchConfig> {
+        vec![
+            DispatchConfig::LeastRequests,
+            DispatchConfig::RoundRobin,
+            DispatchConfig::Idle,
+            DispatchConfig::Ip,
+            DispatchConfig::Connection,
+            key_rule(),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_chosen_worker_is_active_and_below_the_limit(
+            rule in prop::sample::select(every_rule()),
+            pair in any::<u16>(),
+            loads in prop::collection::vec(0u32..4, 0..12),
+            limit in 0u32..5,
+            peers in prop::collection::vec(prop::option::of(any::<u32>()), 1..8),
+        ) {
+            let mut dispatcher = Dispatcher::new(&rule, pair);
+            let active = workers(loads.len() as u16);
+            let load = |slot: WorkerSlot| loads[slot.index() - 10];
+            let mut last = None;
+            for peer in peers {
+                let key = peer.map(u32::to_be_bytes);
+                let facts = Facts {
+                    peer: peer.map(|peer| Ipv4Addr::from(peer).into()),
+                    connection_worker: last,
+                    key: key.as_ref().map(|key| &key[..]),
+                };
+                let chosen = dispatcher.choose(&facts, &active, load, limit);
+                match chosen {
+                    Some(slot) => {
+                        prop_assert!(active.iter().any(|candidate| candidate.slot == slot));
+                        prop_assert!(load(slot) < limit);
+                        last = chosen;
+                    }
+                    None => {
+                        let is_sticky = matches!(
+                            rule,
+                            DispatchConfig::Ip | DispatchConfig::Connection | DispatchConfig::Key(_)
+                        );
+                        prop_assert!(is_sticky || loads.iter().all(|&load| load >= limit));
+                    }
+                }
+            }
+        }
+
+        #[test]
+        fn least_is_least_and_the_own_pair_wins_ties(
+            pair in 0u16..12,
+            loads in prop::collection::vec(0u32..4, 1..12),
+        ) {
+            let mut dispatcher = Dispatcher::new(&DispatchConfig::LeastRequests, pair);
+            let load = |slot: WorkerSlot| loads[slot.index() - 10];
+            for _ in 0..3 {
+                let slot = dispatcher.choose(&Facts::default(), &workers(loads.len() as u16), load, LIMIT);
+                let slot = slot.expect("all are below the limit");
+                let least = loads.iter().copied().min();
+                prop_assert_eq!(Some(load(slot)), least);
+                if loads.get(usize::from(pair)).copied() == least {
+                    prop_assert_eq!(slot, WorkerSlot(10 + pair));
+                }
+            }
+        }
+
+        #[test]
+        fn rotation_is_fair(
+            rule in prop::sample::select(vec![DispatchConfig::RoundRobin, DispatchConfig::LeastRequests]),
+            count in 1u16..12,
+            rounds in 1usize..5,
+        ) {
+            // A pair that is not there: all workers are equal.
+            let mut dispatcher = Dispatcher::new(&rule, u16::MAX);
+            let chosen = serve(&mut dispatcher, &workers(count), usize::from(count) * rounds, false);
+            for candidate in workers(count) {
+                let times = chosen.iter().filter(|&&slot| slot == candidate.slot.0).count();
+                prop_assert_eq!(times, rounds);
+            }
+        }
+
+        #[test]
+        fn only_the_keys_of_a_removed_worker_move(
+            count in 2u16..12,
+            removed in any::<prop::sample::Index>(),
+            keys in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..20), 1..50),
+        ) {
+            let mut dispatcher = Dispatcher::new(&key_rule(), 0);
+            let before = workers(count);
+            let mut after = before.clone();
+            let removed = after.remove(removed.index(before.len()));
+            for key in keys {
+                let then = dispatcher.choose(&by_key(&key), &before, |_| 0, LIMIT);
+                let now = dispatcher.choose(&by_key(&key), &after, |_| 0, LIMIT);
+                prop_assert!(then == now || then == Some(removed.slot));
+            }
+        }
+
+        #[test]
+        fn a_reload_moves_no_key_to_another_home(
+            count in 1u16..12,
+            keys in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..20), 1..50),
+        ) {
+            let mut dispatcher = Dispatcher::new(&key_rule(), 0);
+            let before = workers(count);
+            let after: Vec<_> = (0..count).rev().map(|home| worker(100 + home, home)).collect();
+            for key in keys {
+                let then = dispatcher.choose(&by_key(&key), &before, |_| 0, LIMIT);
+                let now = dispatcher.choose(&by_key(&key), &after, |_| 0, LIMIT);
+                prop_assert_eq!(then.map(|slot| slot.0 + 90), now.map(|slot| slot.0));
+            }
+        }
+    }
+}

@@ -150,3 +150,197 @@ fn segment(target: &[u8], index: usize) -> Option<&[u8]> {
     };
     path.split(|&byte| byte == b'/').nth(index)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn extract<'a>(rule: &str, target: &'a str, headers: &[(&str, &'a str)]) -> Option<&'a str> {
+        KeyRule::parse(rule)
+            .expect("the rule of the test is right")
+            .extract(target.as_bytes(), |name| {
+                let (_, value) = headers.iter().find(|(header, _)| *header == name)?;
+                Some(value.as_bytes())
+            })
+            .map(|key| std::str::from_utf8(key).expect("it is a part of a string"))
+    }
+
+    #[test]
+    fn parse_takes_the_four_kinds() {
+        assert_eq!(
+            KeyRule::parse("cookie:Sid"),
+            Ok(KeyRule::Cookie("Sid".into()))
+        );
+        assert_eq!(
+            KeyRule::parse("header:X-Room"),
+            Ok(KeyRule::Header("x-room".into()))
+        );
+        assert_eq!(
+            KeyRule::parse("query:a%20b"),
+            Ok(KeyRule::Query("a%20b".into()))
+        );
+        assert_eq!(KeyRule::parse("path:0"), Ok(KeyRule::Path(0)));
+        assert_eq!(KeyRule::parse("path:255"), Ok(KeyRule::Path(255)));
+    }
+
+    #[test]
+    fn parse_refuses_everything_else_by_name() {
+        for rule in ["", "sid", "body:sid", "Cookie:sid", " cookie:sid"] {
+            assert_eq!(KeyRule::parse(rule), Err(KeyRuleError::Kind(rule.into())));
+        }
+        for rule in [
+            "cookie:",
+            "cookie:a b",
+            "cookie:a=b",
+            "header:",
+            "header:a:b",
+            "header:é",
+        ] {
+            assert_eq!(KeyRule::parse(rule), Err(KeyRuleError::Token(rule.into())));
+        }
+        for rule in [
+            "query:",
+            "query:a b",
+            "query:a=b",
+            "query:a&b",
+            "query:a#",
+            "query:é",
+        ] {
+            assert_eq!(KeyRule::parse(rule), Err(KeyRuleError::Query(rule.into())));
+        }
+        for rule in [
+            "path:", "path:256", "path:-1", "path:+1", "path: 1", "path:a",
+        ] {
+            assert_eq!(KeyRule::parse(rule), Err(KeyRuleError::Path(rule.into())));
+        }
+    }
+
+    #[test]
+    fn a_name_has_at_most_256_bytes() {
+        for kind in ["cookie", "header", "query"] {
+            assert!(KeyRule::parse(&format!("{kind}:{}", "a".repeat(256))).is_ok());
+            assert!(KeyRule::parse(&format!("{kind}:{}", "a".repeat(257))).is_err());
+        }
+    }
+
+    #[test]
+    fn a_cookie_is_found_by_its_exact_name() {
+        for (header, key) in [
+            ("sid=1", Some("1")),
+            ("a=0; sid=1; b=2", Some("1")),
+            ("a=0;sid=1", Some("1")),
+            ("sid=\"1\"", Some("1")),
+            ("sid=1=2", Some("1=2")),
+            ("sid=first; sid=second", Some("first")),
+            ("flag; sid=1", Some("1")),
+            ("Sid=1", None),
+            ("xsid=1; sidx=2", None),
+            ("a=sid=1", None),
+            ("sid=", None),
+            ("sid=\"\"", None),
+            ("sid", None),
+            ("", None),
+            ("sid=a b", None),
+            ("sid=a,b", None),
+            ("sid=a\\b", None),
+            ("sid=\"a", None),
+            ("sid=\u{e9}", None),
+            ("sid=a b; sid=1", None),
+        ] {
+            assert_eq!(
+                extract("cookie:sid", "/", &[("cookie", header)]),
+                key,
+                "{header}"
+            );
+        }
+        assert_eq!(extract("cookie:sid", "/?sid=1", &[]), None);
+    }
+
+    #[test]
+    fn the_180th_cookie_counts_and_the_next_does_not() {
+        let header = |before: usize| format!("{}sid=1", "a=b; ".repeat(before));
+        let (within, beyond) = (header(179), header(180));
+        assert_eq!(
+            extract("cookie:sid", "/", &[("cookie", &within)]),
+            Some("1")
+        );
+        assert_eq!(extract("cookie:sid", "/", &[("cookie", &beyond)]), None);
+    }
+
+    #[test]
+    fn a_header_is_asked_for_in_lower_case() {
+        assert_eq!(
+            extract("header:X-Room", "/", &[("x-room", "a b")]),
+            Some("a b")
+        );
+        assert_eq!(extract("header:X-Room", "/", &[("x-room", "")]), None);
+        assert_eq!(extract("header:X-Room", "/", &[]), None);
+    }
+
+    #[test]
+    fn a_query_parameter_is_compared_as_sent() {
+        for (target, key) in [
+            ("/?sid=1", Some("1")),
+            ("/a?b=2&sid=1&c", Some("1")),
+            ("http://host/a?sid=1", Some("1")),
+            ("/?sid=%31", Some("%31")),
+            ("/?sid=a=b?c", Some("a=b?c")),
+            ("/?sid=1&sid=2", Some("1")),
+            ("/?%73id=1", None),
+            ("/?sid=", None),
+            ("/?sid", None),
+            ("/?xsid=1&sidx=1", None),
+            ("/sid=1", None),
+            ("*", None),
+            ("", None),
+        ] {
+            assert_eq!(extract("query:sid", target, &[]), key, "{target}");
+        }
+    }
+
+    #[test]
+    fn a_path_segment_is_counted_from_0_after_the_authority() {
+        for (rule, target, key) in [
+            ("path:0", "/room/7", Some("room")),
+            ("path:1", "/room/7", Some("7")),
+            ("path:1", "/room/7/", Some("7")),
+            ("path:2", "/room/7/", None),
+            ("path:1", "/room", None),
+            ("path:0", "/", None),
+            ("path:0", "//a", None),
+            ("path:1", "//a", Some("a")),
+            ("path:0", "/a?b/c", Some("a")),
+            ("path:1", "/a?b/c", None),
+            ("path:0", "http://host:80/room", Some("room")),
+            ("path:0", "http://host", None),
+            ("path:0", "http://host?a/b", None),
+            ("path:0", "/http://host/room", Some("http:")),
+            ("path:0", "*", None),
+            ("path:0", "", None),
+        ] {
+            assert_eq!(extract(rule, target, &[]), key, "{rule} {target}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_the_client_sends_a_key_is_a_part_of_it(
+            target in prop::collection::vec(any::<u8>(), 0..64),
+            header in "(sid|=|;| |\"|a){0,12}",
+        ) {
+            for rule in ["cookie:sid", "header:a", "query:a", "path:0", "path:1"] {
+                let rule = KeyRule::parse(rule).expect("the rule of the test is right");
+                if let Some(key) = rule.extract(&target, |_| Some(header.as_bytes())) {
+                    let source = match rule {
+                        KeyRule::Cookie(_) | KeyRule::Header(_) => header.as_bytes(),
+                        _ => &target,
+                    };
+                    prop_assert!(!key.is_empty());
+                    prop_assert!(source.windows(key.len()).any(|part| part == key));
+                }
+            }
+        }
+    }
+}

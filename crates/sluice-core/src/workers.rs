@@ -297,3 +297,336 @@ impl Hands {
         self == Hands::default().with_state(WorkerState::Draining)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::sync::atomic::AtomicUsize;
+    use std::thread;
+
+    use proptest::prelude::*;
+
+    use super::WorkerState::{Draining, Free, Gone, Running, Starting};
+    use super::*;
+
+    fn running(workers: &Workers) -> WorkerSlot {
+        let slot = workers.claim().expect("the table is not full");
+        assert!(workers.set_state(slot, Starting, Running));
+        slot
+    }
+
+    #[test]
+    fn claim_gives_every_slot_once_and_then_none() {
+        let workers = Workers::new();
+        let mut slots: Vec<_> = (0..SLOTS).filter_map(|_| workers.claim()).collect();
+        assert_eq!(workers.claim(), None);
+        slots.sort();
+        slots.dedup();
+        assert_eq!(slots.len(), SLOTS);
+        assert!(workers.taken().eq(slots));
+    }
+
+    #[test]
+    fn a_claim_raises_the_generation_and_clears_the_counters() {
+        let workers = Workers::new();
+        let slot = running(&workers);
+        assert_eq!(workers.generation(slot), 1);
+        workers.set_since(slot, 7);
+        workers.begin(slot);
+        assert_eq!((workers.requests(slot), workers.since(slot)), (1, 7));
+        assert!(!workers.finish(slot));
+        assert!(workers.set_state(slot, Running, Gone));
+        assert!(workers.free(slot));
+        assert_eq!(workers.claim(), Some(slot));
+        assert_eq!(workers.generation(slot), 2);
+        assert_eq!((workers.requests(slot), workers.since(slot)), (0, 0));
+        assert_eq!(workers.state(slot), Starting);
+    }
+
+    #[test]
+    fn a_slot_in_use_is_not_freed() {
+        let workers = Workers::new();
+        let slot = running(&workers);
+        assert!(!workers.free(slot));
+        workers.guard(slot);
+        workers.begin(slot);
+        assert!(workers.set_state(slot, Running, Gone));
+        assert!(!workers.free(slot));
+        workers.finish(slot);
+        assert!(!workers.free(slot));
+        workers.unguard(slot);
+        assert!(workers.free(slot));
+        assert!(!workers.free(slot));
+        assert_eq!(workers.state(slot), Free);
+    }
+
+    #[test]
+    fn only_the_drawn_steps_change_the_state() {
+        let states = [Free, Starting, Running, Draining, Gone];
+        let legal = [
+            (Starting, Running),
+            (Starting, Gone),
+            (Running, Draining),
+            (Running, Gone),
+            (Draining, Gone),
+        ];
+        for from in states {
+            for to in states {
+                let workers = Workers::new();
+                let slot = WorkerSlot(0);
+                for step in [Starting, Running, Draining, Gone] {
+                    if workers.state(slot) == from {
+                        break;
+                    }
+                    match step {
+                        Starting => assert_eq!(workers.claim(), Some(slot)),
+                        _ => assert!(workers.set_state(slot, workers.state(slot), step)),
+                    }
+                }
+                assert_eq!(workers.state(slot), from);
+                let is_legal = legal.contains(&(from, to));
+                assert_eq!(
+                    workers.set_state(slot, from, to),
+                    is_legal,
+                    "{from:?} {to:?}"
+                );
+                assert_eq!(workers.state(slot), if is_legal { to } else { from });
+            }
+        }
+    }
+
+    #[test]
+    fn set_state_refuses_when_the_slot_is_elsewhere() {
+        let workers = Workers::new();
+        let slot = running(&workers);
+        assert!(!workers.set_state(slot, Draining, Gone));
+        assert_eq!(workers.state(slot), Running);
+    }
+
+    #[test]
+    fn the_last_finish_of_a_draining_worker_reports_it() {
+        let workers = Workers::new();
+        let slot = running(&workers);
+        workers.begin(slot);
+        workers.begin(slot);
+        assert!(workers.set_state(slot, Running, Draining));
+        assert!(!workers.is_drained(slot));
+        assert!(!workers.finish(slot));
+        assert!(workers.finish(slot));
+        assert!(workers.is_drained(slot));
+    }
+
+    #[test]
+    fn a_guard_holds_the_report_back_and_is_not_inflight() {
+        let workers = Workers::new();
+        let slot = running(&workers);
+        workers.guard(slot);
+        workers.guard(slot);
+        workers.begin(slot);
+        assert_eq!(workers.inflight(slot), 1);
+        assert!(workers.set_state(slot, Running, Draining));
+        assert!(!workers.finish(slot));
+        assert!(!workers.unguard(slot));
+        assert!(workers.unguard(slot));
+    }
+
+    #[test]
+    fn a_finish_too_many_changes_nothing() {
+        let workers = Workers::new();
+        let slot = running(&workers);
+        workers.guard(slot);
+        assert!(!workers.finish(slot));
+        assert_eq!((workers.inflight(slot), workers.state(slot)), (0, Running));
+        workers.unguard(slot);
+        assert!(!workers.unguard(slot));
+        assert!(workers.set_state(slot, Running, Draining));
+        assert!(!workers.finish(slot));
+        assert!(!workers.unguard(slot));
+        assert_eq!(workers.state(slot), Draining);
+    }
+
+    #[test]
+    fn a_slot_outside_the_table_is_free_and_stays_so() {
+        let workers = Workers::new();
+        for slot in [WorkerSlot(256), WorkerSlot(u16::MAX)] {
+            workers.begin(slot);
+            workers.guard(slot);
+            workers.set_since(slot, 1);
+            assert_eq!(workers.state(slot), Free);
+            assert_eq!(
+                (
+                    workers.inflight(slot),
+                    workers.requests(slot),
+                    workers.since(slot)
+                ),
+                (0, 0, 0)
+            );
+            assert_eq!(workers.generation(slot), 0);
+            assert!(!workers.finish(slot) && !workers.unguard(slot) && !workers.free(slot));
+            assert!(!workers.set_state(slot, Starting, Running));
+        }
+    }
+
+    /// Reactors dispatch to a worker until they see it drain, while the master drains it.
+    #[test]
+    fn a_drain_is_reported_once_and_after_all_work() {
+        const REACTORS: usize = 4;
+        for _ in 0..200 {
+            let workers = Workers::new();
+            let slot = running(&workers);
+            (0..REACTORS).for_each(|_| workers.guard(slot));
+            let reports = AtomicUsize::new(0);
+            let open = AtomicUsize::new(0);
+            let barrier = Barrier::new(REACTORS + 1);
+            let report = |is_last: bool| {
+                if is_last {
+                    assert_eq!(open.load(Ordering::SeqCst), 0);
+                    reports.fetch_add(1, Ordering::SeqCst);
+                }
+            };
+            thread::scope(|scope| {
+                for _ in 0..REACTORS {
+                    scope.spawn(|| {
+                        open.fetch_add(1, Ordering::SeqCst);
+                        barrier.wait();
+                        while workers.state(slot) == Running {
+                            // The choice is made; the count comes later, which is what the guard is for.
+                            thread::yield_now();
+                            workers.begin(slot);
+                            report(workers.finish(slot));
+                        }
+                        workers.begin(slot);
+                        report(workers.unguard(slot));
+                        open.fetch_sub(1, Ordering::SeqCst);
+                        report(workers.finish(slot));
+                    });
+                }
+                barrier.wait();
+                assert!(workers.set_state(slot, Running, Draining));
+            });
+            assert_eq!(reports.load(Ordering::SeqCst), 1);
+            assert_eq!(workers.inflight(slot), 0);
+        }
+    }
+
+    #[test]
+    fn threads_never_share_a_claim() {
+        let workers = Workers::new();
+        let holders: Vec<AtomicUsize> = (0..SLOTS).map(|_| AtomicUsize::new(0)).collect();
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for _ in 0..500 {
+                        let slot = running(&workers);
+                        let generation = workers.generation(slot);
+                        assert_eq!(holders[slot.index()].fetch_add(1, Ordering::SeqCst), 0);
+                        assert_eq!(workers.generation(slot), generation);
+                        holders[slot.index()].fetch_sub(1, Ordering::SeqCst);
+                        assert!(workers.set_state(slot, Running, Gone));
+                        assert!(workers.free(slot));
+                    }
+                });
+            }
+        });
+        let claims: u32 = (0..SLOTS as u16)
+            .map(|slot| workers.generation(WorkerSlot(slot)))
+            .sum();
+        assert_eq!(claims, 2000);
+        assert_eq!(workers.taken().count(), 0);
+    }
+
+    #[derive(Clone, Copy, Debug)]
+    enum Action {
+        Claim,
+        Free,
+        Set(WorkerState, WorkerState),
+        Begin,
+        Finish,
+        Guard,
+        Unguard,
+    }
+
+    fn action() -> impl Strategy<Value = Action> {
+        let state = || prop::sample::select(&[Free, Starting, Running, Draining, Gone][..]);
+        prop_oneof![
+            Just(Action::Claim),
+            Just(Action::Free),
+            (state(), state()).prop_map(|(from, to)| Action::Set(from, to)),
+            Just(Action::Set(Starting, Running)),
+            Just(Action::Set(Running, Draining)),
+            Just(Action::Begin),
+            Just(Action::Finish),
+            Just(Action::Guard),
+            Just(Action::Unguard),
+        ]
+    }
+
+    #[derive(Default)]
+    struct Model {
+        state: Option<WorkerState>,
+        generation: u32,
+        inflight: u32,
+        guards: u32,
+        requests: u64,
+    }
+
+    proptest! {
+        #[test]
+        fn the_table_agrees_with_a_plain_model(actions in prop::collection::vec(action(), 0..200)) {
+            let workers = Workers::new();
+            let slot = WorkerSlot(0);
+            let mut model = Model::default();
+            for action in actions {
+                let state = model.state.unwrap_or(Free);
+                match action {
+                    Action::Claim if state == Free && model.inflight + model.guards == 0 => {
+                        prop_assert_eq!(workers.claim(), Some(slot));
+                        model = Model {
+                            state: Some(Starting),
+                            generation: model.generation + 1,
+                            ..Model::default()
+                        };
+                    }
+                    Action::Claim => {}
+                    Action::Free => {
+                        let is_legal = state == Gone && model.inflight + model.guards == 0;
+                        prop_assert_eq!(workers.free(slot), is_legal);
+                        if is_legal {
+                            model.state = None;
+                        }
+                    }
+                    Action::Set(from, to) => {
+                        let is_legal = state == from && from.may_become(to);
+                        prop_assert_eq!(workers.set_state(slot, from, to), is_legal);
+                        if is_legal {
+                            model.state = Some(to);
+                        }
+                    }
+                    Action::Begin => {
+                        workers.begin(slot);
+                        model.inflight += 1;
+                        model.requests += 1;
+                    }
+                    Action::Guard => {
+                        workers.guard(slot);
+                        model.guards += 1;
+                    }
+                    Action::Finish | Action::Unguard => {
+                        let (count, is_last) = match action {
+                            Action::Finish => (&mut model.inflight, workers.finish(slot)),
+                            _ => (&mut model.guards, workers.unguard(slot)),
+                        };
+                        let was = *count;
+                        *count = was.saturating_sub(1);
+                        let is_empty = model.inflight + model.guards == 0;
+                        prop_assert_eq!(is_last, was > 0 && is_empty && state == Draining);
+                    }
+                }
+                prop_assert_eq!(workers.state(slot), model.state.unwrap_or(Free));
+                prop_assert_eq!(workers.generation(slot), model.generation);
+                prop_assert_eq!(workers.inflight(slot), model.inflight);
+                prop_assert_eq!(workers.requests(slot), model.requests);
+            }
+        }
+    }
+}
