@@ -6,6 +6,9 @@
 
 use super::octets::is_clean;
 
+/// The interim answer to `Expect: 100-continue`.
+pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
 /// The head of an answer.
 #[derive(Clone, Copy, Debug)]
 pub struct AnswerHead<'a> {

@@ -5,7 +5,7 @@
 
 use super::{
     Reject,
-    head::METHOD_BYTES_MAX,
+    method::METHOD_BYTES_MAX,
     octets::{first_unclean, is_token},
 };
 

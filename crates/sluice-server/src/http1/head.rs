@@ -5,10 +5,15 @@ use std::mem::MaybeUninit;
 use memchr::{memchr, memmem};
 use sluice_core::header;
 
+pub use super::{framing::Framing, limits::HeadLimits, method::Method};
 use super::{
-    Framing, Reject, fault,
+    Reject,
+    connection_options::ConnectionOptions,
+    fault,
     framing::FramingFields,
     host::is_authority,
+    limits::{FIELDS_MAX, HEAD_BYTES_MAX},
+    method::METHOD_BYTES_MAX,
     octets::is_clean,
     target::{self, Form},
 };
@@ -59,40 +64,6 @@ pub struct Field {
     pub value: (u16, u16),
 }
 
-/// The method of a request; the discriminant is the number that the bridge's records carry.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Method {
-    /// Any other token: read it from the bytes before the target.
-    #[default]
-    Other = 0,
-    /// GET
-    Get = 1,
-    /// HEAD
-    Head = 2,
-    /// POST
-    Post = 3,
-    /// PUT
-    Put = 4,
-    /// DELETE
-    Delete = 5,
-    /// PATCH
-    Patch = 6,
-    /// OPTIONS
-    Options = 7,
-}
-
-/// The bounds of a request head. They protect memory and time; a head at the limit passes, one past it does not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HeadLimits {
-    /// Bytes of the whole head, empty line included. Default and maximum 65,535 (offsets are 16 bits); answered 431.
-    pub head_bytes: usize,
-    /// Field lines. Default 100, maximum 256; answered 431.
-    pub fields: usize,
-    /// Bytes of the request target. Default 16 KiB; answered 414.
-    pub target_bytes: usize,
-}
-
 /// How far a head has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Parse {
@@ -102,11 +73,6 @@ pub enum Parse {
     Complete,
 }
 
-/// The longest method that is taken.
-pub(super) const METHOD_BYTES_MAX: usize = 32;
-
-const HEAD_BYTES_MAX: usize = u16::MAX as usize;
-const FIELDS_MAX: usize = 256;
 const LEADING_LINES_MAX: usize = 4;
 
 /// What a request line may have beside its target: a method, two spaces and a version, with room to spare.
@@ -316,50 +282,6 @@ impl RequestHead {
 impl Default for RequestHead {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl Method {
-    /// The method of these bytes; methods are case-sensitive.
-    pub fn of(bytes: &[u8]) -> Self {
-        match bytes {
-            b"GET" => Self::Get,
-            b"HEAD" => Self::Head,
-            b"POST" => Self::Post,
-            b"PUT" => Self::Put,
-            b"DELETE" => Self::Delete,
-            b"PATCH" => Self::Patch,
-            b"OPTIONS" => Self::Options,
-            _ => Self::Other,
-        }
-    }
-}
-
-impl Default for HeadLimits {
-    fn default() -> Self {
-        Self {
-            head_bytes: HEAD_BYTES_MAX,
-            fields: 100,
-            target_bytes: 16 * 1024,
-        }
-    }
-}
-
-/// The options of all Connection fields of a head (RFC 9110 section 7.6.1).
-#[derive(Default)]
-struct ConnectionOptions {
-    close: bool,
-    keep_alive: bool,
-    upgrade: bool,
-}
-
-impl ConnectionOptions {
-    fn take(&mut self, value: &[u8]) {
-        for option in value.split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
-            self.close |= option.eq_ignore_ascii_case(b"close");
-            self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
-            self.upgrade |= option.eq_ignore_ascii_case(b"upgrade");
-        }
     }
 }
 

@@ -9,12 +9,15 @@
 pub mod answer;
 pub mod body;
 pub mod date;
-pub mod framing;
 pub mod head;
 pub mod reject;
 
+mod connection_options;
 mod fault;
+mod framing;
 mod host;
+mod limits;
+mod method;
 mod octets;
 mod target;
 
@@ -27,6 +30,5 @@ pub use answer::{
 };
 pub use body::{BodyDecoder, Decoded};
 pub use date::DateCache;
-pub use framing::Framing;
-pub use head::{Field, HeadLimits, Method, Parse, RequestHead};
+pub use head::{Field, Framing, HeadLimits, Method, Parse, RequestHead};
 pub use reject::Reject;
