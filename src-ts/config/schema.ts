@@ -1,0 +1,235 @@
+/**
+ * The shape of a configuration: which keys exist, what each may hold, and its default.
+ * A message says what the value must be; `explain.ts` puts the path before and the value behind it.
+ */
+import type { ResourceLimits } from 'node:worker_threads'
+import * as v from 'valibot'
+import type { Dispatch, Limits, RequestHook } from '../options.ts'
+import type { LifecycleEvents, LifecycleHandler } from '../process/api.ts'
+import { allCpus, autoWorkers, reactorsMax, workersMax } from './parallelism.ts'
+
+/** The longest delay a JavaScript timer can have, 24.8 days. */
+const millisMax = 2 ** 31 - 1
+const u32Max = 2 ** 32 - 1
+
+export const lifecycleEvents = [
+  'serverStart',
+  'listening',
+  'beforeShutdown',
+  'serverStop',
+  'workerStart',
+  'workerExit',
+  'workerStop',
+  'workerError',
+  'beforeReload',
+  'afterReload',
+  'message',
+  'error',
+] as const satisfies (keyof LifecycleEvents)[]
+
+type LifecycleEvent = (typeof lifecycleEvents)[number]
+
+const text = v.pipe(v.string('must be a string'), v.nonEmpty('must not be empty'))
+const flag = v.boolean('must be true or false')
+const fn = <F>() => v.custom<F>((value) => typeof value === 'function', 'must be a function')
+const only = <const T extends readonly string[]>(choices: T) =>
+  v.picklist(choices, `must be ${choices.map((choice) => `"${choice}"`).join(' or ')}`)
+const notAnObject = (message: string) => v.custom<never>(() => false, message)
+
+/** An object with these keys and no other. */
+function exactObject<const E extends v.ObjectEntries>(entries: E, message = 'must be an object') {
+  const schema = v.strictObject(entries, message)
+  // Lazy, as to valibot a list is an object too, and an empty one would pass.
+  type Same = v.GenericSchema<v.InferInput<typeof schema>, v.InferOutput<typeof schema>>
+  return v.lazy((value) => (Array.isArray(value) ? notAnObject(message) : schema) as unknown as Same)
+}
+
+const section = <const E extends v.ObjectEntries>(entries: E) => v.optional(exactObject(entries), {} as never)
+
+/** A whole number of `what` from `min` to `max`. The upper bound is named only to those who pass it. */
+function whole(what: string, min = 0, max: number = u32Max) {
+  const message = `must be a whole number${what === '' ? '' : ` of ${what}`} ≥ ${min}`
+  return v.pipe(
+    v.number(message),
+    v.integer(message),
+    v.minValue(min, message),
+    v.maxValue(max, `must be a whole number${what === '' ? '' : ` of ${what}`} ≤ ${max}`),
+  )
+}
+const bytes = (min = 0, max?: number) => whole('bytes', min, max)
+const millis = (min = 0) => whole('milliseconds', min, millisMax)
+
+const fields = (from: number, to: number, words: readonly string[] = []) =>
+  [`must be a whole number from ${from} to ${to}`, ...words.map((word) => `"${word}"`)].join(' or ')
+
+function countOr<const W extends string>(from: number, to: number, ...words: W[]) {
+  const isRight = (value: unknown): boolean =>
+    (Number.isInteger(value) && (value as number) >= from && (value as number) <= to) || words.includes(value as W)
+  return v.custom<number | W>(isRight, fields(from, to, words))
+}
+
+function isMillisOrFalse(value: unknown): boolean {
+  return value === false || (Number.isInteger(value) && (value as number) > 0 && (value as number) <= millisMax)
+}
+
+function millisOrFalse(defaultValue: number) {
+  return v.pipe(
+    v.optional(v.custom<number | false>(isMillisOrFalse, 'must be a whole number of milliseconds ≥ 1 or false'), defaultValue || false),
+    v.transform((value) => (value === false ? 0 : value)),
+  )
+}
+
+/** One value or a list of them, checked as what it is, so that a message names the element that is wrong. */
+function oneOrMore<const S extends v.GenericSchema>(item: S) {
+  const list = v.array(item)
+  return v.pipe(
+    v.lazy((value) => (Array.isArray(value) ? list : item) as v.GenericSchema<v.InferInput<S> | v.InferInput<S>[], v.InferOutput<S> | v.InferOutput<S>[]>),
+    v.transform((value) => (Array.isArray(value) ? value : [value]) as v.InferOutput<S>[]),
+  )
+}
+
+const tcpListenSchema = exactObject(
+  {
+    host: v.optional(text, '127.0.0.1'),
+    port: v.custom<number>((value) => Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 65_535, 'must be a port number from 0 to 65535'),
+    reusePort: v.optional(flag, false),
+    ipv6Only: v.optional(flag, false),
+  },
+  'must be { port } or { path }',
+)
+const unixListenSchema = exactObject({ path: text, mode: v.optional(whole('', 0, 0o777)) }, 'must be { port } or { path }')
+
+type AnyListen = v.InferOutput<typeof tcpListenSchema> | v.InferOutput<typeof unixListenSchema>
+const listenSchema = v.lazy(
+  (value) =>
+    (typeof value === 'object' && value !== null && 'path' in value ? unixListenSchema : tcpListenSchema) as unknown as v.GenericSchema<unknown, AnyListen>,
+)
+
+const dispatchRules = ['least-requests', 'round-robin', 'idle', 'connection', 'ip'] as const
+/** A token (RFC 9110, 5.6.2), a query parameter as it is sent, or the index of a path segment, 0 to 255. */
+const dispatchKey =
+  /^(?:(?:cookie|header):[\w!#$%&'*+.^`|~-]{1,256}|query:[!"$%'-<>-~]{1,256}|path:(?:\d{1,2}|1\d\d|2[0-4]\d|25[0-5]))$/
+
+function isDispatch(value: unknown): value is Dispatch {
+  if (typeof value === 'string') return (dispatchRules as readonly string[]).includes(value)
+  if (typeof value !== 'object' || value === null || Object.keys(value).join() !== 'key') return false
+  const { key } = value as { key: unknown }
+  return typeof key === 'string' && dispatchKey.test(key)
+}
+
+const limitsSchema = {
+  headerBytes: v.optional(bytes(64), 65_536),
+  headerFields: v.optional(whole('', 1, 1000), 100),
+  targetBytes: v.optional(bytes(1), 16_384),
+  bodyBytes: v.optional(bytes(0, Number.MAX_SAFE_INTEGER), 4_194_304),
+  headerTimeout: v.optional(millis(1), 10_000),
+  bodyMinRate: v.optional(bytes(), 240),
+  bodyGrace: v.optional(millis(), 10_000),
+  keepAliveTimeout: v.optional(millis(1), 75_000),
+  answerTimeout: v.optional(millis(), 60_000),
+  sendTimeout: v.optional(millis(1), 30_000),
+  connections: v.optional(whole('', 1), 100_000),
+  concurrency: v.optional(whole('', 1), 100_000),
+  workerConcurrency: v.optional(whole('', 1), 1024),
+  queueTimeout: v.optional(millis(), 10_000),
+  pipeline: v.optional(whole('', 1), 32),
+  sendBuffer: v.optional(bytes(1), 262_144),
+} satisfies Record<keyof Limits, v.GenericSchema>
+
+const megabytes = () => v.optional(v.pipe(v.number('must be a number of MiB > 0'), v.gtValue(0, 'must be a number of MiB > 0')))
+
+type LifecycleSchema = { [K in LifecycleEvent]: v.GenericSchema<LifecycleHandler<K>[] | undefined, LifecycleHandler<K>[]> }
+const lifecycleSchema = Object.fromEntries(
+  lifecycleEvents.map((event) => [event, v.optional(oneOrMore(fn<() => void>()), [])]),
+) as unknown as LifecycleSchema
+
+export const configSchema = exactObject(
+  {
+    name: v.optional(v.pipe(text, v.regex(/^[\w.@+-]{1,64}$/, 'must be 1 to 64 letters, digits and . _ @ + -'))),
+    root: v.optional(text),
+    app: v.optional(
+      v.custom<string | URL>(
+        (value) => (typeof value === 'string' && value !== '') || (value instanceof URL && value.protocol === 'file:'),
+        'must be a path or a file: URL',
+      ),
+    ),
+    listen: v.pipe(
+      v.optional(oneOrMore(listenSchema), { host: '127.0.0.1', port: 5200 }),
+      v.minLength(1, 'must have at least one address'),
+      v.maxLength(64, 'must have at most 64 addresses'),
+    ),
+    workers: v.pipe(
+      v.optional(countOr(1, workersMax, 'auto', 'max'), 'auto'),
+      v.transform((value) => (value === 'auto' ? autoWorkers() : value === 'max' ? allCpus() : value)),
+    ),
+    core: section({
+      threads: v.optional(countOr(1, reactorsMax, 'auto'), 'auto'),
+      affinity: v.optional(v.array(whole('', 0, 4095), 'must be a list of CPU numbers'), []),
+    }),
+    dispatch: v.optional(
+      v.custom<Dispatch>(
+        isDispatch,
+        `must be ${dispatchRules.map((rule) => `"${rule}"`).join(', ')} or { key: "cookie:NAME" | "header:NAME" | "query:NAME" | "path:N" }`,
+      ),
+      'least-requests',
+    ),
+    maxWaitTime: v.optional(millis(), 30_000),
+    requestTimeout: section({ soft: v.optional(millis(), 0), hard: v.optional(millis()) }),
+    stuckAfter: millisOrFalse(10_000),
+    onWorkerCrash: section({
+      replay: v.optional(only(['idempotent', 'none']), 'idempotent'),
+      maxBody: v.optional(bytes(), 65_536),
+      status: v.optional(v.custom<number>((value) => Number.isInteger(value) && (value as number) >= 500 && (value as number) <= 599, fields(500, 599)), 503),
+    }),
+    recycle: section({
+      requests: v.optional(whole(''), 0),
+      grace: v.optional(whole('')),
+      heapMb: v.optional(whole('MiB'), 0),
+      age: v.optional(millis(), 0),
+    }),
+    reload: section({
+      concurrency: v.optional(whole('', 1, workersMax), 1),
+      startTimeout: v.optional(millis(1), 30_000),
+      rollback: v.optional(
+        v.lazy((value) =>
+          (value === false
+            ? v.literal(false)
+            : exactObject({ errors: whole('', 1), within: millis(1) }, 'must be { errors, within } or false')) as unknown as v.GenericSchema<unknown, { errors: number; within: number } | false>,
+        ),
+        { errors: 3, within: 10_000 },
+      ),
+      drainGrace: v.optional(millis(), 0),
+    }),
+    resourceLimits: section({
+      maxOldGenerationSizeMb: megabytes(),
+      maxYoungGenerationSizeMb: megabytes(),
+      codeRangeSizeMb: megabytes(),
+      stackSizeMb: megabytes(),
+    } satisfies Record<keyof ResourceLimits, v.GenericSchema>),
+    limits: section(limitsSchema),
+    tcp: section({
+      nodelay: v.optional(flag, true),
+      keepAlive: millisOrFalse(0),
+      backlog: v.optional(whole('', 1, 65_535), 1024),
+    }),
+    serverHeader: v.optional(
+      v.custom<string | false>(
+        (value) => value === false || (typeof value === 'string' && /^[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?$/.test(value)),
+        'must be visible ASCII text or false',
+      ),
+      false,
+    ),
+    lifecycle: section(lifecycleSchema),
+    hooks: section({ requestReceived: v.optional(fn<RequestHook>()), responseGenerated: v.optional(fn<RequestHook>()) }),
+    cleaners: v.optional(v.array(fn<RequestHook>(), 'must be a list of functions'), []),
+    env: v.optional(v.pipe(text, v.regex(/^[\w-][\w.-]*$/, 'must be letters, digits and . _ -'))),
+    version: v.optional(v.pipe(text, v.regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 visible ASCII characters without spaces'))),
+    stateDir: v.optional(v.custom<string | false>((value) => value === false || (typeof value === 'string' && value !== ''), 'must be a path or false'), '.sluice'),
+    daemon: v.optional(flag, false),
+    log: section({
+      level: v.optional(only(['trace', 'debug', 'info', 'warn', 'error']), 'info'),
+      file: v.optional(text),
+      format: v.optional(only(['pretty', 'json']), 'pretty'),
+    }),
+  },
+)

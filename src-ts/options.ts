@@ -1,0 +1,295 @@
+/**
+ * The configuration of a server: what a user may write ({@link Config}), and what the rest of the code reads
+ * ({@link ResolvedConfig}), in which every option has a value that is known to be right.
+ *
+ * Durations are milliseconds, sizes bytes, unless a name says otherwise. `docs/reference/configuration.md` lists them all.
+ */
+import { isAbsolute, resolve, dirname, join } from 'node:path'
+import type { ResourceLimits } from 'node:worker_threads'
+import { fileURLToPath } from 'node:url'
+import * as v from 'valibot'
+import { explain } from './config/explain.ts'
+import { autoReactors } from './config/parallelism.ts'
+import { configSchema } from './config/schema.ts'
+import type { LifecycleEvents, LifecycleHandler } from './process/api.ts'
+
+export { toNativeConfig } from './config/native-config.ts'
+
+/** What `sluice.config.*` and `createServer()` take. Everything but `app` has a default. */
+export interface Config {
+  /** The process's name, so that `kill -USR1 $(pidof NAME)` works: 1 to 64 letters, digits and `. _ @ + -`. @default `<directory> sluice: master` */
+  name?: string | undefined
+  /**
+   * Directory that `app` and relative paths start from; resolved again at every reload, so that a symbolic link to the current
+   * release works. @default the directory of the configuration file, else the working directory
+   */
+  root?: string | undefined
+  /** The module every worker imports: its default export is the app. A path from `root`, or a `file:` URL. */
+  app?: string | URL | undefined
+  /** Where to accept connections. @default `{ host: '127.0.0.1', port: 5200 }` */
+  listen?: Listen | readonly Listen[] | undefined
+  /** Worker threads, 1 to 120. `'auto'`: the CPUs the process may use, bounded by the container's quota; `'max'`: without the quota. @default 'auto' */
+  workers?: number | 'auto' | 'max' | undefined
+  core?:
+    | {
+        /** Reactor threads, which own the sockets: 1 to 64. @default 'auto', as many as workers, at most one per CPU */
+        threads?: number | 'auto' | undefined
+        /** CPUs to pin the reactors to, reactor i to `affinity[i % length]`. @default [] the system places them */
+        affinity?: readonly number[] | undefined
+      }
+    | undefined
+  /** How a worker is chosen for a request. @default 'least-requests' */
+  dispatch?: Dispatch | undefined
+  /** How long a worker that has to go may finish what it has in hand. @default 30_000 */
+  maxWaitTime?: number | undefined
+  requestTimeout?:
+    | {
+        /** After this the request's `signal` aborts; the handler may still answer. @default 0 off */
+        soft?: number | undefined
+        /** After this without a started answer the client gets a 504. 0 = off. Another name for `limits.answerTimeout`, and the one that wins. @default 60_000 */
+        hard?: number | undefined
+      }
+    | undefined
+  /** A worker with work waiting that does not move for this long is replaced; false = off. @default 10_000 */
+  stuckAfter?: number | false | undefined
+  /** What happens to the requests in the hands of a worker that dies. */
+  onWorkerCrash?:
+    | {
+        /** `'idempotent'`: safe methods without a started answer go to another worker, once. @default 'idempotent' */
+        replay?: 'idempotent' | 'none' | undefined
+        /** Requests with a larger body are not replayed. @default 65_536 */
+        maxBody?: number | undefined
+        /** The status of those that are not replayed, 500 to 599. @default 503 */
+        status?: number | undefined
+      }
+    | undefined
+  /** Replaces a worker before it grows old. 0 = off. */
+  recycle?:
+    | {
+        /** After this many requests. @default 0 */
+        requests?: number | undefined
+        /** Plus up to this many at random, so that workers do not go together. @default half of `requests`, none up to 10 */
+        grace?: number | undefined
+        /** When its heap is larger, in MiB. @default 0 */
+        heapMb?: number | undefined
+        /** After this long. @default 0 */
+        age?: number | undefined
+      }
+    | undefined
+  reload?:
+    | {
+        /** Workers replaced at once. @default 1 */
+        concurrency?: number | undefined
+        /** How long a new worker may take to become ready, at start too. @default 30_000 */
+        startTimeout?: number | undefined
+        /** So many crashes so soon after a reload bring the previous code back; false = off. @default { errors: 3, within: 10_000 } */
+        rollback?: { errors: number; within: number } | false | undefined
+        /** How long an old worker goes on undisturbed before its `server.signal` aborts. @default 0 */
+        drainGrace?: number | undefined
+      }
+    | undefined
+  /** Bounds of each worker's V8, as `resourceLimits` of `node:worker_threads`. A worker that passes them dies alone. */
+  resourceLimits?: { [K in keyof ResourceLimits]: number | undefined } | undefined
+  limits?: { [K in keyof Limits]?: number | undefined } | undefined
+  tcp?:
+    | {
+        /** `TCP_NODELAY`. @default true */
+        nodelay?: boolean | undefined
+        /** Idle time before the first keep-alive probe; false = none. @default false */
+        keepAlive?: number | false | undefined
+        /** Length of the accept queue. @default 1024 */
+        backlog?: number | undefined
+      }
+    | undefined
+  /** The value of the `Server` header. @default false none is sent */
+  serverHeader?: string | false | undefined
+  /** Called at the stages of the server's and its workers' lives, in order and awaited. */
+  lifecycle?: { [K in keyof LifecycleEvents]?: LifecycleHandler<K> | readonly LifecycleHandler<K>[] | undefined } | undefined
+  /** Called before and after the app's `fetch`. */
+  hooks?: { requestReceived?: RequestHook | undefined; responseGenerated?: RequestHook | undefined } | undefined
+  /** Called after each answer was sent, with the request's context. */
+  cleaners?: readonly RequestHook[] | undefined
+  /** Name of the environment, as with `-e`. */
+  env?: string | undefined
+  /** Version of your code, as with `-x`: `server.version`, `ctx.version`, `process.env.X_VERSION`. */
+  version?: string | undefined
+  /** Directory of pid file and control socket; false = neither. @default `.sluice` in the configuration file's directory */
+  stateDir?: string | false | undefined
+  /** Run in the background, as with `-d`. @default false */
+  daemon?: boolean | undefined
+  log?:
+    | {
+        /** The least severe level that is written. @default 'info' */
+        level?: LogLevel | undefined
+        /** Appended to, instead of standard output and error; opened again on SIGHUP. */
+        file?: string | undefined
+        /** `'json'`: one object per line, in pino's shape. @default 'pretty' */
+        format?: 'pretty' | 'json' | undefined
+      }
+    | undefined
+}
+
+export type Listen = TcpListen | UnixListen
+
+export interface TcpListen {
+  /** IP address or host name. @default '127.0.0.1' */
+  host?: string | undefined
+  /** 0 picks a free port. */
+  port: number
+  /** `SO_REUSEPORT`: another process may bind the same port. @default false */
+  reusePort?: boolean | undefined
+  /** An IPv6 socket takes no IPv4 connections. @default false */
+  ipv6Only?: boolean | undefined
+}
+
+export interface UnixListen {
+  /** The socket file, from `root`; a stale one is removed. */
+  path: string
+  /** Mode of the file. @default 0o660 */
+  mode?: number | undefined
+}
+
+export type Dispatch =
+  | 'least-requests'
+  | 'round-robin'
+  | 'idle'
+  | 'connection'
+  | 'ip'
+  | { key: `cookie:${string}` | `header:${string}` | `query:${string}` | `path:${number}` }
+
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error'
+
+/** A function of the app that takes request, response or context; `http/` gives it its exact type. */
+export type RequestHook = (...details: never[]) => unknown
+
+/** The bounds of an HTTP port. The core enforces them; `stats().rejected` counts by the same names. */
+export interface Limits {
+  /** Request line and header fields together; beyond: 431. @default 65_536 */
+  headerBytes: number
+  /** Number of header fields; beyond: 431. @default 100 */
+  headerFields: number
+  /** Request target; beyond: 414. @default 16_384 */
+  targetBytes: number
+  /** Body read as a whole; beyond: 413. Streamed bodies are not bound by it. @default 4_194_304 */
+  bodyBytes: number
+  /** From the first byte of a request to the end of its header: 408. @default 10_000 */
+  headerTimeout: number
+  /** Bytes per second a request body must keep to after `bodyGrace`: 408. 0 = off. @default 240 */
+  bodyMinRate: number
+  /** How long a body may be slower than `bodyMinRate`. @default 10_000 */
+  bodyGrace: number
+  /** Idle time between requests of a connection, then it is closed. @default 75_000 */
+  keepAliveTimeout: number
+  /** From dispatch to the start of the answer: 504. 0 = off. @default 60_000 */
+  answerTimeout: number
+  /** How long an answer may make no progress into the socket, then it is reset. @default 30_000 */
+  sendTimeout: number
+  /** Open connections; beyond: accepting waits. @default 100_000 */
+  connections: number
+  /** Requests in flight, waiting ones included; beyond: 503. @default 100_000 */
+  concurrency: number
+  /** Requests in flight per worker; beyond: they wait for a worker. @default 1024 */
+  workerConcurrency: number
+  /** How long a request may wait for a worker: 503. @default 10_000 */
+  queueTimeout: number
+  /** Pipelined requests of one connection in flight at once; beyond: reading stops. @default 32 */
+  pipeline: number
+  /** Unsent response bytes of one connection at which a streamed answer is paused. @default 262_144 */
+  sendBuffer: number
+}
+
+/** A {@link Config} that was checked and filled. Frozen, and parsing it again gives itself. Off is 0. */
+export interface ResolvedConfig {
+  readonly name: string | undefined
+  /** Absolute; not followed through symbolic links yet. */
+  readonly root: string
+  /** A path from `root`, an absolute path, or a `file:` URL. Undefined only where handlers are given as functions. */
+  readonly app: string | undefined
+  readonly listen: readonly (ResolvedTcpListen | UnixListen)[]
+  readonly workers: number
+  readonly core: { readonly threads: number; readonly affinity: readonly number[] }
+  readonly dispatch: Dispatch
+  readonly maxWaitTime: number
+  readonly requestTimeout: { readonly soft: number; readonly hard: number }
+  readonly stuckAfter: number
+  readonly onWorkerCrash: { readonly replay: 'idempotent' | 'none'; readonly maxBody: number; readonly status: number }
+  readonly recycle: { readonly requests: number; readonly grace: number; readonly heapMb: number; readonly age: number }
+  readonly reload: {
+    readonly concurrency: number
+    readonly startTimeout: number
+    readonly rollback: { readonly errors: number; readonly within: number } | false
+    readonly drainGrace: number
+  }
+  readonly resourceLimits: Readonly<ResourceLimits>
+  readonly limits: Readonly<Limits>
+  readonly tcp: { readonly nodelay: boolean; readonly keepAlive: number; readonly backlog: number }
+  readonly serverHeader: string | false
+  readonly lifecycle: { readonly [K in keyof LifecycleEvents]: readonly LifecycleHandler<K>[] }
+  readonly hooks: { readonly requestReceived?: RequestHook | undefined; readonly responseGenerated?: RequestHook | undefined }
+  readonly cleaners: readonly RequestHook[]
+  readonly env: string | undefined
+  readonly version: string | undefined
+  /** Absolute. */
+  readonly stateDir: string | false
+  readonly daemon: boolean
+  readonly log: { readonly level: LogLevel; readonly file: string | undefined; readonly format: 'pretty' | 'json' }
+  /** The configuration file, from which a worker loads the functions again: they cannot cross threads. */
+  readonly source: string | undefined
+}
+
+/** A {@link TcpListen} with every member. */
+export type ResolvedTcpListen = { readonly [K in keyof TcpListen]-?: Exclude<TcpListen[K], undefined> }
+
+const resolvedConfigs = new WeakSet<object>()
+
+/**
+ * Checks a configuration and fills it with defaults.
+ *
+ * `source` is the file it came from, for messages and as the start of relative paths.
+ * @throws ERR_SLUICE_INVALID_OPTION naming the path of the first wrong or unknown option
+ */
+export function parseConfig(input: unknown, source?: string): ResolvedConfig {
+  if (isResolved(input)) return input
+  const parsed = v.safeParse(configSchema, input)
+  if (!parsed.success) throw explain(parsed.issues, configSchema, source)
+  const options = parsed.output
+
+  const root = resolve(source === undefined ? '.' : dirname(source), options.root ?? '.')
+  const hard = options.requestTimeout.hard ?? options.limits.answerTimeout
+  const { requests, grace = requests > 10 ? Math.floor(requests / 2) : 0, ...recycle } = options.recycle
+  const resolved: ResolvedConfig = {
+    ...options,
+    name: options.name,
+    env: options.env,
+    version: options.version,
+    root,
+    app: options.app instanceof URL ? options.app.href : options.app,
+    listen: options.listen.map((listen) => ('path' in listen ? { ...listen, path: resolve(root, listen.path) } : listen)),
+    core: { ...options.core, threads: options.core.threads === 'auto' ? autoReactors(options.workers) : options.core.threads },
+    requestTimeout: { soft: options.requestTimeout.soft, hard },
+    limits: { ...options.limits, answerTimeout: hard },
+    recycle: { requests, grace, ...recycle },
+    stateDir: options.stateDir !== false && resolve(source === undefined ? '.' : dirname(source), options.stateDir),
+    log: { ...options.log, file: options.log.file === undefined ? undefined : resolve(root, options.log.file) },
+    source,
+  }
+  resolvedConfigs.add(deepFreeze(resolved))
+  return resolved
+}
+
+/** The app's module as an absolute path, with `root` as it is now. */
+export function appPath(config: ResolvedConfig & { readonly app: string }): string {
+  if (config.app.startsWith('file:')) return fileURLToPath(config.app)
+  return isAbsolute(config.app) ? config.app : join(config.root, config.app)
+}
+
+function isResolved(input: unknown): input is ResolvedConfig {
+  return typeof input === 'object' && input !== null && resolvedConfigs.has(input)
+}
+
+/** Functions stay as they are: they are the user's. */
+function deepFreeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
+  for (const member of Object.values(value)) deepFreeze(member)
+  return Object.freeze(value)
+}
