@@ -452,6 +452,10 @@ mod tests {
         let stays = dispatcher.choose(&by_connection(first), &both, |_| 0, LIMIT);
         assert_eq!(stays, first);
 
+        let twice = [worker(10, 0), worker(20, 1), worker(21, 1)];
+        let newest = dispatcher.choose(&by_connection(first), &twice, |_| 0, LIMIT);
+        assert_eq!(newest, Some(WorkerSlot(21)));
+
         let after = [worker(10, 0), worker(12, 2), worker(20, 1)];
         let moved = dispatcher.choose(&by_connection(first), &after, |_| 0, LIMIT);
         assert_eq!(moved, Some(WorkerSlot(20)));
