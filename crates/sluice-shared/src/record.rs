@@ -397,3 +397,108 @@ impl Words {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn kinds_and_numbers_name_each_other() {
+        for number in 0..=u8::MAX {
+            let event = EventKind::from_u8(number).map(|kind| kind as u8);
+            assert_eq!(event, (1..=5).contains(&number).then_some(number));
+            let command = CommandKind::from_u8(number).map(|kind| kind as u8);
+            assert_eq!(command, (1..=6).contains(&number).then_some(number));
+        }
+    }
+
+    #[test]
+    fn an_abort_says_why() {
+        for reason in [AbortReason::ClientGone, AbortReason::AnswerDeadline] {
+            let words = Words::event(EventKind::Abort, 0).with_abort_reason(reason);
+            assert_eq!(words.abort_reason(), reason);
+        }
+    }
+
+    #[test]
+    fn a_content_length_counts_only_with_its_flag() {
+        let known = Words::command(
+            CommandKind::Head,
+            command_flag::LENGTH_KNOWN,
+            template::NONE,
+        );
+        assert_eq!(
+            known.with_content_length(u64::MAX - 1).content_length(),
+            Some(u64::MAX - 1)
+        );
+        assert_eq!(known.with_content_length(0).content_length(), Some(0));
+        let unknown = Words::command(CommandKind::Head, 0, template::NONE);
+        assert_eq!(unknown.with_content_length(5).content_length(), None);
+    }
+
+    #[test]
+    fn has_wants_every_bit() {
+        let words = Words::command(CommandKind::Respond, command_flag::CLOSE, template::NONE);
+        assert!(words.has(command_flag::CLOSE));
+        assert!(!words.has(command_flag::CLOSE | command_flag::BLOB));
+    }
+
+    proptest! {
+        #[test]
+        fn every_part_of_a_request_comes_back(
+            (flags, method, fields) in (0..32_u8, 0..8_u8, any::<u16>()),
+            (slot, reactor) in (0..1_u32 << 24, any::<u8>()),
+            (index, generation) in any::<(u32, u32)>(),
+            (target_len, target_offset) in (0..1_u32 << 24, any::<u8>()),
+            (head_len, body_len) in any::<(u32, u32)>(),
+        ) {
+            let words = Words::event(EventKind::Http, flags)
+                .with_method(method)
+                .with_fields(fields)
+                .with_connection(slot, ReactorId(reactor))
+                .with_exchange(index, generation)
+                .with_target(target_len, target_offset)
+                .with_head_len(head_len)
+                .with_event_body_len(body_len);
+            prop_assert_eq!(words.kind(), EventKind::Http as u8);
+            prop_assert_eq!(words.flags(), flags | method << 5);
+            prop_assert_eq!((words.method(), words.fields()), (method, fields));
+            prop_assert_eq!((words.connection(), words.reactor()), (slot, ReactorId(reactor)));
+            prop_assert_eq!((words.index(), words.generation()), (index, generation));
+            prop_assert_eq!((words.target_len(), words.target_offset()), (target_len, target_offset));
+            prop_assert_eq!((words.head_len(), words.event_body_len()), (head_len, body_len));
+        }
+
+        #[test]
+        fn every_part_of_an_answer_comes_back(
+            (flags, template) in any::<(u8, u8)>(),
+            (index, generation) in any::<(u32, u32)>(),
+            status in any::<u16>(),
+            (block_len, body_len) in any::<(u32, u32)>(),
+        ) {
+            let words = Words::command(CommandKind::Respond, flags, template)
+                .with_exchange(index, generation)
+                .with_status(status)
+                .with_block_len(block_len)
+                .with_command_body_len(body_len);
+            prop_assert_eq!(words.kind(), CommandKind::Respond as u8);
+            prop_assert_eq!((words.flags(), words.template()), (flags, template));
+            prop_assert_eq!((words.index(), words.generation()), (index, generation));
+            prop_assert_eq!(words.status(), status);
+            prop_assert_eq!((words.block_len(), words.command_body_len()), (block_len, body_len));
+            prop_assert_eq!(words.blob(), body_len);
+        }
+
+        #[test]
+        fn an_oversized_part_leaves_its_neighbour_alone(len in any::<u32>(), slot in any::<u32>(), method in any::<u8>()) {
+            let words = Words::event(EventKind::Http, 0)
+                .with_method(method)
+                .with_connection(slot, ReactorId(3))
+                .with_target(len, 9);
+            prop_assert_eq!((words.reactor(), words.target_offset()), (ReactorId(3), 9));
+            prop_assert_eq!((words.fields(), words.flags() & 31), (0, 0));
+        }
+    }
+}

@@ -48,8 +48,16 @@ pub fn ring(capacity_log2: u32) -> (Producer, Consumer) {
         (CAPACITY_LOG2_MIN..=CAPACITY_LOG2_MAX).contains(&capacity_log2),
         "a ring of 2^{capacity_log2} bytes is not supported"
     );
-    let memory = Arc::new(RingMemory::take(1 << capacity_log2));
-    (Producer::new(memory.clone()), Consumer::new(memory))
+    ring_from(capacity_log2, 0)
+}
+
+/// A ring whose counts start at `position`, a multiple of 8: at 0, but for tests of their wrap.
+fn ring_from(capacity_log2: u32, position: u32) -> (Producer, Consumer) {
+    let memory = Arc::new(RingMemory::take(1 << capacity_log2, position));
+    (
+        Producer::new(memory.clone(), position),
+        Consumer::new(memory, position),
+    )
 }
 
 /// The header's size in bytes: where the data starts.
@@ -68,8 +76,8 @@ struct Header {
 struct Line(AtomicU32);
 
 impl Line {
-    fn new() -> Self {
-        Self(AtomicU32::new(0))
+    fn new(word: u32) -> Self {
+        Self(AtomicU32::new(word))
     }
 }
 
@@ -92,13 +100,13 @@ struct RingMemory {
 }
 
 impl RingMemory {
-    fn take(capacity: u32) -> Self {
+    fn take(capacity: u32, position: u32) -> Self {
         let region = Region::take(RING_HEADER_BYTES + capacity as usize, capacity as usize);
         let header = Header {
-            tail: Line::new(),
-            head: Line::new(),
-            flags: Line::new(),
-            _reserved: Line::new(),
+            tail: Line::new(position),
+            head: Line::new(position),
+            flags: Line::new(0),
+            _reserved: Line::new(0),
         };
         // SAFETY: the region starts with room for a header, is aligned to 4096 and nobody else's yet.
         unsafe { region.start().cast::<Header>().write(header) };
@@ -148,3 +156,6 @@ unsafe impl Sync for RingMemory {}
 
 const _: () = assert!(RECORD_HEADER_BYTES as usize == size_of::<Words>());
 const _: () = assert!((1 << CAPACITY_LOG2_MIN) / 8 >= RECORD_HEADER_BYTES);
+
+#[cfg(all(test, not(loom)))]
+mod tests;

@@ -288,3 +288,135 @@ const _: () = {
     assert!(offset_of!(BlockWords, counters) == 256);
     assert!(offset_of!(BlockWords, counters) + offset_of!(CounterWords, wakes) == 264);
 };
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use super::*;
+
+    /// Plays JavaScript: a word of the block at the offset the contract names.
+    fn word(view: &MemoryView, offset: usize) -> &AtomicU32 {
+        assert!(offset.is_multiple_of(4) && offset < view.len());
+        // SAFETY: aligned and inside the memory that the view keeps alive, where all words in use are
+        // atomics.
+        unsafe { AtomicU32::from_ptr(view.as_ptr().add(offset).cast()) }
+    }
+
+    #[test]
+    fn a_block_starts_with_nothing() {
+        let block = WorkerBlock::acquire();
+        assert_eq!(block.memory().len(), 4096);
+        assert!(!block.parked());
+        assert_eq!((block.heartbeat(), block.epoch()), (0, 0));
+        assert_eq!(block.state(), WorkerPhase::Free);
+        assert_eq!(block.current(), None);
+        assert_eq!(block.counters(), Counters::default());
+    }
+
+    #[test]
+    fn words_are_where_the_contract_has_them() {
+        let block = WorkerBlock::acquire();
+        let view = block.memory();
+        block.park();
+        block.beat();
+        block.set_epoch(12);
+        block.set_state(WorkerPhase::Draining);
+        block.set_current(Some(Current {
+            lane: 255,
+            position: 0xffff_fff8,
+        }));
+        block.count_batch(30);
+        block.count_batch(3);
+        block.count_wake();
+        let words = [0, 64, 128, 132, 192, 196, 256, 260, 264]
+            .map(|offset| word(&view, offset).load(Ordering::SeqCst));
+        assert_eq!(words, [1, 1, 12, 3, 256, 0xffff_fff8, 33, 2, 1]);
+    }
+
+    #[test]
+    fn clones_share_one_block() {
+        let block = WorkerBlock::acquire();
+        let other = block.clone();
+        block.park();
+        assert!(other.try_unpark());
+        assert!(!block.unpark());
+    }
+
+    #[test]
+    fn what_javascript_writes_is_what_is_read() {
+        let block = WorkerBlock::acquire();
+        let view = block.memory();
+        word(&view, 0).store(1, Ordering::SeqCst);
+        word(&view, 64).store(u32::MAX, Ordering::SeqCst);
+        word(&view, 192).store(1, Ordering::SeqCst);
+        word(&view, 196).store(64, Ordering::SeqCst);
+        assert!(block.parked());
+        assert!(block.try_unpark());
+        assert_eq!(word(&view, 0).load(Ordering::SeqCst), 0);
+        assert_eq!(block.heartbeat(), u32::MAX);
+        block.beat();
+        assert_eq!(block.heartbeat(), 0, "it wraps");
+        assert_eq!(
+            block.current(),
+            Some(Current {
+                lane: 0,
+                position: 64
+            })
+        );
+        block.set_current(None);
+        assert_eq!(block.current(), None);
+    }
+
+    #[test]
+    fn hostile_words_are_harmless() {
+        let block = WorkerBlock::acquire();
+        let view = block.memory();
+        for hostile in [257, 1 << 31, u32::MAX] {
+            word(&view, 192).store(hostile, Ordering::SeqCst);
+            assert_eq!(block.current(), None, "lane word {hostile}");
+        }
+        for hostile in [5, 256, u32::MAX] {
+            word(&view, 132).store(hostile, Ordering::SeqCst);
+            assert_eq!(block.state(), WorkerPhase::Dead, "state word {hostile}");
+        }
+    }
+
+    #[test]
+    fn every_phase_comes_back() {
+        use WorkerPhase::{Dead, Draining, Free, Running, Starting};
+        let block = WorkerBlock::acquire();
+        for phase in [Free, Starting, Running, Draining, Dead] {
+            block.set_state(phase);
+            assert_eq!(block.state(), phase);
+        }
+    }
+
+    #[test]
+    fn live_blocks_are_distinct_and_used_ones_start_clean() {
+        let mut blocks: Vec<WorkerBlock> = (0..16).map(|_| WorkerBlock::acquire()).collect();
+        let mut addresses: Vec<usize> = blocks
+            .iter()
+            .map(|block| block.memory().as_ptr() as usize)
+            .collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        assert_eq!(addresses.len(), 16);
+        for block in &blocks {
+            block.park();
+            block.set_state(WorkerPhase::Dead);
+            block.set_current(Some(Current {
+                lane: 1,
+                position: 8,
+            }));
+            block.count_batch(1);
+        }
+        blocks.clear();
+        for _ in 0..32 {
+            blocks.push(WorkerBlock::acquire());
+        }
+        for block in &blocks {
+            assert!(!block.parked());
+            assert_eq!((block.state(), block.current()), (WorkerPhase::Free, None));
+            assert_eq!(block.counters(), Counters::default());
+        }
+    }
+}

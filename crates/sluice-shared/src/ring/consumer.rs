@@ -42,11 +42,11 @@ pub struct Corrupt {
 }
 
 impl Consumer {
-    pub(super) fn new(memory: Arc<RingMemory>) -> Self {
+    pub(super) fn new(memory: Arc<RingMemory>, position: u32) -> Self {
         Self {
             memory,
-            read: 0,
-            tail: 0,
+            read: position,
+            tail: position,
         }
     }
 

@@ -33,12 +33,12 @@ pub enum PushError {
 }
 
 impl Producer {
-    pub(super) fn new(memory: Arc<RingMemory>) -> Self {
+    pub(super) fn new(memory: Arc<RingMemory>, position: u32) -> Self {
         Self {
             memory,
-            write: 0,
-            published: 0,
-            head: Cell::new(0),
+            write: position,
+            published: position,
+            head: Cell::new(position),
         }
     }
 
