@@ -297,3 +297,300 @@ pub fn reason_phrase(status: u16) -> &'static str {
         _ => "",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
+
+    const HELLO: AnswerHead<'static> = AnswerHead {
+        status: 200,
+        template: 0,
+        headers: b"",
+        length: Length::Known(5),
+        close: false,
+        keep_alive_10: false,
+        date: None,
+        server: None,
+        http10: false,
+    };
+
+    fn written(head: &AnswerHead<'_>) -> String {
+        let mut out = Vec::new();
+        assert!(write_head(&mut out, head));
+        String::from_utf8(out).expect("the test wrote text")
+    }
+
+    #[test]
+    fn an_answer_has_every_line_in_its_place() {
+        let head = AnswerHead {
+            template: 2,
+            headers: b"x-a: 1\r\nx-b:\r\n",
+            date: Some(DATE),
+            server: Some("sluice"),
+            ..HELLO
+        };
+        assert_eq!(
+            written(&head),
+            "HTTP/1.1 200 OK\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\nserver: sluice\r\n\
+             content-type: application/json\r\nx-a: 1\r\nx-b:\r\ncontent-length: 5\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn each_length_has_its_line() {
+        for (length, expected) in [
+            (
+                Length::Known(0),
+                "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+            ),
+            (
+                Length::Known(u64::MAX),
+                "HTTP/1.1 200 OK\r\ncontent-length: 18446744073709551615\r\n\r\n",
+            ),
+            (
+                Length::Chunked,
+                "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n",
+            ),
+            (
+                Length::Close,
+                "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n",
+            ),
+            (Length::None, "HTTP/1.1 200 OK\r\n\r\n"),
+        ] {
+            assert_eq!(written(&AnswerHead { length, ..HELLO }), expected);
+        }
+    }
+
+    #[test]
+    fn statuses_without_body_say_nothing_about_one() {
+        for length in [
+            Length::Known(5),
+            Length::Chunked,
+            Length::Close,
+            Length::None,
+        ] {
+            assert_eq!(
+                written(&AnswerHead {
+                    status: 204,
+                    length,
+                    ..HELLO
+                }),
+                "HTTP/1.1 204 No Content\r\n\r\n"
+            );
+            let early = AnswerHead {
+                status: 103,
+                headers: b"link: </a>\r\n",
+                length,
+                date: Some(DATE),
+                close: true,
+                ..HELLO
+            };
+            assert_eq!(
+                written(&early),
+                "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n"
+            );
+        }
+        for length in [Length::Chunked, Length::Close, Length::None] {
+            assert_eq!(
+                written(&AnswerHead {
+                    status: 304,
+                    length,
+                    ..HELLO
+                }),
+                "HTTP/1.1 304 Not Modified\r\n\r\n"
+            );
+        }
+        assert_eq!(
+            written(&AnswerHead {
+                status: 304,
+                ..HELLO
+            }),
+            "HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn the_connection_line_follows_version_and_wish() {
+        let end = |close, http10, keep_alive_10, length| {
+            let text = written(&AnswerHead {
+                close,
+                http10,
+                keep_alive_10,
+                length,
+                ..HELLO
+            });
+            text.lines()
+                .find_map(|line| line.strip_prefix("connection: ").map(str::to_owned))
+        };
+        let known = Length::Known(5);
+        assert_eq!(end(false, false, false, known), None);
+        assert_eq!(end(true, false, false, known).as_deref(), Some("close"));
+        assert_eq!(end(false, true, false, known).as_deref(), Some("close"));
+        assert_eq!(end(false, true, true, known).as_deref(), Some("keep-alive"));
+        assert_eq!(end(true, true, true, known).as_deref(), Some("close"));
+        assert_eq!(
+            end(false, true, true, Length::Close).as_deref(),
+            Some("close")
+        );
+        assert_eq!(
+            end(false, true, true, Length::Chunked).as_deref(),
+            Some("close")
+        );
+        let old = written(&AnswerHead {
+            http10: true,
+            keep_alive_10: true,
+            length: Length::Chunked,
+            ..HELLO
+        });
+        assert!(!old.contains("transfer-encoding"));
+    }
+
+    #[test]
+    fn every_template_is_a_sound_line() {
+        for number in 0..=255 {
+            assert!(is_block(template(number)), "{number}");
+        }
+        for number in 1..=4 {
+            assert!(template(number).starts_with(b"content-type: "), "{number}");
+        }
+    }
+
+    #[test]
+    fn a_status_nobody_registered_has_an_empty_reason_and_an_impossible_one_is_500() {
+        assert!(
+            written(&AnswerHead {
+                status: 299,
+                ..HELLO
+            })
+            .starts_with("HTTP/1.1 299 \r\n")
+        );
+        for status in [0, 99, 1000, u16::MAX] {
+            assert!(
+                written(&AnswerHead { status, ..HELLO })
+                    .starts_with("HTTP/1.1 500 Internal Server Error\r\n")
+            );
+        }
+    }
+
+    #[test]
+    fn a_block_that_could_split_the_answer_is_never_written() {
+        let bad: &[&[u8]] = &[
+            b"x: y",
+            b"x: y\r",
+            b"x: y\n",
+            b"x: y\r\n\r\n",
+            b"\r\nx: y\r\n",
+            b"\r\n",
+            b"x: y\r\n\r\nz: 1\r\n",
+            b"x: y\rz\r\n",
+            b"x: y\nz: 1\r\n",
+            b"x: \0\r\n",
+            b"x: \x0b\r\n",
+            b"x: y\r\n z\r\n",
+            b" x: y\r\n",
+            b"\tx: y\r\n",
+            b": y\r\n",
+            b"x: y\r\n: z\r\n",
+            b"x: y\r\r\n",
+        ];
+        for headers in bad {
+            let mut out = Vec::new();
+            assert!(
+                !write_head(
+                    &mut out,
+                    &AnswerHead {
+                        headers,
+                        server: Some("s"),
+                        ..HELLO
+                    }
+                ),
+                "{headers:?}"
+            );
+            assert_eq!(out, b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 5\r\nconnection: close\r\n\r\n", "{headers:?}");
+        }
+        let mut out = Vec::new();
+        assert!(!write_head(
+            &mut out,
+            &AnswerHead {
+                server: Some("s\r\nx: y"),
+                ..HELLO
+            }
+        ));
+        assert_eq!(
+            out,
+            b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 5\r\nconnection: close\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn our_own_answers_are_whole() {
+        let mut out = Vec::new();
+        write_simple(&mut out, 400, "bare-lf", true, Some(DATE));
+        assert_eq!(
+            String::from_utf8_lossy(&out),
+            "HTTP/1.1 400 Bad Request\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\ncontent-type: text/plain;charset=UTF-8\r\n\
+             content-length: 8\r\nconnection: close\r\n\r\nbare-lf\n"
+        );
+        out.clear();
+        write_simple_to_head(&mut out, 503, "no-worker", false, None);
+        assert_eq!(
+            String::from_utf8_lossy(&out),
+            "HTTP/1.1 503 Service Unavailable\r\ncontent-type: text/plain;charset=UTF-8\r\nretry-after: 0\r\ncontent-length: 10\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn a_chunk_has_its_size_in_hexadecimal_and_an_empty_one_is_no_end() {
+        let mut out = Vec::new();
+        write_chunk(&mut out, b"");
+        write_chunk(&mut out, &[b'x'; 0x1a]);
+        write_last_chunk(&mut out);
+        assert_eq!(
+            out,
+            [b"1a\r\n", &[b'x'; 0x1a][..], b"\r\n0\r\n\r\n"].concat()
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back_by_a_parser(
+            status in 200u16..1000, template in 0u8..6, server in proptest::option::of("[!-~]{1,20}"),
+            fields in proptest::collection::vec(("x-[a-z]{1,10}", "([!-~]([ -~]{0,20}[!-~])?)?"), 0..10),
+            length in prop_oneof![any::<u64>().prop_map(Length::Known), Just(Length::Chunked), Just(Length::Close), Just(Length::None)],
+            close: bool, http10: bool, keep_alive_10: bool,
+        ) {
+            let block: String = fields.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+            let head = AnswerHead {
+                status, template, headers: block.as_bytes(), length, close, keep_alive_10: keep_alive_10 && http10,
+                date: Some(DATE), server: server.as_deref(), http10,
+            };
+            let mut out = Vec::new();
+            prop_assert!(write_head(&mut out, &head));
+            let mut slots = [httparse::EMPTY_HEADER; 32];
+            let mut response = httparse::Response::new(&mut slots);
+            prop_assert_eq!(response.parse(&out), Ok(httparse::Status::Complete(out.len())));
+            prop_assert_eq!(response.code, Some(status));
+            for (name, value) in &fields {
+                prop_assert!(response.headers.iter().any(|field| field.name == name && field.value == value.as_bytes()));
+            }
+            let framing = response.headers.iter().filter(|field| ["content-length", "transfer-encoding"].contains(&field.name)).count();
+            prop_assert!(framing <= 1);
+        }
+
+        #[test]
+        fn a_block_of_any_bytes_makes_one_head_or_a_500(
+            block in proptest::collection::vec(prop_oneof![Just(b'\r'), Just(b'\n'), Just(b':'), Just(b'a'), Just(0), any::<u8>()], 0..20),
+        ) {
+            let mut out = Vec::new();
+            let is_sound = write_head(&mut out, &AnswerHead { headers: &block, ..HELLO });
+            let ends = out.windows(4).filter(|bytes| bytes == b"\r\n\r\n").count();
+            prop_assert_eq!(ends, 1);
+            prop_assert!(out.ends_with(b"\r\n\r\n"));
+            prop_assert_eq!(out.starts_with(b"HTTP/1.1 200 OK\r\n"), is_sound);
+        }
+    }
+}

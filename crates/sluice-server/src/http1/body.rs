@@ -241,3 +241,201 @@ fn trailer(at: TrailerAt, mut fields: u8, bytes: u16, byte: u8) -> Result<State,
         bytes: bytes + 1,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::http1::answer::{write_chunk, write_last_chunk};
+
+    /// Decodes pieces one after the other; the payload, the bytes consumed, and whether the body is complete.
+    fn decode<'p>(
+        framing: Framing,
+        pieces: impl IntoIterator<Item = &'p [u8]>,
+    ) -> Result<(Vec<u8>, usize, bool), Reject> {
+        let mut decoder = BodyDecoder::new(framing);
+        let mut payload = Vec::new();
+        let mut consumed = 0;
+        for piece in pieces {
+            let decoded =
+                decoder.decode(piece, usize::MAX, |data| payload.extend_from_slice(data))?;
+            consumed += decoded.consumed;
+            assert!(
+                decoded.done || decoded.consumed == piece.len(),
+                "input is left and the body is not complete"
+            );
+        }
+        Ok((payload, consumed, decoder.is_done()))
+    }
+
+    fn chunked(bytes: &[u8]) -> Result<(Vec<u8>, usize, bool), Reject> {
+        decode(Framing::Chunked, [bytes])
+    }
+
+    #[test]
+    fn a_request_without_body_is_complete_at_once() {
+        for framing in [Framing::None, Framing::Length(0)] {
+            assert!(BodyDecoder::new(framing).is_done());
+            assert_eq!(decode(framing, [&b"GET"[..]]), Ok((vec![], 0, true)));
+        }
+    }
+
+    #[test]
+    fn bytes_after_the_end_are_not_touched() {
+        assert_eq!(
+            decode(Framing::Length(3), [&b"abcGET"[..]]),
+            Ok((b"abc".to_vec(), 3, true))
+        );
+        assert_eq!(
+            chunked(b"3\r\nabc\r\n0\r\n\r\nGET"),
+            Ok((b"abc".to_vec(), 13, true))
+        );
+    }
+
+    #[test]
+    fn no_call_takes_more_payload_than_it_may() {
+        let mut decoder = BodyDecoder::new(Framing::Chunked);
+        let input = b"5\r\nhello\r\n1\r\n!\r\n0\r\n\r\n";
+        let mut pieces = Vec::new();
+        let mut at = 0;
+        for (max, expected) in [(0, 0), (2, 2), (0, 0), (3, 3), (0, 0), (9, 1)] {
+            let decoded = decoder
+                .decode(&input[at..], max, |piece| pieces.push(piece.to_vec()))
+                .expect("the body is sound");
+            assert_eq!(decoded.payload, expected);
+            at += decoded.consumed;
+        }
+        assert!(decoder.is_done());
+        assert_eq!(at, input.len());
+        assert_eq!(pieces, [&b"he"[..], b"llo", b"!"]);
+    }
+
+    #[test]
+    fn without_credit_the_end_of_a_body_is_still_read() {
+        let mut decoder = BodyDecoder::new(Framing::Chunked);
+        let first = decoder
+            .decode(b"5\r\nhello", 5, |_| {})
+            .expect("the body is sound");
+        assert_eq!(
+            first,
+            Decoded {
+                consumed: 8,
+                payload: 5,
+                done: false
+            }
+        );
+        let last = decoder
+            .decode(b"\r\n0\r\n\r\n", 0, |_| {})
+            .expect("the body is sound");
+        assert_eq!(
+            last,
+            Decoded {
+                consumed: 7,
+                payload: 0,
+                done: true
+            }
+        );
+    }
+
+    #[test]
+    fn a_chunk_size_may_have_sixteen_digits_and_reach_the_largest_signed_number() {
+        assert_eq!(
+            chunked(b"0000000000000003\r\nabc\r\n0\r\n\r\n").map(|body| body.0),
+            Ok(b"abc".to_vec())
+        );
+        assert_eq!(
+            chunked(b"00000000000000003"),
+            Err(Reject::ChunkSizeOverflow)
+        );
+        assert_eq!(
+            chunked(b"7fffffffffffffff\r\nabc"),
+            Ok((b"abc".to_vec(), 21, false))
+        );
+        assert_eq!(chunked(b"8000000000000000"), Err(Reject::ChunkSizeOverflow));
+        assert_eq!(
+            chunked(b"fffffffffffffffff"),
+            Err(Reject::ChunkSizeOverflow)
+        );
+    }
+
+    #[test]
+    fn extensions_of_a_chunk_at_their_limit_pass_and_one_past_it_are_refused() {
+        let body = |len: usize| format!("1;{}\r\nx\r\n0\r\n\r\n", "e".repeat(len - 1));
+        assert!(chunked(body(256).as_bytes()).is_ok());
+        assert_eq!(chunked(body(257).as_bytes()), Err(Reject::ChunkExtension));
+    }
+
+    #[test]
+    fn extensions_of_a_body_at_their_limit_pass_and_one_past_it_are_refused() {
+        let chunk = format!("1;{}\r\nx\r\n", "e".repeat(255));
+        let body = chunk.repeat(16);
+        assert!(chunked(format!("{body}1\r\nx\r\n0\r\n\r\n").as_bytes()).is_ok());
+        assert_eq!(
+            chunked(format!("{body}0;\r\n\r\n").as_bytes()),
+            Err(Reject::ChunkExtension)
+        );
+    }
+
+    #[test]
+    fn trailers_at_their_limit_pass_and_one_past_it_are_refused() {
+        let fields = |count: usize| format!("0\r\n{}\r\n", "X: y\r\n".repeat(count));
+        assert!(chunked(fields(32).as_bytes()).is_ok_and(|body| body.2));
+        assert_eq!(chunked(fields(33).as_bytes()), Err(Reject::TrailersTooLong));
+        // The last LF comes after the bytes are counted.
+        let bytes = |len: usize| format!("0\r\nX:{}\r\n\r\n", "y".repeat(len - "X:\r\n\r".len()));
+        assert!(chunked(bytes(8192).as_bytes()).is_ok_and(|body| body.2));
+        assert_eq!(
+            chunked(bytes(8193).as_bytes()),
+            Err(Reject::TrailersTooLong)
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn a_chunked_body_comes_back_however_it_is_split(
+            chunks in proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..300), 0..8), size in 1usize..64,
+        ) {
+            let mut encoded = Vec::new();
+            for chunk in &chunks {
+                write_chunk(&mut encoded, chunk);
+            }
+            write_last_chunk(&mut encoded);
+            let expected = Ok((chunks.concat(), encoded.len(), true));
+            prop_assert_eq!(&decode(Framing::Chunked, [&encoded[..]]), &expected);
+            prop_assert_eq!(&decode(Framing::Chunked, encoded.chunks(size)), &expected);
+            prop_assert_eq!(&decode(Framing::Chunked, encoded.chunks(1)), &expected);
+        }
+
+        #[test]
+        fn the_largest_piece_a_call_may_take_changes_nothing(body in proptest::collection::vec(any::<u8>(), 1..200), max in 1usize..50) {
+            let mut encoded = Vec::new();
+            body.chunks(17).for_each(|chunk| write_chunk(&mut encoded, chunk));
+            write_last_chunk(&mut encoded);
+            for (framing, input) in [(Framing::Chunked, &encoded), (Framing::Length(body.len() as u64), &body)] {
+                let mut decoder = BodyDecoder::new(framing);
+                let mut payload = Vec::new();
+                let mut at = 0;
+                while !decoder.is_done() {
+                    let decoded = decoder.decode(&input[at..], max, |piece| payload.extend_from_slice(piece));
+                    let decoded = decoded.expect("our own encoding is sound");
+                    prop_assert!(decoded.payload <= max && decoded.consumed > 0);
+                    at += decoded.consumed;
+                }
+                prop_assert_eq!(&payload, &body);
+                prop_assert_eq!(at, input.len());
+            }
+        }
+
+        #[test]
+        fn bytes_of_any_kind_get_one_verdict_however_they_are_split(
+            pieces in proptest::collection::vec(prop_oneof![
+                Just(b"\r\n".to_vec()), Just(b"3\r\nabc\r\n".to_vec()), Just(b"0\r\n".to_vec()), Just(b"X: y\r\n".to_vec()), Just(b";e".to_vec()),
+                proptest::collection::vec(any::<u8>(), 0..4),
+            ], 0..10),
+        ) {
+            let bytes = pieces.concat();
+            prop_assert_eq!(decode(Framing::Chunked, bytes.chunks(1)), decode(Framing::Chunked, [&bytes[..]]));
+        }
+    }
+}

@@ -5,7 +5,6 @@ use std::mem::MaybeUninit;
 use memchr::{memchr, memmem};
 use sluice_core::header;
 
-pub use super::{framing::Framing, limits::HeadLimits, method::Method};
 use super::{
     Reject,
     connection_options::ConnectionOptions,
@@ -17,6 +16,7 @@ use super::{
     octets::is_clean,
     target::{self, Form},
 };
+pub use super::{framing::Framing, limits::HeadLimits, method::Method};
 
 /// A parsed request head: places in the connection's buffer, and what they mean.
 ///
@@ -344,4 +344,401 @@ fn place(head: &[u8], part: &[u8]) -> (u16, u16) {
         (part.as_ptr() as usize - head.as_ptr() as usize) as u16,
         part.len() as u16,
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::http1::cases::{CASES, Reading, read};
+
+    fn parse(buf: &[u8], limits: &HeadLimits) -> Result<Parse, Reject> {
+        RequestHead::new().parse(buf, 0, limits)
+    }
+
+    /// Parses `buf` as it arrives byte by byte; the verdict and how many bytes it took.
+    fn parse_dripping(buf: &[u8], limits: &HeadLimits) -> (Result<Parse, Reject>, usize) {
+        let mut head = RequestHead::new();
+        for len in 1..=buf.len() {
+            let verdict = head.parse(&buf[..len], len - 1, limits);
+            if verdict != Ok(Parse::Incomplete) {
+                return (verdict, len);
+            }
+        }
+        (Ok(Parse::Incomplete), buf.len())
+    }
+
+    fn assert_verdict(case: &crate::http1::cases::Case, pieces: &[&[u8]], split: &str) {
+        let name = format!("{} {split}", case.name);
+        let mut head = RequestHead::new();
+        let verdict = read(&mut head, &HeadLimits::default(), pieces.iter().copied());
+        match (&case.verdict, verdict) {
+            (Err(reason), verdict) => assert_eq!(verdict, Err(*reason), "{name}"),
+            (Ok(accepted), Ok(Some((body, _)))) => {
+                Reading {
+                    head: &head,
+                    buf: case.bytes,
+                }
+                .assert_is(&name, accepted);
+                assert_eq!(body, accepted.body, "{name}: body");
+            }
+            (Ok(_), verdict) => panic!("{name}: {verdict:?}"),
+        }
+    }
+
+    #[test]
+    fn every_case_gets_its_verdict() {
+        for case in CASES {
+            assert_verdict(case, &[case.bytes], "whole");
+        }
+    }
+
+    #[test]
+    fn every_case_gets_the_same_verdict_split_at_every_byte() {
+        for case in CASES {
+            for at in 1..case.bytes.len() {
+                let (left, right) = case.bytes.split_at(at);
+                assert_verdict(case, &[left, right], &format!("split at {at}"));
+            }
+            let bytes: Vec<&[u8]> = case.bytes.chunks(1).collect();
+            assert_verdict(case, &bytes, "byte by byte");
+        }
+    }
+
+    #[test]
+    fn a_head_that_passes_is_incomplete_until_its_last_byte() {
+        for case in CASES.iter().filter(|case| case.verdict.is_ok()) {
+            let mut head = RequestHead::new();
+            assert_eq!(
+                head.parse(case.bytes, 0, &HeadLimits::default()),
+                Ok(Parse::Complete)
+            );
+            let end = head.start + head.head_len;
+            let (verdict, len) = parse_dripping(case.bytes, &HeadLimits::default());
+            assert_eq!((verdict, len), (Ok(Parse::Complete), end), "{}", case.name);
+        }
+    }
+
+    #[test]
+    fn no_two_cases_have_the_same_name_and_every_reason_of_a_head_has_one() {
+        let names: std::collections::HashSet<_> = CASES.iter().map(|case| case.name).collect();
+        assert_eq!(names.len(), CASES.len());
+        // These need more bytes than a table should hold, or come from the connection.
+        let elsewhere = [
+            Reject::TargetTooLong,
+            Reject::HeadTooLong,
+            Reject::TooManyFields,
+            Reject::ChunkExtension,
+            Reject::TrailersTooLong,
+            Reject::BodyTooLarge,
+            Reject::HeadTimeout,
+            Reject::BodyTimeout,
+            Reject::Overloaded,
+            Reject::NoWorker,
+            Reject::WorkerLost,
+            Reject::Stopping,
+        ];
+        for reason in Reject::ALL
+            .iter()
+            .filter(|reason| !elsewhere.contains(reason))
+        {
+            assert!(
+                CASES.iter().any(|case| case.verdict == Err(*reason)),
+                "{reason:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_target_at_its_limit_passes_and_one_past_it_is_414() {
+        let limits = HeadLimits {
+            target_bytes: 100,
+            ..HeadLimits::default()
+        };
+        let request =
+            |len: usize| format!("GET /{} HTTP/1.1\r\nHost: a\r\n\r\n", "x".repeat(len - 1));
+        assert_eq!(parse(request(100).as_bytes(), &limits), Ok(Parse::Complete));
+        assert_eq!(
+            parse(request(101).as_bytes(), &limits),
+            Err(Reject::TargetTooLong)
+        );
+        assert_eq!(
+            parse_dripping(request(100).as_bytes(), &limits).0,
+            Ok(Parse::Complete)
+        );
+        assert_eq!(
+            parse_dripping(request(101).as_bytes(), &limits).0,
+            Err(Reject::TargetTooLong)
+        );
+    }
+
+    #[test]
+    fn a_request_line_without_end_is_414_before_its_end() {
+        let limits = HeadLimits {
+            target_bytes: 100,
+            ..HeadLimits::default()
+        };
+        // At most 164 bytes and CRLF.
+        let line = format!("GET /{}", "x".repeat(1000));
+        assert_eq!(
+            parse(&line.as_bytes()[..165], &limits),
+            Ok(Parse::Incomplete)
+        );
+        assert_eq!(
+            parse(&line.as_bytes()[..166], &limits),
+            Err(Reject::TargetTooLong)
+        );
+        assert_eq!(
+            parse_dripping(line.as_bytes(), &limits),
+            (Err(Reject::TargetTooLong), 166)
+        );
+    }
+
+    #[test]
+    fn what_comes_first_in_a_bad_head_decides_however_it_arrives() {
+        let limits = HeadLimits {
+            head_bytes: 400,
+            fields: 100,
+            target_bytes: 100,
+        };
+        let line = |target: usize| format!("GET /{} HTTP/1.1\r\n", "x".repeat(target));
+        for (head, reason) in [
+            (line(300) + "Host: \0\r\n\r\n", Reject::TargetTooLong),
+            (line(300).replacen("xx", "x\0", 1) + "\r\n", Reject::Nul),
+            (line(120) + "Host: \0\r\n\r\n", Reject::Nul),
+            (
+                line(120) + "X: " + &"y".repeat(400) + "\0\r\n\r\n",
+                Reject::HeadTooLong,
+            ),
+            (
+                "G".repeat(200) + " / HTTP/1.1\r\n\r\n",
+                Reject::TargetTooLong,
+            ),
+            (
+                "G".repeat(200) + " / HTTP/1.1\r\n: x\r\n\r\n",
+                Reject::TargetTooLong,
+            ),
+        ] {
+            assert_eq!(parse(head.as_bytes(), &limits), Err(reason), "{head:?}");
+            assert_eq!(
+                parse_dripping(head.as_bytes(), &limits).0,
+                Err(reason),
+                "{head:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_head_at_its_limit_passes_and_one_past_it_is_431() {
+        let limits = HeadLimits {
+            head_bytes: 200,
+            ..HeadLimits::default()
+        };
+        let request = |len: usize| {
+            let beside = "GET / HTTP/1.1\r\nHost: a\r\nX: \r\n\r\n".len();
+            format!(
+                "GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
+                "y".repeat(len - beside)
+            )
+        };
+        assert_eq!(parse(request(200).as_bytes(), &limits), Ok(Parse::Complete));
+        assert_eq!(
+            parse(request(201).as_bytes(), &limits),
+            Err(Reject::HeadTooLong)
+        );
+        assert_eq!(
+            parse_dripping(request(200).as_bytes(), &limits),
+            (Ok(Parse::Complete), 200)
+        );
+        assert_eq!(
+            parse_dripping(request(201).as_bytes(), &limits),
+            (Err(Reject::HeadTooLong), 200)
+        );
+        assert_eq!(
+            parse(&request(300).as_bytes()[..199], &limits),
+            Ok(Parse::Incomplete)
+        );
+        assert_eq!(
+            parse(&request(300).as_bytes()[..200], &limits),
+            Err(Reject::HeadTooLong)
+        );
+        // Empty lines before it are not part of the head.
+        assert_eq!(
+            parse(format!("\r\n\r\n{}", request(200)).as_bytes(), &limits),
+            Ok(Parse::Complete)
+        );
+    }
+
+    #[test]
+    fn no_limit_lifts_the_head_over_what_sixteen_bits_can_point_at() {
+        let limits = HeadLimits {
+            head_bytes: usize::MAX,
+            target_bytes: usize::MAX,
+            fields: usize::MAX,
+        };
+        let request = |len: usize| {
+            let beside = "GET / HTTP/1.1\r\nHost: a\r\nX: \r\n\r\n".len();
+            format!(
+                "GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
+                "y".repeat(len - beside)
+            )
+        };
+        assert_eq!(
+            parse(request(65_535).as_bytes(), &limits),
+            Ok(Parse::Complete)
+        );
+        assert_eq!(
+            parse(request(65_536).as_bytes(), &limits),
+            Err(Reject::HeadTooLong)
+        );
+    }
+
+    #[test]
+    fn fields_at_their_limit_pass_and_one_more_is_431() {
+        let request = |fields: usize| {
+            format!(
+                "GET / HTTP/1.1\r\nHost: a\r\n{}\r\n",
+                "X: y\r\n".repeat(fields - 1)
+            )
+        };
+        for (limit, effective) in [(100, 100), (1, 1), (256, 256), (1000, 256)] {
+            let limits = HeadLimits {
+                fields: limit,
+                ..HeadLimits::default()
+            };
+            assert_eq!(
+                parse(request(effective).as_bytes(), &limits),
+                Ok(Parse::Complete)
+            );
+            assert_eq!(
+                parse(request(effective + 1).as_bytes(), &limits),
+                Err(Reject::TooManyFields)
+            );
+        }
+    }
+
+    #[test]
+    fn an_empty_value_has_a_place_in_the_head() {
+        let buf = b"GET / HTTP/1.1\r\nHost: a\r\nX:\r\n\r\n";
+        let mut head = RequestHead::new();
+        assert_eq!(
+            head.parse(buf, 0, &HeadLimits::default()),
+            Ok(Parse::Complete)
+        );
+        assert_eq!(head.fields[1].name, (25, 1));
+        assert_eq!(head.fields[1].value, (27, 0));
+    }
+
+    #[test]
+    fn the_field_table_names_known_fields_by_number() {
+        let buf = b"\r\nGET / HTTP/1.1\r\nhOsT: a\r\nX-Mine: bc\r\n\r\n";
+        let mut head = RequestHead::new();
+        assert_eq!(
+            head.parse(buf, 0, &HeadLimits::default()),
+            Ok(Parse::Complete)
+        );
+        let mut table = vec![7];
+        head.write_fields(&mut table);
+        let words: Vec<u16> = table[1..]
+            .chunks_exact(2)
+            .map(|word| u16::from_le_bytes([word[0], word[1]]))
+            .collect();
+        assert_eq!(words, [0xffff, 0, 22, 1, 25, 6, 33, 2]);
+        assert_eq!(head.start, 2);
+        assert_eq!(head.head_len, buf.len() - 2);
+    }
+
+    #[test]
+    fn scratch_keeps_nothing_of_the_head_before() {
+        let mut head = RequestHead::new();
+        let first = b"POST http://b/ HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\nContent-Length: 3\r\n\r\n";
+        assert_eq!(
+            head.parse(first, 0, &HeadLimits::default()),
+            Ok(Parse::Complete)
+        );
+        let case = &CASES[0];
+        assert_eq!(
+            head.parse(case.bytes, 0, &HeadLimits::default()),
+            Ok(Parse::Complete)
+        );
+        let accepted = case
+            .verdict
+            .as_ref()
+            .expect("the first case is the plain one");
+        Reading {
+            head: &head,
+            buf: case.bytes,
+        }
+        .assert_is("after another", accepted);
+    }
+
+    /// Bytes that get far: the alphabet of heads, the bytes that break them, and pieces of real ones.
+    fn head_like() -> impl Strategy<Value = Vec<u8>> {
+        let piece = prop_oneof![
+            Just(b"\r\n".to_vec()),
+            Just(b"\r\n\r\n".to_vec()),
+            Just(b"GET / HTTP/1.1\r\n".to_vec()),
+            Just(b"Host: a\r\n".to_vec()),
+            Just(b"Content-Length: 3\r\n".to_vec()),
+            Just(b"Transfer-Encoding: chunked\r\n".to_vec()),
+            Just(b"\r\n3\r\nabc\r\n0\r\n\r\n".to_vec()),
+            Just(b" ".to_vec()),
+            Just(b":".to_vec()),
+            Just(b"\n".to_vec()),
+            Just(b"\r".to_vec()),
+            proptest::collection::vec(any::<u8>(), 0..6),
+            "[ -~]{0,12}".prop_map(String::into_bytes),
+        ];
+        proptest::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(1024))]
+
+        #[test]
+        fn bytes_of_any_kind_get_one_verdict_however_they_arrive(bytes in head_like(), cuts in proptest::collection::vec(any::<prop::sample::Index>(), 0..4)) {
+            let limits = HeadLimits { head_bytes: 120, fields: 3, target_bytes: 10 };
+            let whole = read(&mut RequestHead::new(), &limits, [&bytes[..]]);
+            let mut places: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+            places.sort_unstable();
+            let mut pieces = Vec::new();
+            let mut from = 0;
+            for place in places.into_iter().chain([bytes.len()]) {
+                pieces.push(&bytes[from..place]);
+                from = place;
+            }
+            prop_assert_eq!(&read(&mut RequestHead::new(), &limits, pieces), &whole);
+            prop_assert_eq!(&read(&mut RequestHead::new(), &limits, bytes.chunks(1)), &whole);
+        }
+
+        #[test]
+        fn requests_made_at_random_are_read_back(
+            method in "[A-Z]{1,32}", path in "/[!-\"$-~]{0,40}", host in "[a-z0-9.-]{1,20}(:[0-9]{1,4})?",
+            fields in proptest::collection::vec(("x-[!#$%&'*+.^_`|~0-9A-Za-z-]{1,20}", "([!-~]([ -~]{0,30}[!-~])?)?", "[ \t]{0,3}", "[ \t]{0,3}"), 0..20),
+            rest in proptest::collection::vec(any::<u8>(), 0..40),
+        ) {
+            prop_assume!(method != "CONNECT");
+            let mut buf = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n").into_bytes();
+            for (name, value, before, after) in &fields {
+                buf.extend_from_slice(format!("{name}:{before}{value}{after}\r\n").as_bytes());
+            }
+            buf.extend_from_slice(b"\r\n");
+            let head_len = buf.len();
+            buf.extend_from_slice(&rest);
+
+            let mut head = RequestHead::new();
+            prop_assert_eq!(head.parse(&buf, 0, &HeadLimits::default()), Ok(Parse::Complete));
+            prop_assert_eq!(head.head_len, head_len);
+            prop_assert_eq!(head.method_bytes(&buf), method.as_bytes());
+            prop_assert_eq!(head.target_bytes(&buf), path.as_bytes());
+            prop_assert_eq!(head.host.map(|place| head.bytes(&buf, place)), Some(host.as_bytes()));
+            prop_assert_eq!(head.fields.len(), fields.len() + 1);
+            for (field, (name, value, _, _)) in head.fields[1..].iter().zip(&fields) {
+                prop_assert_eq!(head.bytes(&buf, field.name), name.as_bytes());
+                prop_assert_eq!(head.bytes(&buf, field.value), value.as_bytes());
+                prop_assert_eq!(field.name_id, header::id(name.as_bytes()));
+            }
+        }
+    }
 }
