@@ -2,13 +2,15 @@
  * What the command line and the environment say instead of the configuration file. One table: each row is an option, the
  * variables that set it, nearest first, and how the text is read.
  */
+import { resolve } from 'node:path'
 import { sluiceTypeError } from '../errors.ts'
 
 interface Override {
   /** Path of the option; `port` and `host` stand for those of the first TCP address of `listen`. */
   readonly option: string
   readonly variables: readonly string[]
-  readonly read: 'text' | 'number' | 'count'
+  /** `count`: a number, `auto` or `max`; `path`: from the working directory, unlike paths in the file. */
+  readonly read: 'text' | 'number' | 'count' | 'path'
 }
 
 export const overrides: readonly Override[] = [
@@ -18,9 +20,9 @@ export const overrides: readonly Override[] = [
   { option: 'name', variables: ['SLUICE_NAME'], read: 'text' },
   { option: 'version', variables: ['SLUICE_VERSION', 'X_VERSION'], read: 'text' },
   { option: 'maxWaitTime', variables: ['SLUICE_MAX_WAIT_TIME'], read: 'number' },
-  { option: 'stateDir', variables: ['SLUICE_STATE_DIR'], read: 'text' },
+  { option: 'stateDir', variables: ['SLUICE_STATE_DIR'], read: 'path' },
   { option: 'log.level', variables: ['SLUICE_LOG_LEVEL', 'LOG_LEVEL'], read: 'text' },
-  { option: 'log.file', variables: ['SLUICE_LOG_FILE'], read: 'text' },
+  { option: 'log.file', variables: ['SLUICE_LOG_FILE'], read: 'path' },
   { option: 'log.format', variables: ['SLUICE_LOG_FORMAT'], read: 'text' },
 ]
 
@@ -40,6 +42,7 @@ export function environmentOverrides(environment: Readonly<Record<string, string
 /** Reads one value; `from` is the variable or flag it came from, for the message. */
 export function parseOverride(from: string, text: string, read: Override['read']): unknown {
   if (read === 'text' || (read === 'count' && (text === 'auto' || text === 'max'))) return text
+  if (read === 'path') return resolve(text)
   if (/^\d{1,15}$/.test(text)) return Number(text)
   throw sluiceTypeError('ERR_SLUICE_INVALID_OPTION', `${from} must be a whole number${read === 'count' ? ' or "auto" or "max"' : ''}, got ${JSON.stringify(text)}`)
 }

@@ -1,0 +1,130 @@
+/**
+ * The commands of `sluice`, their options and their help. Each command's code is imported when it runs, so that `start` loads
+ * nothing it does not need. `docs/reference/cli.md` lists the same; a test compares the two.
+ */
+import { Command, InvalidArgumentError, Option } from 'commander'
+import { sluiceVersion } from '../version.ts'
+import type { ExitCode } from './run.ts'
+
+/** `args`: the whole command line, kept so that a server can be started again in the same way. `exit` takes the command's exit code. */
+export function createProgram(args: readonly string[], exit: (code: ExitCode) => void): Command {
+  const program = new Command('sluice')
+    .description('The application server for Node.js')
+    .version(sluiceVersion, '-v, --version', 'print the version')
+    .helpOption('-h, --help', 'show help')
+    .helpCommand('help [command]', 'show help for a command')
+    .showSuggestionAfterError()
+    .exitOverride()
+
+  startOptions(program.command('start').description('start a server'))
+    .argument('[app]', 'module whose default export is the app; without it, the one in the configuration')
+    .action(async (app: string | undefined, flags: StartFlags) => {
+      const { start } = await import('./start.ts')
+      exit(await start(app, flags, args.slice(1)))
+    })
+
+  stopOptions(program.command('stop').description('stop the server gracefully; not running is no error')).action(async (flags: StopFlags) => {
+    const { stop } = await import('./stop.ts')
+    exit(await stop(flags))
+  })
+
+  stopOptions(startOptions(program.command('restart').description('stop, then start; without arguments as it was started before')))
+    .argument('[app]', 'as for start')
+    .action(async (app: string | undefined, flags: StartFlags & StopFlags) => {
+      const { restart } = await import('./restart.ts')
+      exit(await restart(app, flags, args.slice(1)))
+    })
+
+  whereOptions(program.command('reload').description('replace the code of all workers without losing a request'))
+    .addOption(timeoutOption('how long to wait for the new code, in seconds', 300))
+    .action(async (flags: ReloadFlags) => {
+      const { reload } = await import('./reload.ts')
+      exit(await reload(flags))
+    })
+
+  whereOptions(program.command('status').description('show the running server, its workers and counters'))
+    .option('--json', 'print one JSON object')
+    .option('--check', 'print nothing; exit with 0 only if the server is ready')
+    .action(async (flags: StatusFlags) => {
+      const { status } = await import('./status.ts')
+      exit(await status(flags))
+    })
+
+  whereOptions(program.command('info').description('show versions, the configuration file and the addresses'))
+    .option('--json', 'print one JSON object')
+    .action(async (flags: InfoFlags) => {
+      const { info } = await import('./info.ts')
+      exit(await info(flags))
+    })
+
+  return program
+}
+
+export interface WhereFlags {
+  config?: string
+}
+
+export interface StartFlags extends WhereFlags {
+  daemonize?: true
+  env?: string
+  ignore?: true
+  xVersion?: string
+  workers?: string
+  port?: string
+  host?: string
+  /** False with `--no-state`. */
+  state: boolean
+}
+
+export interface StopFlags extends WhereFlags {
+  /** Seconds. */
+  timeout: number
+  /** Undefined when neither `--force` nor `--no-force` was given. */
+  force?: boolean
+}
+
+export interface ReloadFlags extends WhereFlags {
+  /** Seconds. */
+  timeout: number
+}
+
+export interface StatusFlags extends WhereFlags {
+  json?: true
+  check?: true
+}
+
+export interface InfoFlags extends WhereFlags {
+  json?: true
+}
+
+function whereOptions(command: Command): Command {
+  return command.option('-c, --config <file>', 'configuration file, instead of sluice.config.{ts,mts,js,mjs,json} here')
+}
+
+function startOptions(command: Command): Command {
+  return whereOptions(command)
+    .option('-d, --daemonize', 'run in the background; returns when the server is ready')
+    .option('-e, --env <name>', 'name of the environment: loads .env.<name>, then .env')
+    .option('-i, --ignore', 'start even if the pid file says that a server runs')
+    .option('-x, --x-version <version>', 'version of your code, for server.version and X_VERSION')
+    .option('--workers <n>', 'number of worker threads, "auto" or "max"')
+    .option('--port <port>', 'port of the first address, 0 for a free one')
+    .option('--host <host>', 'host of the first address')
+    .option('--no-state', 'write no pid file and open no control socket')
+}
+
+function stopOptions(command: Command): Command {
+  if (!command.options.some((option) => option.long === '--config')) whereOptions(command)
+  return command
+    .addOption(timeoutOption('how long to wait for the end, in seconds', 60))
+    .option('--force', 'kill the server when the time is up (the default in a container)')
+    .option('--no-force', 'do not kill it, but exit with 1')
+}
+
+function timeoutOption(description: string, seconds: number): Option {
+  return new Option('--timeout <s>', description).default(seconds).argParser((text) => {
+    const parsed = Number(text)
+    if (/^\d+(?:\.\d+)?$/.test(text) && parsed <= 86_400) return parsed
+    throw new InvalidArgumentError('It must be a number of seconds from 0 to 86400.')
+  })
+}

@@ -1,0 +1,63 @@
+import { ControlClient } from './control-client.ts'
+import type { StatusAnswer } from './control-handlers.ts'
+import { codeOf } from './print-error.ts'
+import type { StatusFlags } from './program.ts'
+import type { ExitCode } from './run.ts'
+import { findState } from './state-dir.ts'
+
+/** A server whose master does not answer within this time is not well, whatever it does. */
+const ANSWER_MS = 5_000
+
+/** `sluice status`: exits with 1 when no server runs, with `--check` also when it is not ready. */
+export async function status({ config, json, check }: StatusFlags): Promise<ExitCode> {
+  const answer = await askStatus((await findState(config)).socket)
+  if (check) return answer?.health.ready ? 0 : 1
+  if (answer === undefined) {
+    process.stdout.write(json ? '{"running":false}\n' : 'Not running\n')
+    return 1
+  }
+  process.stdout.write(json ? `${JSON.stringify({ running: true, ...answer })}\n` : statusText(answer))
+  return 0
+}
+
+async function askStatus(socket: string): Promise<StatusAnswer | undefined> {
+  try {
+    const client = await ControlClient.connect(socket)
+    try {
+      return (await client.call('status', undefined, ANSWER_MS)) as StatusAnswer
+    } finally {
+      client.close()
+    }
+  } catch (error) {
+    if (codeOf(error) === 'ERR_SLUICE_NOT_RUNNING') return undefined
+    throw error
+  }
+}
+
+function statusText({ pid, name, version, uptime, ports, health, stats }: StatusAnswer): string {
+  const rows = stats.perWorker.map((worker) => {
+    const state = health.workers.find(({ id }) => id === worker.id)?.status ?? '?'
+    return [worker.id, state, worker.requests, worker.concurrency, `${Math.round(worker.heapUsed / 2 ** 20)} MiB`, `${Math.round(worker.elu * 100)} %`, duration(worker.uptime)]
+  })
+  return [
+    `${name}${version === undefined ? '' : ` ${version}`}, pid ${pid}, up ${duration(uptime)}: ${health.ready ? 'ready' : `not ready (${health.reason ?? 'starting'})`}`,
+    ...ports.map((port) => `${port.protocol.padEnd(6)} ${port.url}`),
+    `requests ${stats.requestCount}, in flight ${stats.concurrency}, connections ${stats.connections}, reloads ${stats.reloads}, crashes ${stats.crashes}, replayed ${stats.replayed}`,
+    '',
+    ...table([['worker', 'state', 'requests', 'in flight', 'heap', 'busy', 'up'], ...rows]),
+    '',
+  ].join('\n')
+}
+
+/** Columns as wide as their widest cell, the text of the last one unpadded. */
+function table(rows: readonly (readonly (string | number)[])[]): string[] {
+  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => String(row[column]).length)))
+  return rows.map((row) => row.map((cell, column) => String(cell).padEnd(widths[column] ?? 0)).join('  ').trimEnd())
+}
+
+function duration(milliseconds: number): string {
+  const seconds = Math.floor(milliseconds / 1000)
+  if (seconds < 60) return `${seconds} s`
+  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`
+  return seconds < 86_400 ? `${Math.floor(seconds / 3600)} h` : `${Math.floor(seconds / 86_400)} d`
+}
