@@ -1,0 +1,26 @@
+/** The public surface of Sluice. */
+export { createServer, serve, server } from './server.ts'
+export type { Address, ServeInline, ServeModule, ServeOptions } from './server.ts'
+export type {
+  DeathReason,
+  ErrorSource,
+  HealthReport,
+  LifecycleEvents,
+  LifecycleHandler,
+  ReloadOptions,
+  ReloadReport,
+  ReloadResult,
+  Server,
+  ServerStats,
+  StartReason,
+  WorkerErrorEvent,
+  WorkerInfo,
+  WorkerStats,
+} from './process/api.ts'
+export { Port, type PortAddress } from './port.ts'
+export { defineConfig } from './config/define-config.ts'
+export type { Config, Dispatch, Limits, Listen } from './options.ts'
+export type { ConfigEnv } from './config/load.ts'
+export { SluiceError, type ErrorCode } from './errors.ts'
+export { defineApp, type App } from './app.ts'
+export { context, scoped, type Context } from './context.ts'

@@ -1,0 +1,47 @@
+import { sluiceError, sluiceTypeError } from './errors.ts'
+
+/** Where a port is bound: an address with the number the kernel gave, or the file of a unix socket. */
+export type PortAddress = { readonly host: string; readonly port: number } | { readonly path: string }
+
+/** Hosts that mean "every address of this machine"; a URL needs one that can be connected to. */
+const ANY_HOSTS: ReadonlySet<string> = new Set(['0.0.0.0', '::'])
+
+/** One bound address of the server. */
+export class Port {
+  /** The name in `server.port(name)`. */
+  readonly name: string
+  /** The position in `server.ports`. */
+  readonly index: number
+  readonly protocol: 'http' = 'http'
+  readonly address: PortAddress
+
+  constructor(name: string, index: number, address: PortAddress) {
+    this.name = name
+    this.index = index
+    this.address = address
+  }
+
+  /** Without a slash at its end: `http://127.0.0.1:5200`, `http://[::1]:5200`, `unix:/run/app.sock`. */
+  get url(): string {
+    if ('path' in this.address) return `unix:${this.address.path}`
+    const { host, port } = this.address
+    const reachable = ANY_HOSTS.has(host) ? 'localhost' : host
+    return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`
+  }
+}
+
+/** The ports of a server, from what the core has bound. @throws ERR_SLUICE_INTERNAL for an address that is none */
+export function portsFrom(records: readonly { name: string; host: string | undefined; port: number | undefined; path: string | undefined }[]): readonly Port[] {
+  return records.map(({ name, host, port, path }, index) => {
+    if (path !== undefined) return new Port(name, index, { path })
+    if (host !== undefined && port !== undefined) return new Port(name, index, { host, port })
+    throw sluiceError('ERR_SLUICE_INTERNAL', `Port \`${name}\` has neither an address nor a path`)
+  })
+}
+
+/** The port with this name or position. @throws ERR_SLUICE_INVALID_ARG when there is none */
+export function findPort(ports: readonly Port[], name: string | number): Port {
+  const found = ports.find((port) => port.name === name || port.index === name)
+  if (found) return found
+  throw sluiceTypeError('ERR_SLUICE_INVALID_ARG', `There is no port ${JSON.stringify(name)}, only ${ports.map((port) => `"${port.name}"`).join(', ')}`)
+}

@@ -1,0 +1,208 @@
+/**
+ * The public shape of a running server. The master, the inline server and the server as a worker sees it all have it;
+ * `src-ts/server.ts` hands it to the user.
+ */
+import type { Port } from '../port.ts'
+
+/** Structured-cloneable. */
+export type Cloneable = unknown
+export type Awaitable<T> = T | Promise<T>
+
+/** Why a worker was started. `start`: with the server; `reload`: new code; the others replace a worker that ended. */
+export type StartReason = 'start' | 'reload' | 'crash' | 'stuck' | 'recycle'
+
+/** One worker, as hooks, `ctx.worker` and {@link HealthReport} show it. */
+export interface WorkerInfo {
+  /** The place in the server, 0 … workers - 1. A replacement has the id of the worker it replaces. */
+  readonly id: number
+  readonly kind: 'worker'
+  /** The name of the OS thread: `sluice-w0`. */
+  readonly name: string
+  /** `reload({ version })` or `-x`; undefined when none was given. */
+  readonly version: string | undefined
+  /** Node's number of the thread; 0 is the main thread. */
+  readonly threadId: number
+  readonly status: 'starting' | 'idle' | 'busy' | 'exiting'
+}
+
+/** Why a worker ended unasked. `stuck` also: it did not stop in time. */
+export type DeathReason = 'throw' | 'reject' | 'exit' | 'oom' | 'stuck' | 'start-failed'
+
+/** A worker ended unasked. The other workers and all connections are untouched. */
+export interface WorkerErrorEvent {
+  readonly worker: WorkerInfo
+  readonly reason: DeathReason
+  /** What the thread ended with; -1 when it has not ended (a stuck native call cannot be interrupted). */
+  readonly exitCode: number
+  /** What was thrown, with its stack, when something was. */
+  readonly error: Error | undefined
+  /** Requests in its hands when it died. */
+  readonly inflight: number
+  /** How many of them another worker got. The others were answered with 503. */
+  readonly replayed: number
+}
+
+export interface ReloadOptions {
+  /** The new value of `server.version` and of `X_VERSION` in the new workers. @default unchanged */
+  readonly version?: string | undefined
+  /** Gives the reload up as long as no new worker serves. */
+  readonly signal?: AbortSignal | undefined
+}
+
+export interface ReloadResult {
+  /** True: the new code serves every new request. False: the old code goes on everywhere. */
+  readonly ok: boolean
+  /** The new code was taken back after it had served, because of `reload.rollback`. */
+  readonly rolledBack: boolean
+  /** Why not `ok`: ERR_SLUICE_WORKER_START with what the new code threw as `cause`. */
+  readonly error?: Error
+}
+
+export interface ReloadReport extends ReloadResult {
+  /** From the call to the end of the last old worker, in milliseconds. */
+  readonly ms: number
+}
+
+export interface ErrorSource {
+  /** The hook, or the part of the work: `fetch`, `after`, `workerStop`, … */
+  readonly phase: string
+  /** The worker it happened in; undefined in the master. */
+  readonly worker: number | undefined
+}
+
+/** Events and the arguments of their handlers. Handlers of one event run one after the other and are awaited. */
+export interface LifecycleEvents {
+  /** Master: every port is bound, no worker exists yet. An error fails the start. */
+  serverStart: [server: Server]
+  /** Master: the first worker is ready and connections are accepted. */
+  listening: [server: Server]
+  /** Master: a shutdown began, everything still serves. */
+  beforeShutdown: [server: Server]
+  /** Master: everything has ended. */
+  serverStop: [server: Server]
+  /** Worker: its code is loaded, nothing served yet; an error fails its start. Master: it serves. */
+  workerStart: [worker: WorkerInfo & { readonly reason: StartReason }]
+  /** Worker and master: it gets nothing new and finishes what it has; `signal` is aborted. The place to clear timers. */
+  workerExit: [worker: WorkerInfo, signal: AbortSignal]
+  /** Worker: the last act of a worker that was asked to go. Master: it has gone. Not after a crash. */
+  workerStop: [worker: WorkerInfo]
+  /** Master: a worker ended unasked. */
+  workerError: [event: WorkerErrorEvent]
+  /** Master: a reload begins. An error ends it: the old code goes on. */
+  beforeReload: [reload: { readonly version: string | undefined }]
+  /**
+   * Master: the last worker of the old code is gone, or the reload failed. Comes once more for the same reload when
+   * `reload.rollback` condemned its code: then `ok` is false, and `rolledBack` says whether there was older code to go back to.
+   */
+  afterReload: [report: ReloadReport]
+  /** Somebody called `postMessage`. */
+  message: [from: number | 'main', data: Cloneable]
+  /** An error that nobody else could take: of a handler after its 500, of a hook. Printed when there is no handler. */
+  error: [error: Error, source: ErrorSource]
+}
+
+export type LifecycleHandler<K extends keyof LifecycleEvents> = (...args: LifecycleEvents[K]) => Awaitable<void>
+
+export interface ServerStats {
+  /** When the server started, milliseconds since the epoch. */
+  readonly startTime: number
+  /** Open connections. */
+  readonly connections: number
+  readonly acceptCount: number
+  readonly closeCount: number
+  /** Requests whose client left before the answer. */
+  readonly abortCount: number
+  readonly requestCount: number
+  readonly responseCount: number
+  readonly dispatchCount: number
+  /** Requests in flight. */
+  readonly concurrency: number
+  readonly bytesIn: number
+  readonly bytesOut: number
+  /** Requests given to a second worker because the first died. */
+  readonly replayed: number
+  /** Requests answered with an error because their worker died. */
+  readonly refused: number
+  /** Requests refused by the core, by the limit or rule that refused them. */
+  readonly rejected: Readonly<Record<string, number>>
+  /** Workers that serve. */
+  readonly workers: number
+  readonly idleWorkers: number
+  /** Reloads whose code took over. */
+  readonly reloads: number
+  /** Workers that ended unasked, {@link ServerStats.stuck} included. */
+  readonly crashes: number
+  /** Workers the watchdog wrote off. */
+  readonly stuck: number
+  readonly perWorker: readonly WorkerStats[]
+}
+
+export interface WorkerStats {
+  readonly id: number
+  readonly requests: number
+  /** Requests in its hands. */
+  readonly concurrency: number
+  /** Used JavaScript heap in bytes, at most a second old. */
+  readonly heapUsed: number
+  /** Event loop utilization of the last second, 0 … 1. */
+  readonly elu: number
+  /** Milliseconds since it began to serve. */
+  readonly uptime: number
+  /** Undefined when none was given, or when it is not known in this thread. */
+  readonly version: string | undefined
+}
+
+export interface HealthReport {
+  /** The server runs. */
+  readonly live: boolean
+  /** Connections are accepted and at least one worker serves. */
+  readonly ready: boolean
+  readonly workers: readonly WorkerInfo[]
+  /** Why not `ready`. */
+  readonly reason?: string
+}
+
+/** The running server. In a worker thread the calls that concern the whole server are forwarded to the master. */
+export interface Server extends AsyncDisposable {
+  /** `config.name`. @default 'sluice' */
+  readonly name: string
+  readonly version: string | undefined
+  /** The worker of the calling thread; undefined in the master. */
+  readonly worker: WorkerInfo | undefined
+  /** Of the first port, without a slash at its end: `http://127.0.0.1:5200`. */
+  readonly url: string
+  readonly ports: readonly Port[]
+  /** By name or position. @default the first @throws ERR_SLUICE_INVALID_ARG when there is none */
+  port(name?: string | number): Port
+  /** In a worker: aborted when it must go (reload, recycle, shutdown). Elsewhere: when the server stops. */
+  readonly signal: AbortSignal
+
+  stats(): ServerStats
+  health(): HealthReport
+  /**
+   * Sends a message to workers or to the master, where `message` handlers get it. Dropped when there is no such worker.
+   * `transfer` needs a single receiver. @throws ERR_SLUICE_INVALID_ARG when it cannot be cloned,
+   * ERR_SLUICE_INVALID_STATE when 65 536 messages to that worker are unread.
+   */
+  postMessage(to: number | 'all' | 'others' | 'main', data: Cloneable, transfer?: readonly ArrayBuffer[]): void
+  on<K extends keyof LifecycleEvents>(event: K, handler: LifecycleHandler<K>, options?: { signal?: AbortSignal; once?: boolean }): this
+  off<K extends keyof LifecycleEvents>(event: K, handler: LifecycleHandler<K>): this
+
+  /**
+   * Replaces the code of all workers without losing a request. Settles when the new code serves everywhere, or has
+   * failed everywhere; old workers finish what they hold in the background (`afterReload` tells when).
+   * A call while a reload runs is joined with all others of that time into one reload afterwards.
+   * @throws ERR_SLUICE_INVALID_STATE in inline mode, ERR_SLUICE_SHUTTING_DOWN
+   */
+  reload(options?: ReloadOptions): Promise<ReloadResult>
+  /**
+   * Replaces one worker by a fresh one with the same code, gracefully. @default in a worker: itself
+   * @throws ERR_SLUICE_INVALID_ARG for an unknown id, ERR_SLUICE_WORKER_START when the fresh one fails (the old one stays)
+   */
+  stopWorker(id?: number): Promise<void>
+  /**
+   * Stops: no new connections, work in hand is finished, then everything ends. `timeout`: milliseconds until what is
+   * left is cut off. @default `maxWaitTime` May be called again; a second call can only shorten the time.
+   */
+  shutdown(options?: { timeout?: number }): Promise<void>
+}

@@ -1,0 +1,144 @@
+import { sluiceError } from '../errors.ts'
+import type { NativeServer, Notice } from '../native.ts'
+import { Deferred } from './deferred.ts'
+import type { PortRecord } from './messages.ts'
+
+/** What the core said about one worker: the notices that carry a slot. */
+export type WorkerNotice = Exclude<Notice, { type: 'stopped' }>
+/** What the core knows about one worker's work. */
+export interface SlotStats {
+  readonly slot: number
+  readonly requests: number
+  readonly inflight: number
+}
+
+/** The core's counters: numbers by name, refusals by limit, and the workers. */
+export interface CoreStats {
+  readonly counters: Readonly<Record<string, number>>
+  readonly rejected: Readonly<Record<string, number>>
+  readonly workers: readonly SlotStats[]
+}
+
+type Listener = (notice: WorkerNotice) => void
+
+/** One server of the native core, seen from the master: the calls that concern it, and its notices sorted by worker. */
+export class Core {
+  readonly server: number
+  readonly #native: NativeServer
+  /**
+   * Who hears the notices of a slot. The core may give a slot out again before the last notice about its former holder was
+   * read; notices of a slot keep their order, and `gone` is a holder's last, so the oldest listener is always the one meant.
+   */
+  readonly #listeners = new Map<number, Listener[]>()
+  readonly #stopped = new Deferred<void>()
+  #isStopping = false
+  #isReleased = false
+  #lastStats: CoreStats | undefined
+
+  /** Binds the ports of the native configuration. @throws ERR_SLUICE_LISTEN, ERR_SLUICE_INVALID_OPTION */
+  constructor(native: NativeServer, config: string) {
+    this.#native = native
+    this.server = native.startServer(config)
+    native.attachMaster(this.server, () => this.#takeNotices())
+  }
+
+  ports(): readonly PortRecord[] {
+    return parsePorts(JSON.parse(this.#native.serverInfo(this.server)))
+  }
+
+  /** After {@link Core.release}: the last figures. */
+  stats(): CoreStats {
+    return this.#lastStats ?? coreStats(this.#native, this.server)
+  }
+
+  accept(): void {
+    this.#native.acceptConnections(this.server)
+  }
+
+  /** Reserves a slot for a new thread; `listen` gets the notices about it, the last of which is `gone`. */
+  createWorker(listen: Listener): number {
+    const slot = this.#native.createWorker(this.server)
+    const listeners = this.#listeners.get(slot)
+    if (listeners) listeners.push(listen)
+    else this.#listeners.set(slot, [listen])
+    return slot
+  }
+
+  activate(slot: number): void {
+    this.#native.activateWorker(this.server, slot)
+  }
+
+  drain(slot: number): void {
+    if (!this.#isReleased) this.#native.drainWorker(this.server, slot)
+  }
+
+  /** For a thread that ended, or never will, without the core having noticed. `listen` as in {@link createWorker}. */
+  writeOff(slot: number, listen: Listener): void {
+    if (this.#isReleased) return
+    // A `gone` that waits unread has freed the slot; writing that off would hit its next holder.
+    this.#takeNotices()
+    if (this.#listeners.get(slot)?.[0] === listen) this.#native.writeOffWorker(this.server, slot)
+  }
+
+  /** Stops accepting. Settles when no connection is left. */
+  stop(): Promise<void> {
+    if (!this.#isStopping) {
+      this.#isStopping = true
+      this.#native.stopServer(this.server)
+    }
+    return this.#stopped.promise
+  }
+
+  /** Ends the reactors; whatever is still connected is closed. */
+  release(): void {
+    if (this.#isReleased) return
+    this.#takeNotices()
+    this.#lastStats = this.stats()
+    this.#isReleased = true
+    this.#native.releaseServer(this.server)
+    this.#listeners.clear()
+    this.#stopped.resolve()
+  }
+
+  #takeNotices(): void {
+    if (this.#isReleased) return
+    const json = this.#native.takeNotices(this.server)
+    if (json === null) return
+    for (const notice of JSON.parse(json) as Notice[]) {
+      if (notice.type === 'stopped') this.#stopped.resolve()
+      else this.#notify(notice)
+    }
+  }
+
+  #notify(notice: WorkerNotice): void {
+    const listeners = this.#listeners.get(notice.slot)
+    const listener = listeners?.[0]
+    if (listeners && notice.type === 'gone') {
+      if (listeners.length > 1) listeners.shift()
+      else this.#listeners.delete(notice.slot)
+    }
+    listener?.(notice)
+  }
+}
+
+/** The counters of a server, from any of its threads. */
+export function coreStats(native: Pick<NativeServer, 'serverStats'>, server: number): CoreStats {
+  const stats = JSON.parse(native.serverStats(server)) as Record<string, unknown>
+  const counters: Record<string, number> = {}
+  for (const [name, value] of Object.entries(stats)) {
+    if (typeof value === 'number') counters[name] = value
+  }
+  const { rejected, workers } = stats
+  return {
+    counters,
+    rejected: typeof rejected === 'object' && rejected !== null ? (rejected as Record<string, number>) : {},
+    workers: Array.isArray(workers) ? (workers as SlotStats[]) : [],
+  }
+}
+
+function parsePorts(info: unknown): readonly PortRecord[] {
+  if (typeof info !== 'object' || info === null || !('ports' in info) || !Array.isArray(info.ports)) {
+    throw sluiceError('ERR_SLUICE_INTERNAL', 'The core gave no list of ports')
+  }
+  return (info.ports as Partial<PortRecord>[]).map(({ name, host, port, path }) => ({ name: name ?? '', host, port, path }))
+}

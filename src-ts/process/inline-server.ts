@@ -1,0 +1,201 @@
+import { threadId } from 'node:worker_threads'
+
+import { resolveApp, startRuntime, type WorkerRuntime } from '../app.ts'
+import { sluiceError } from '../errors.ts'
+import { native } from '../native.ts'
+import { toNativeConfig, type ResolvedConfig } from '../options.ts'
+import { findPort, portsFrom, type Port } from '../port.ts'
+import type { HealthReport, LifecycleEvents, LifecycleHandler, ReloadOptions, ReloadResult, Server, ServerStats, WorkerInfo } from './api.ts'
+import { Board } from './board.ts'
+import { systemClock, within, type Cancel } from './clock.ts'
+import { Core } from './core.ts'
+import { Deferred } from './deferred.ts'
+import { Lifecycle } from './lifecycle.ts'
+import type { Receiver } from './messages.ts'
+import { enter, leave } from './running.ts'
+import { healthReport, serverStats } from './stats.ts'
+import { keepVitals } from './vitals.ts'
+
+/** What the last work gets after its signal was aborted, in milliseconds. */
+const ABORT_GRACE_MS = 250
+/** What the last hooks get, in milliseconds. */
+const HOOK_MS = 5_000
+
+/**
+ * A server whose only worker is the thread that started it: for scripts, tests and embedding. The way of a request is the same
+ * as with worker threads; what is missing is supervision. An error outside a handler ends the process, as it does in any program.
+ */
+export class InlineServer implements Server {
+  readonly name: string
+  readonly version: string | undefined
+  readonly worker: WorkerInfo
+  readonly #config: ResolvedConfig
+  readonly #app: unknown
+  readonly #lifecycle = new Lifecycle(0)
+  readonly #board = new Board()
+  readonly #stopping = new AbortController()
+  readonly #hurry = new AbortController()
+  readonly #gone = new Deferred()
+  #core: Core | undefined
+  #cancelVitals: Cancel | undefined
+  #runtime: WorkerRuntime | undefined
+  #ports: readonly Port[] = []
+  #shutdown: Promise<void> | undefined
+
+  /** `app`: anything that {@link resolveApp} takes. */
+  constructor(app: unknown, config: ResolvedConfig) {
+    this.#app = app
+    this.#config = config
+    this.name = config.name ?? 'sluice'
+    this.version = config.version
+    this.#lifecycle.configure(config.lifecycle, Object.keys(config.lifecycle) as (keyof LifecycleEvents)[])
+    const status = (): WorkerInfo['status'] => this.#status()
+    this.worker = {
+      id: 0,
+      kind: 'worker',
+      name: 'sluice-inline',
+      version: config.version,
+      threadId,
+      get status() {
+        return status()
+      },
+    }
+  }
+
+  /** Binds, attaches the calling thread, accepts. When it rejects, nothing is left running. @throws ERR_SLUICE_LISTEN, or what a hook threw */
+  async start(): Promise<void> {
+    const { cleaners, hooks, limits, requestTimeout } = this.#config
+    const app = resolveApp(this.#app)
+    // Nobody could replace the worker: the watchdog would only take its requests away.
+    const core = new Core(native, toNativeConfig({ ...this.#config, stuckAfter: 0 }))
+    this.#core = core
+    enter(this)
+    try {
+      this.#ports = portsFrom(core.ports())
+      await this.#lifecycle.run('serverStart', this)
+      await this.#lifecycle.run('workerStart', { ...this.worker, status: 'starting', reason: 'start' })
+      const slot = core.createWorker((notice) => {
+        if (notice.type === 'gone') this.#gone.resolve()
+      })
+      this.#board.enter(slot, 0, 1)
+      this.#runtime = startRuntime({
+        native,
+        server: core.server,
+        slot,
+        app,
+        limits: { bodyBytes: limits.bodyBytes, softTimeout: requestTimeout.soft },
+        worker: this.worker,
+        hooks,
+        cleaners,
+        report: (error, phase) => this.#lifecycle.report(error, phase),
+      })
+      core.activate(slot)
+      this.#board.setStatus(slot, 'serving')
+      this.#cancelVitals = keepVitals(this.#board, slot)
+      core.accept()
+    } catch (error) {
+      this.#runtime?.detach()
+      core.release()
+      leave(this)
+      throw error
+    }
+    await this.#lifecycle.tell('listening', this)
+  }
+
+  get url(): string {
+    return this.port().url
+  }
+
+  get ports(): readonly Port[] {
+    return this.#ports
+  }
+
+  port(name: string | number = 0): Port {
+    return findPort(this.#ports, name)
+  }
+
+  get signal(): AbortSignal {
+    return this.#stopping.signal
+  }
+
+  stats(): ServerStats {
+    return serverStats(this.#board, this.#started().stats(), this.#versionOf)
+  }
+
+  health(): HealthReport {
+    return healthReport(this.#board, this.#started().stats(), this.#versionOf, this.#shutdown !== undefined)
+  }
+
+  /** Master and only worker are this thread: a message to `main`, `all` or 0 comes back to it. */
+  postMessage(to: Receiver, data: unknown, transfer: readonly ArrayBuffer[] = []): void {
+    const copy: unknown = structuredClone(data, { transfer: [...transfer] })
+    if (to === 'main' || to === 'all' || to === 0) void this.#lifecycle.tell('message', 'main', copy)
+  }
+
+  on<K extends keyof LifecycleEvents>(event: K, handler: LifecycleHandler<K>, options?: { signal?: AbortSignal; once?: boolean }): this {
+    this.#lifecycle.on(event, handler, options)
+    return this
+  }
+
+  off<K extends keyof LifecycleEvents>(event: K, handler: LifecycleHandler<K>): this {
+    this.#lifecycle.off(event, handler)
+    return this
+  }
+
+  reload(_options?: ReloadOptions): Promise<ReloadResult> {
+    return Promise.reject(notInline('reload()'))
+  }
+
+  stopWorker(_id?: number): Promise<void> {
+    return Promise.reject(notInline('stopWorker()'))
+  }
+
+  shutdown({ timeout = this.#config.maxWaitTime }: { timeout?: number } = {}): Promise<void> {
+    const cancel = systemClock.after(timeout, () => this.#hurry.abort())
+    this.#shutdown ??= this.#stop(timeout)
+    return this.#shutdown.finally(cancel)
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.shutdown()
+  }
+
+  async #stop(timeout: number): Promise<void> {
+    const core = this.#started()
+    const hurry = this.#hurry.signal
+    await within(systemClock, timeout, this.#lifecycle.tell('beforeShutdown', this), hurry)
+    this.#stopping.abort(sluiceError('ERR_SLUICE_SHUTTING_DOWN', 'The server is stopping'))
+    const stopped = core.stop()
+    const exitHooks = this.#lifecycle.tell('workerExit', this.worker, this.#stopping.signal)
+    const settled = Promise.all([exitHooks, stopped.then(() => this.#runtime?.settled())])
+    if (!(await within(systemClock, timeout, settled, hurry))) {
+      this.#runtime?.abort(this.#stopping.signal.reason)
+      await within(systemClock, ABORT_GRACE_MS, settled)
+    }
+    await within(systemClock, HOOK_MS, this.#lifecycle.tell('workerStop', this.worker))
+    this.#runtime?.detach()
+    this.#cancelVitals?.()
+    await within(systemClock, ABORT_GRACE_MS, this.#gone.promise)
+    core.release()
+    await within(systemClock, HOOK_MS, this.#lifecycle.tell('serverStop', this))
+    leave(this)
+  }
+
+  #status(): WorkerInfo['status'] {
+    if (this.#stopping.signal.aborted) return 'exiting'
+    if (this.#runtime === undefined) return 'starting'
+    return this.#runtime.inflight() > 0 ? 'busy' : 'idle'
+  }
+
+  #started(): Core {
+    if (this.#core) return this.#core
+    throw sluiceError('ERR_SLUICE_INVALID_STATE', 'The server has not been started')
+  }
+
+  readonly #versionOf = (): string | undefined => this.version
+}
+
+/** For {@link InlineServer}: there is no code to load again and no thread to replace. */
+function notInline(call: string): Error {
+  return sluiceError('ERR_SLUICE_INVALID_STATE', `${call} needs worker threads: start the server with \`app\`, the path of a module, instead of functions`)
+}

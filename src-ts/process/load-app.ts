@@ -1,0 +1,23 @@
+import { fileURLToPath } from 'node:url'
+
+import { importModule } from '../config/import-module.ts'
+import { loadConfigFile } from '../config/load.ts'
+import { parseConfig, type ResolvedConfig } from '../options.ts'
+import type { Boot } from './messages.ts'
+
+/**
+ * Imports the application. A worker is a new thread with a module graph of its own, so this is always the code that is on
+ * disk now; nothing has to be cached away. Rejects with whatever the module throws.
+ */
+export function loadApp({ app }: Pick<Boot, 'app'>): Promise<Record<string, unknown>> {
+  return importModule(fileURLToPath(app))
+}
+
+/** The configured functions that run in workers. */
+export type WorkerFunctions = Pick<ResolvedConfig, 'lifecycle' | 'hooks' | 'cleaners'>
+
+/** Loads the configuration file again: functions cannot cross threads. Without a file there are none. */
+export async function loadFunctions({ configFile, env, version }: Pick<Boot, 'configFile' | 'env' | 'version'>): Promise<WorkerFunctions | undefined> {
+  if (configFile === undefined || configFile.endsWith('.json')) return undefined
+  return parseConfig(await loadConfigFile(configFile, { command: 'start', env: env ?? '', version }), configFile)
+}

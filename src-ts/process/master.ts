@@ -1,0 +1,361 @@
+import { sluiceError, sluiceTypeError } from '../errors.ts'
+import { native as binding, type NativeServer } from '../native.ts'
+import { toNativeConfig, type ResolvedConfig } from '../options.ts'
+import { findPort, portsFrom, type Port } from '../port.ts'
+import type { HealthReport, LifecycleEvents, LifecycleHandler, ReloadOptions, ReloadResult, Server, ServerStats, StartReason, WorkerInfo } from './api.ts'
+import { Board } from './board.ts'
+import { systemClock, within } from './clock.ts'
+import { Core } from './core.ts'
+import { fromRecord, toRecord } from './error-record.ts'
+import { lookUp, type Generation } from './generation.ts'
+import { Lifecycle } from './lifecycle.ts'
+import { toCallResult, type Call, type CallResult, type PortRecord, type Receiver, type WorkerMessage } from './messages.ts'
+import { JoinedRuns } from './reload.ts'
+import { enter, leave } from './running.ts'
+import { healthReport, serverStats, threadName } from './stats.ts'
+import { Supervisor } from './supervisor.ts'
+import { ThreadHandle, type WorkerHandle } from './worker-handle.ts'
+
+/** The configured events that happen in the master; the others belong to the workers. */
+const MASTER_EVENTS = ['serverStart', 'listening', 'beforeShutdown', 'serverStop', 'workerError', 'beforeReload', 'afterReload', 'message', 'error'] as const
+const WORKER_EVENTS = ['workerStart', 'workerExit', 'workerStop'] as const
+
+/** What the `serverStop` handlers get, in milliseconds: the last wait of a shutdown is bounded, too. */
+const STOP_HOOK_MS = 5_000
+
+/** A configuration that names an application. */
+export type MasterConfig = ResolvedConfig & { readonly app: string }
+
+/** The server in its main thread: owns the core and the worker threads, and runs no user code but lifecycle handlers. */
+export class Master implements Server {
+  readonly name: string
+  readonly worker: undefined
+  readonly #config: MasterConfig
+  readonly #native: NativeServer
+  readonly #lifecycle = new Lifecycle(undefined)
+  readonly #board = new Board()
+  readonly #stopping = new AbortController()
+  readonly #hurry = new AbortController()
+  readonly #reloads = new JoinedRuns((options: ReloadOptions) => this.#reload(options))
+  readonly #versions = new Map<number, string | undefined>()
+  readonly #supervisor: Supervisor
+  #core: Core | undefined
+  #portRecords: readonly PortRecord[] = []
+  #ports: readonly Port[] = []
+  #generations = 0
+  #lastReload = 0
+  #shutdown: Promise<void> | undefined
+
+  /** @throws ERR_SLUICE_INVALID_OPTION for functions that could not reach the workers */
+  constructor(config: MasterConfig, native: NativeServer = binding) {
+    refuseUnreachable(config)
+    this.#config = config
+    this.#native = native
+    this.name = config.name ?? 'sluice'
+    this.#lifecycle.configure(config.lifecycle, MASTER_EVENTS)
+    const { maxWaitTime, recycle, reload, workers } = config
+    this.#supervisor = new Supervisor({
+      seats: workers,
+      spawn: (id, generation, reason) => this.#spawn(id, generation, reason),
+      activate: (slot) => this.#core?.activate(slot),
+      drain: (slot) => this.#core?.drain(slot),
+      usage: (worker) => this.#usage(worker),
+      clock: systemClock,
+      maxWaitTime,
+      drainGrace: reload.drainGrace,
+      concurrency: reload.concurrency,
+      rollback: reload.rollback,
+      recycle,
+      events: {
+        serving: (worker) => {
+          this.#board.setStatus(worker.slot, 'serving')
+          void this.#lifecycle.tell('workerStart', { ...this.#info(worker, 'idle'), reason: worker.reason })
+        },
+        leaving: (worker) => {
+          this.#board.setStatus(worker.slot, 'exiting')
+          void this.#lifecycle.tell('workerExit', this.#info(worker, 'exiting'), AbortSignal.abort())
+        },
+        left: (worker) => void this.#lifecycle.tell('workerStop', this.#info(worker, 'exiting')),
+        died: (worker, death) => {
+          this.#board.count('crashes')
+          if (death.reason === 'stuck') this.#board.count('stuck')
+          void this.#lifecycle.tell('workerError', { worker: this.#info(worker, 'exiting'), ...death })
+        },
+        condemned: (restored) => {
+          void this.#lifecycle.tell('afterReload', { ok: false, rolledBack: restored, ms: performance.now() - this.#lastReload })
+        },
+      },
+    })
+  }
+
+  /**
+   * Binds, starts the workers, accepts. Settles when all workers serve. When it rejects, nothing is left running.
+   * @throws ERR_SLUICE_LISTEN, ERR_SLUICE_WORKER_START, or what a `serverStart` handler threw
+   */
+  async start(): Promise<void> {
+    const core = new Core(this.#native, toNativeConfig(this.#config))
+    this.#core = core
+    enter(this)
+    try {
+      this.#portRecords = core.ports()
+      this.#ports = portsFrom(this.#portRecords)
+      await this.#lifecycle.run('serverStart', this)
+      await this.#supervisor.start(this.#nextGeneration(this.#config.version), () => {
+        core.accept()
+        void this.#lifecycle.tell('listening', this)
+      })
+    } catch (error) {
+      this.#stopping.abort(error)
+      core.release()
+      leave(this)
+      throw error
+    }
+  }
+
+  get version(): string | undefined {
+    return this.#supervisor.generation?.version ?? this.#config.version
+  }
+
+  get url(): string {
+    return this.port().url
+  }
+
+  get ports(): readonly Port[] {
+    return this.#ports
+  }
+
+  port(name: string | number = 0): Port {
+    return findPort(this.#ports, name)
+  }
+
+  get signal(): AbortSignal {
+    return this.#stopping.signal
+  }
+
+  stats(): ServerStats {
+    return serverStats(this.#board, this.#started().stats(), this.#versionOf)
+  }
+
+  health(): HealthReport {
+    return healthReport(this.#board, this.#started().stats(), this.#versionOf, this.#shutdown !== undefined)
+  }
+
+  on<K extends keyof LifecycleEvents>(event: K, handler: LifecycleHandler<K>, options?: { signal?: AbortSignal; once?: boolean }): this {
+    this.#lifecycle.on(event, handler, options)
+    return this
+  }
+
+  off<K extends keyof LifecycleEvents>(event: K, handler: LifecycleHandler<K>): this {
+    this.#lifecycle.off(event, handler)
+    return this
+  }
+
+  postMessage(to: Receiver, data: unknown, transfer: readonly ArrayBuffer[] = []): void {
+    if (transfer.length > 0 && typeof to !== 'number' && to !== 'main') {
+      throw sluiceTypeError('ERR_SLUICE_INVALID_ARG', `A transfer needs a single receiver, got "${to}"`)
+    }
+    // Cloned here even for the own thread, so that a message never shares memory with its sender.
+    if (to === 'main') void this.#lifecycle.tell('message', 'main', structuredClone(data, { transfer: [...transfer] }))
+    else this.#route('main', to, data, transfer)
+  }
+
+  async reload(options: ReloadOptions = {}): Promise<ReloadResult> {
+    this.#refuseWhenStopping()
+    return this.#reloads.call(options)
+  }
+
+  async stopWorker(id?: number): Promise<void> {
+    this.#refuseWhenStopping()
+    const { workers } = this.#config
+    if (id === undefined || !Number.isInteger(id) || id < 0 || id >= workers) {
+      throw sluiceTypeError('ERR_SLUICE_INVALID_ARG', `\`id\` must be a worker, 0 to ${workers - 1}, got ${String(id)}`)
+    }
+    await this.#supervisor.replace(id)
+  }
+
+  shutdown({ timeout = this.#config.maxWaitTime }: { timeout?: number } = {}): Promise<void> {
+    const cancel = systemClock.after(timeout, () => this.#hurry.abort())
+    this.#shutdown ??= this.#stop(timeout)
+    return this.#shutdown.finally(cancel)
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.shutdown()
+  }
+
+  /**
+   * The dispatcher stays open until the last connection is done: a request that was read before the end of accepting has
+   * to find a worker. Only then, or when the time is over, the workers go.
+   */
+  async #stop(timeout: number): Promise<void> {
+    const core = this.#started()
+    await within(systemClock, timeout, this.#lifecycle.tell('beforeShutdown', this), this.#hurry.signal)
+    this.#stopping.abort(sluiceError('ERR_SLUICE_SHUTTING_DOWN', 'The server is stopping'))
+    this.#supervisor.freeze()
+    const start = performance.now()
+    const stopped = core.stop()
+    for (const worker of this.#supervisor.serving) worker.drain('shutdown')
+    await within(systemClock, timeout, stopped, this.#hurry.signal)
+    await this.#supervisor.stop(Math.max(0, timeout - (performance.now() - start)), this.#hurry.signal)
+    core.release()
+    await within(systemClock, STOP_HOOK_MS, this.#lifecycle.tell('serverStop', this))
+    leave(this)
+  }
+
+  async #reload({ version, signal }: ReloadOptions): Promise<ReloadResult> {
+    const start = performance.now()
+    const outcome = async (): Promise<ReloadResult & { settled?: Promise<void> }> => {
+      this.#refuseWhenStopping()
+      await this.#lifecycle.run('beforeReload', { version })
+      return await this.#supervisor.reload(this.#nextGeneration(version ?? this.version), signal)
+    }
+    const { settled, ...result } = await outcome().catch((error: unknown) => ({
+      ok: false as const,
+      rolledBack: false as const,
+      error: error instanceof Error ? error : sluiceError('ERR_SLUICE_WORKER_START', 'The reload failed', { cause: error }),
+      settled: undefined,
+    }))
+    if (result.ok) {
+      this.#lastReload = start
+      this.#board.count('reloads')
+    }
+    const tell = (): void => void this.#lifecycle.tell('afterReload', { ...result, ms: performance.now() - start })
+    if (settled) void settled.then(tell)
+    else tell()
+    return result
+  }
+
+  #nextGeneration(version: string | undefined): Generation {
+    this.#generations += 1
+    const generation = lookUp(this.#config, this.#generations, version)
+    this.#versions.set(generation.number, version)
+    // Threads of the last few generations are all that can still be around.
+    this.#versions.delete(generation.number - VERSIONS_KEPT)
+    return generation
+  }
+
+  #spawn(id: number, generation: Generation, reason: StartReason): WorkerHandle {
+    const { core: { affinity }, env, limits, reload, requestTimeout, resourceLimits, source } = this.#config
+    const core = this.#started()
+    const worker = new ThreadHandle({
+      entry: new URL('./worker-main.js', import.meta.url),
+      boot: {
+        server: core.server,
+        id,
+        name: threadName(id),
+        reason,
+        generation: generation.number,
+        app: generation.app,
+        configFile: source,
+        serverName: this.name,
+        version: generation.version,
+        env,
+        bodyBytes: limits.bodyBytes,
+        softTimeout: requestTimeout.soft,
+        // Worker i sits where reactor i sits: waking a thread on the same core is many times cheaper than on another.
+        cpu: affinity.length > 0 ? affinity[id % affinity.length] : undefined,
+        ports: this.#portRecords,
+        board: this.#board.buffer,
+      },
+      generation,
+      reason,
+      resourceLimits,
+      startTimeout: reload.startTimeout,
+      core,
+      clock: systemClock,
+      receive: (message, from) => this.#receive(message, from),
+    })
+    const stay = this.#board.enter(worker.slot, id, generation.number)
+    void worker.exited.then(() => this.#board.leave(worker.slot, stay))
+    return worker
+  }
+
+  #receive(message: WorkerMessage, worker: WorkerHandle): void {
+    switch (message.type) {
+      case 'error': {
+        const error = fromRecord(message.error)
+        if (message.more > 0) error.message += ` (and ${message.more} more errors before it)`
+        this.#lifecycle.report(error, message.phase, worker.id)
+        break
+      }
+      case 'message':
+        if (message.to === 'main') void this.#lifecycle.tell('message', worker.id, message.data)
+        else this.#route(worker.id, message.to, message.data, [])
+        break
+      case 'call':
+        void this.#answer(message, worker).then(
+          (result) => worker.post({ type: 'reply', id: message.id, error: undefined, result }),
+          (error: unknown) => worker.post({ type: 'reply', id: message.id, error: toRecord(error), result: undefined }),
+        )
+        break
+    }
+  }
+
+  async #answer(call: Call, worker: WorkerHandle): Promise<CallResult | undefined> {
+    switch (call.method) {
+      case 'reload':
+        return toCallResult(await this.reload({ version: call.version }))
+      case 'stopWorker':
+        await this.stopWorker(call.worker)
+        return undefined
+      case 'shutdown':
+        // Answered when it has begun: the caller itself has to end before it can be complete.
+        void this.shutdown(call.timeout === undefined ? {} : { timeout: call.timeout }).catch((error: unknown) => this.#lifecycle.report(error, 'shutdown', worker.id))
+        return undefined
+    }
+  }
+
+  #route(from: number | 'main', to: Exclude<Receiver, 'main'>, data: unknown, transfer: readonly ArrayBuffer[]): void {
+    for (const worker of this.#supervisor.serving) {
+      const isMeant = to === 'all' || (to === 'others' ? worker.id !== from : worker.id === to)
+      if (!isMeant) continue
+      try {
+        worker.post({ type: 'message', from, data }, transfer)
+      } catch (error) {
+        // A worker that sends too fast hears of it; it must not harm the master.
+        if (from === 'main') throw error
+        this.#lifecycle.report(error, 'postMessage', from)
+      }
+    }
+  }
+
+  #usage({ slot }: WorkerHandle): { requests: number; heapBytes: number; ageMs: number } {
+    const row = this.#board.row(slot)
+    const requests = this.#started().stats().workers.find((worker) => worker.slot === slot)?.requests ?? 0
+    return { requests, heapBytes: row?.heapUsed ?? 0, ageMs: row && row.since > 0 ? Date.now() - row.since : 0 }
+  }
+
+  #info({ id, threadId, generation }: Pick<WorkerHandle, 'id' | 'threadId' | 'generation'>, status: WorkerInfo['status']): WorkerInfo {
+    return { id, kind: 'worker', name: threadName(id), version: generation.version, threadId, status }
+  }
+
+  #started(): Core {
+    if (this.#core) return this.#core
+    throw sluiceError('ERR_SLUICE_INVALID_STATE', 'The server has not been started')
+  }
+
+  #refuseWhenStopping(): void {
+    if (this.#shutdown) throw sluiceError('ERR_SLUICE_SHUTTING_DOWN', 'The server is stopping')
+    this.#started()
+  }
+
+  readonly #versionOf = (generation: number): string | undefined => this.#versions.get(generation)
+}
+
+/** How many generations' versions are remembered, for {@link ServerStats}. */
+const VERSIONS_KEPT = 64
+
+/** Functions that run in workers have to be in a module that workers can load. */
+function refuseUnreachable({ cleaners, hooks, lifecycle, source }: MasterConfig): void {
+  if (source !== undefined) return
+  const unreachable = [
+    ...WORKER_EVENTS.filter((event) => lifecycle[event].length > 0).map((event) => `lifecycle.${event}`),
+    ...(['requestReceived', 'responseGenerated'] as const).filter((hook) => hooks[hook]).map((hook) => `hooks.${hook}`),
+    ...(cleaners.length > 0 ? ['cleaners'] : []),
+  ]
+  if (unreachable.length === 0) return
+  throw sluiceTypeError(
+    'ERR_SLUICE_INVALID_OPTION',
+    `${unreachable.join(', ')}: a function cannot be handed to worker threads; put it into a configuration file, or into the app's module (\`hooks\` of the app, \`server.on()\`)`,
+  )
+}

@@ -1,0 +1,193 @@
+/**
+ * What master and worker threads say to each other, over a port of their own: user code that listens on
+ * `parentPort` neither sees nor sends any of it. Each side parses what arrives once, here, and trusts it from there on.
+ */
+import type { ReloadResult, StartReason } from './api.ts'
+import { parseErrorRecord, toRecord, type ErrorRecord } from './error-record.ts'
+
+/** Why a worker has to go. */
+export type LeaveReason = 'reload' | 'recycle' | 'shutdown'
+/** Receivers of `postMessage`. */
+export type Receiver = number | 'all' | 'others' | 'main'
+
+export type MasterMessage =
+  /** It gets nothing new from now on: tell the application. */
+  | { readonly type: 'drain'; readonly reason: LeaveReason }
+  /** Finish within `timeout` milliseconds, then end. */
+  | { readonly type: 'stop'; readonly timeout: number }
+  /** `postMessage` of another thread. */
+  | { readonly type: 'message'; readonly from: number | 'main'; readonly data: unknown }
+  /** The answer to a {@link WorkerMessage} `call`. */
+  | { readonly type: 'reply'; readonly id: number; readonly error: ErrorRecord | undefined; readonly result: CallResult | undefined }
+
+export type WorkerMessage =
+  /** Attached to the core; may be activated. */
+  | { readonly type: 'ready' }
+  /** The application failed to load, or `workerStart` rejected. The thread is ending. */
+  | { readonly type: 'start-failed'; readonly error: ErrorRecord }
+  /** An error outside any handler: the thread is ending. */
+  | { readonly type: 'fatal'; readonly reason: 'throw' | 'reject'; readonly error: ErrorRecord }
+  /** An error that does not end the thread. `more`: how many were left out since the last one. */
+  | { readonly type: 'error'; readonly phase: string; readonly error: ErrorRecord; readonly more: number }
+  /** It was asked to stop and has nothing left to do. */
+  | { readonly type: 'stopped' }
+  | { readonly type: 'message'; readonly to: Receiver; readonly data: unknown }
+  /** `count` messages were read since the last one: the master may send as many more. */
+  | { readonly type: 'read'; readonly count: number }
+  /** A call that only the master can do. */
+  | ({ readonly type: 'call'; readonly id: number } & Call)
+
+export type Call =
+  | { readonly method: 'reload'; readonly version: string | undefined }
+  | { readonly method: 'stopWorker'; readonly worker: number }
+  | { readonly method: 'shutdown'; readonly timeout: number | undefined }
+
+/** What `reload` gave; the other calls give nothing. */
+export interface CallResult {
+  readonly ok: boolean
+  readonly rolledBack: boolean
+  readonly error: ErrorRecord | undefined
+}
+
+/** Everything a worker thread is told at its birth. */
+export interface Boot {
+  /** The core's number of the server. */
+  readonly server: number
+  /** The core's slot, reserved for this thread. */
+  readonly slot: number
+  readonly id: number
+  readonly name: string
+  readonly reason: StartReason
+  readonly generation: number
+  /** File URL of the application. */
+  readonly app: string
+  /** File with the configuration, for the hooks in it; undefined when there is none. */
+  readonly configFile: string | undefined
+  readonly serverName: string
+  readonly version: string | undefined
+  readonly env: string | undefined
+  readonly bodyBytes: number
+  /** Milliseconds until `ctx.signal` aborts; 0 = never. */
+  readonly softTimeout: number
+  /** CPU to pin the thread to; undefined leaves it to the kernel. */
+  readonly cpu: number | undefined
+  readonly ports: readonly PortRecord[]
+  /** Shared with every thread of the server, see `board.ts`. */
+  readonly board: SharedArrayBuffer
+}
+
+/** One bound address, as the core reports it. */
+export interface PortRecord {
+  readonly name: string
+  readonly host: string | undefined
+  readonly port: number | undefined
+  readonly path: string | undefined
+}
+
+/** Reads a message from the master; undefined when it is none. */
+export function parseMasterMessage(value: unknown): MasterMessage | undefined {
+  if (!isObject(value)) return undefined
+  switch (value['type']) {
+    case 'drain': {
+      const { reason } = value
+      return reason === 'reload' || reason === 'recycle' || reason === 'shutdown' ? { type: 'drain', reason } : undefined
+    }
+    case 'stop': {
+      const { timeout } = value
+      return isAmount(timeout) ? { type: 'stop', timeout } : undefined
+    }
+    case 'message': {
+      const { from, data } = value
+      return from === 'main' || isIndex(from) ? { type: 'message', from, data } : undefined
+    }
+    case 'reply': {
+      const { id, error, result } = value
+      return isIndex(id) ? { type: 'reply', id, error: parseErrorRecord(error), result: parseCallResult(result) } : undefined
+    }
+    default:
+      return undefined
+  }
+}
+
+/** Reads a message from a worker; undefined when it is none. */
+export function parseWorkerMessage(value: unknown): WorkerMessage | undefined {
+  if (!isObject(value)) return undefined
+  switch (value['type']) {
+    case 'ready':
+      return { type: 'ready' }
+    case 'stopped':
+      return { type: 'stopped' }
+    case 'start-failed': {
+      const error = parseErrorRecord(value['error'])
+      return error && { type: 'start-failed', error }
+    }
+    case 'fatal': {
+      const { reason } = value
+      const error = parseErrorRecord(value['error'])
+      return error && (reason === 'throw' || reason === 'reject') ? { type: 'fatal', reason, error } : undefined
+    }
+    case 'error': {
+      const { phase, more } = value
+      const error = parseErrorRecord(value['error'])
+      return error && typeof phase === 'string' && isIndex(more) ? { type: 'error', phase, error, more } : undefined
+    }
+    case 'message': {
+      const { to, data } = value
+      return to === 'all' || to === 'others' || to === 'main' || isIndex(to) ? { type: 'message', to, data } : undefined
+    }
+    case 'read': {
+      const { count } = value
+      return isIndex(count) ? { type: 'read', count } : undefined
+    }
+    case 'call': {
+      const { id } = value
+      const call = parseCall(value)
+      return call && isIndex(id) ? { type: 'call', id, ...call } : undefined
+    }
+    default:
+      return undefined
+  }
+}
+
+/** Makes a {@link ReloadResult} fit to travel. */
+export function toCallResult({ ok, rolledBack, error }: ReloadResult): CallResult {
+  return { ok, rolledBack, error: error && toRecord(error) }
+}
+
+function parseCall(value: Record<string, unknown>): Call | undefined {
+  switch (value['method']) {
+    case 'reload': {
+      const { version } = value
+      return version === undefined || typeof version === 'string' ? { method: 'reload', version } : undefined
+    }
+    case 'stopWorker': {
+      const { worker } = value
+      return isIndex(worker) ? { method: 'stopWorker', worker } : undefined
+    }
+    case 'shutdown': {
+      const { timeout } = value
+      return timeout === undefined || isAmount(timeout) ? { method: 'shutdown', timeout } : undefined
+    }
+    default:
+      return undefined
+  }
+}
+
+function parseCallResult(value: unknown): CallResult | undefined {
+  if (!isObject(value)) return undefined
+  const { ok, rolledBack, error } = value
+  return typeof ok === 'boolean' && typeof rolledBack === 'boolean' ? { ok, rolledBack, error: parseErrorRecord(error) } : undefined
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null
+}
+
+function isIndex(value: unknown): value is number {
+  return Number.isSafeInteger(value) && (value as number) >= 0
+}
+
+/** Milliseconds: not negative, not NaN. */
+function isAmount(value: unknown): value is number {
+  return typeof value === 'number' && value >= 0
+}

@@ -1,0 +1,123 @@
+/**
+ * The entry of a worker thread. Loads the application, attaches to the core, and from then on only reacts: to records from
+ * the core, and to the master's messages, until it is told to stop.
+ */
+import { threadId, workerData } from 'node:worker_threads'
+import type { MessagePort } from 'node:worker_threads'
+
+import { resolveApp, startRuntime, type WorkerRuntime } from '../app.ts'
+import { sluiceError } from '../errors.ts'
+import { native } from '../native.ts'
+import type { WorkerInfo } from './api.ts'
+import { Board } from './board.ts'
+import { systemClock, within } from './clock.ts'
+import { toRecord } from './error-record.ts'
+import { Lifecycle } from './lifecycle.ts'
+import { loadApp, loadFunctions } from './load-app.ts'
+import { MasterLink } from './master-link.ts'
+import type { Boot, LeaveReason } from './messages.ts'
+import { ReportLimit } from './report-limit.ts'
+import { enter } from './running.ts'
+import { keepVitals } from './vitals.ts'
+import { WorkerServer } from './worker-server.ts'
+
+/** What handlers that overstayed get after their signal was aborted, in milliseconds, before the core takes their requests away. */
+const ABORT_GRACE_MS = 250
+
+// Written by `worker-handle.ts` of this very version, the only code that starts this entry.
+const { boot, port } = workerData as { boot: Boot; port: MessagePort }
+const link = new MasterLink(port)
+const lifecycle = new Lifecycle(boot.id)
+const leaving = new AbortController()
+const reports = new ReportLimit()
+let runtime: WorkerRuntime | undefined
+let exitHooks: Promise<void> | undefined
+
+const worker: WorkerInfo = {
+  id: boot.id,
+  kind: 'worker',
+  name: boot.name,
+  version: boot.version,
+  threadId,
+  get status() {
+    if (leaving.signal.aborted) return 'exiting'
+    if (runtime === undefined) return 'starting'
+    return runtime.inflight() > 0 ? 'busy' : 'idle'
+  },
+}
+
+native.nameThread(boot.name)
+if (boot.cpu !== undefined) native.pinThread(boot.cpu)
+
+// Node ends the thread after this; the master should learn the reason and the stack of what it was, not only that it was.
+process.on('uncaughtExceptionMonitor', (error, origin) => {
+  link.tell({ type: 'fatal', reason: origin === 'unhandledRejection' ? 'reject' : 'throw', error: toRecord(error) })
+})
+
+lifecycle.on('error', (error, { phase }) => {
+  const more = reports.pass(performance.now())
+  if (more !== undefined) link.tell({ type: 'error', phase, error: toRecord(error), more })
+})
+
+link.open((message) => {
+  switch (message.type) {
+    case 'drain':
+      leave(message.reason)
+      break
+    case 'stop':
+      void stop(message.timeout)
+      break
+    case 'message':
+      void lifecycle.tell('message', message.from, message.data)
+      break
+  }
+})
+
+enter(new WorkerServer(boot, worker, link, lifecycle, leaving.signal))
+keepVitals(new Board(boot.board), boot.slot)
+start().catch((error: unknown) => {
+  link.tell({ type: 'start-failed', error: toRecord(error) })
+  process.exit(1)
+})
+
+async function start(): Promise<void> {
+  const functions = await loadFunctions(boot)
+  if (functions) lifecycle.configure(functions.lifecycle, ['workerStart', 'workerExit', 'workerStop', 'message'])
+  const app = resolveApp(await loadApp(boot))
+  await lifecycle.run('workerStart', { ...worker, status: 'starting', reason: boot.reason })
+  runtime = startRuntime({
+    native,
+    server: boot.server,
+    slot: boot.slot,
+    app,
+    limits: { bodyBytes: boot.bodyBytes, softTimeout: boot.softTimeout },
+    worker,
+    hooks: functions?.hooks,
+    cleaners: functions?.cleaners,
+    report: (error, phase) => lifecycle.report(error, phase),
+  })
+  link.tell({ type: 'ready' })
+}
+
+/** Tells the application, once, that it gets nothing new. A shutdown tells again when the last connection is done. */
+function leave(reason: LeaveReason): void {
+  if (leaving.signal.aborted) return
+  leaving.abort(sluiceError('ERR_SLUICE_SHUTTING_DOWN', `Worker ${boot.id} is leaving (${reason})`))
+  exitHooks = lifecycle.tell('workerExit', worker, leaving.signal)
+}
+
+/** Finishes what is in hand and ends the thread, within `timeout` milliseconds. */
+async function stop(timeout: number): Promise<void> {
+  const deadline = performance.now() + timeout
+  leave('shutdown')
+  const settled = Promise.all([exitHooks, runtime?.settled()])
+  if (!(await within(systemClock, timeout - ABORT_GRACE_MS, settled))) {
+    runtime?.abort(leaving.signal.reason)
+    await within(systemClock, ABORT_GRACE_MS, settled)
+  }
+  await within(systemClock, Math.max(ABORT_GRACE_MS, deadline - performance.now()), lifecycle.tell('workerStop', worker))
+  runtime?.detach()
+  link.tell({ type: 'stopped' })
+  // Timers and sockets that the application left behind do not keep the thread.
+  process.exit(0)
+}

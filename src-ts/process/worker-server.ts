@@ -1,0 +1,88 @@
+import { native } from '../native.ts'
+import { findPort, portsFrom, type Port } from '../port.ts'
+import type { HealthReport, LifecycleEvents, LifecycleHandler, ReloadOptions, ReloadResult, Server, ServerStats, WorkerInfo } from './api.ts'
+import { Board } from './board.ts'
+import { coreStats } from './core.ts'
+import { fromRecord } from './error-record.ts'
+import type { Lifecycle } from './lifecycle.ts'
+import type { MasterLink } from './master-link.ts'
+import type { Boot, Receiver } from './messages.ts'
+import { healthReport, serverStats } from './stats.ts'
+
+/** The running server as a worker thread sees it: figures are read here, everything that acts is done by the master. */
+export class WorkerServer implements Server {
+  readonly name: string
+  readonly version: string | undefined
+  readonly worker: WorkerInfo
+  readonly ports: readonly Port[]
+  readonly signal: AbortSignal
+  readonly #boot: Boot
+  readonly #board: Board
+  readonly #link: MasterLink
+  readonly #lifecycle: Lifecycle
+
+  constructor(boot: Boot, worker: WorkerInfo, link: MasterLink, lifecycle: Lifecycle, signal: AbortSignal) {
+    this.name = boot.serverName
+    this.version = boot.version
+    this.worker = worker
+    this.ports = portsFrom(boot.ports)
+    this.signal = signal
+    this.#boot = boot
+    this.#board = new Board(boot.board)
+    this.#link = link
+    this.#lifecycle = lifecycle
+  }
+
+  get url(): string {
+    return this.port().url
+  }
+
+  port(name: string | number = 0): Port {
+    return findPort(this.ports, name)
+  }
+
+  stats(): ServerStats {
+    return serverStats(this.#board, coreStats(native, this.#boot.server), this.#versionOf)
+  }
+
+  health(): HealthReport {
+    return healthReport(this.#board, coreStats(native, this.#boot.server), this.#versionOf, false)
+  }
+
+  postMessage(to: Receiver, data: unknown, transfer: readonly ArrayBuffer[] = []): void {
+    this.#link.send(to, data, transfer)
+  }
+
+  on<K extends keyof LifecycleEvents>(event: K, handler: LifecycleHandler<K>, options?: { signal?: AbortSignal; once?: boolean }): this {
+    this.#lifecycle.on(event, handler, options)
+    return this
+  }
+
+  off<K extends keyof LifecycleEvents>(event: K, handler: LifecycleHandler<K>): this {
+    this.#lifecycle.off(event, handler)
+    return this
+  }
+
+  /** `signal` cannot cross threads; it only ends the waiting here. */
+  async reload({ version, signal }: ReloadOptions = {}): Promise<ReloadResult> {
+    signal?.throwIfAborted()
+    const result = await this.#link.call({ method: 'reload', version })
+    const { ok = false, rolledBack = false, error } = result ?? {}
+    return { ok, rolledBack, ...(error && { error: fromRecord(error) }) }
+  }
+
+  async stopWorker(id: number = this.#boot.id): Promise<void> {
+    await this.#link.call({ method: 'stopWorker', worker: id })
+  }
+
+  async shutdown({ timeout }: { timeout?: number } = {}): Promise<void> {
+    await this.#link.call({ method: 'shutdown', timeout })
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.shutdown()
+  }
+
+  /** A worker knows the version of its own generation only. */
+  readonly #versionOf = (generation: number): string | undefined => (generation === this.#boot.generation ? this.#boot.version : undefined)
+}
