@@ -1,0 +1,60 @@
+import { inspect } from 'node:util'
+import type { Context } from './context.ts'
+import { sluiceTypeError } from './errors.ts'
+
+export type { Phase, Report, RequestSummary } from './http/report.ts'
+export { type RuntimeOptions, startRuntime, type WorkerRuntime } from './http/runtime.ts'
+
+type Awaitable<T> = T | Promise<T>
+
+/** Functions around every request. With any of them, every handler is asynchronous. */
+export interface RequestHooks {
+  /** Before the handler. A `Request` takes the place of the received one, a `Response` is the answer. */
+  requestReceived?(req: Request, ctx: Context): Awaitable<Request | Response | void>
+  /** After the handler, before sending; also for an answer of `requestReceived`, not for error answers. A `Response` takes the answer's place. */
+  responseGenerated?(req: Request, res: Response, ctx: Context): Awaitable<Response | void>
+}
+
+/** An application. */
+export interface App {
+  /** Answers a request. Without it, every request is answered with 404. */
+  fetch?(req: Request, ctx: Context): Awaitable<Response | void>
+  /** Answers for a handler or hook that threw. Without it: 500, or 413 for ERR_SLUICE_BODY_TOO_LARGE. */
+  error?(error: unknown, req: Request, ctx: Context): Awaitable<Response>
+  readonly hooks?: RequestHooks
+}
+
+/** Gives `app` back; for the types of its handlers. */
+export function defineApp(app: App): App {
+  return app
+}
+
+/**
+ * The app in what a module exports: an object with `fetch`, the default export of a namespace, or a `fetch` function.
+ *
+ * @throws TypeError ERR_SLUICE_INVALID_ARG, saying what was found
+ */
+export function resolveApp(exported: unknown): App {
+  const found = isObject(exported) && 'default' in exported && !('fetch' in exported) ? exported.default : exported
+  if (typeof found === 'function' && !('fetch' in found)) return { fetch: found as NonNullable<App['fetch']> }
+  if (!(isObject(found) || typeof found === 'function')) throw notAnApp(found)
+  const { fetch, error, hooks } = found as Record<keyof App, unknown>
+  if (fetch !== undefined && typeof fetch !== 'function') throw notAnApp(found, `its \`fetch\` is ${kindOf(fetch)}`)
+  if (error !== undefined && typeof error !== 'function' && fetch === undefined) throw notAnApp(found, `its \`error\` is ${kindOf(error)}`)
+  if (fetch === undefined && error === undefined && hooks === undefined) throw notAnApp(found)
+  return found as App
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null
+}
+
+function notAnApp(found: unknown, why?: string): Error {
+  const what = why ?? (isObject(found) && Object.keys(found).length > 0 ? `an object with ${Object.keys(found).slice(0, 8).join(', ')}` : kindOf(found))
+  return sluiceTypeError('ERR_SLUICE_INVALID_ARG', `An app must be a \`fetch\` function or an object with one, as the default export; got ${what}`)
+}
+
+function kindOf(value: unknown): string {
+  if (value === undefined || value === null) return String(value)
+  return typeof value === 'object' ? inspect(value, { depth: 0, breakLength: Infinity }).slice(0, 100) : `a ${typeof value}`
+}

@@ -1,0 +1,108 @@
+import type { NativeWorker } from '../native.ts'
+
+/** An exchange as the core names it: the reactor, its place there, and the generation that makes a late answer harmless. */
+export interface ExchangeName {
+  readonly lane: { readonly index: number }
+  readonly index: number
+  readonly generation: number
+}
+
+/**
+ * The way up: what one worker tells the reactors.
+ *
+ * Commands become visible to a sleeping reactor at the next flush. Inside a drain that is its last act; outside, the
+ * first command schedules one flush after the current microtasks, so that a burst of resolved promises costs one.
+ */
+export class Commands {
+  readonly #native: NativeWorker
+  readonly #worker: number
+  #held = false
+  #scheduled = false
+  #closed = false
+  readonly #flushSoon: () => void
+
+  constructor(native: NativeWorker, worker: number) {
+    this.#native = native
+    this.#worker = worker
+    this.#flushSoon = () => {
+      this.#scheduled = false
+      if (!this.#closed) native.flush(worker)
+    }
+  }
+
+  /** From here to {@link release} commands wait for the flush of `release`. */
+  hold(): void {
+    this.#held = true
+  }
+
+  /** Flushes what came since {@link hold}. */
+  release(): void {
+    this.#held = false
+    if (!this.#closed) this.#native.flush(this.#worker)
+  }
+
+  /** Leaves the core. Every later command is dropped and reported as not taken. Idempotent. */
+  close(): void {
+    if (this.#closed) return
+    this.#closed = true
+    this.#native.detachWorker(this.#worker)
+  }
+
+  /** A whole answer. False when the exchange is gone or was answered. */
+  respond(to: ExchangeName, meta: number, headers: string, body: string | Uint8Array | null): boolean {
+    if (this.#closed) return false
+    if (!this.#held) this.#schedule()
+    return this.#native.respond(this.#worker, to.lane.index, to.index, to.generation, meta, headers, body)
+  }
+
+  /** The head of a streamed answer; `length` -1 is unknown. */
+  respondHead(to: ExchangeName, meta: number, headers: string, length: number): boolean {
+    if (this.#closed) return false
+    if (!this.#held) this.#schedule()
+    return this.#native.respondHead(this.#worker, to.lane.index, to.index, to.generation, meta, headers, length)
+  }
+
+  /** The next bytes of a streamed answer. With `wantDrain` a DRAIN record follows when the client has read on. */
+  respondChunk(to: ExchangeName, data: string | Uint8Array, wantDrain: boolean): boolean {
+    if (this.#closed) return false
+    if (!this.#held) this.#schedule()
+    return this.#native.respondChunk(this.#worker, to.lane.index, to.index, to.generation, data, wantDrain)
+  }
+
+  /** The end of a streamed answer. */
+  respondEnd(to: ExchangeName): boolean {
+    if (this.#closed) return false
+    if (!this.#held) this.#schedule()
+    return this.#native.respondEnd(this.#worker, to.lane.index, to.index, to.generation)
+  }
+
+  /** Gives a streamed answer up, so that the client sees a broken transfer and never a short one. */
+  respondReset(to: ExchangeName): boolean {
+    if (this.#closed) return false
+    if (!this.#held) this.#schedule()
+    return this.#native.respondReset(this.#worker, to.lane.index, to.index, to.generation)
+  }
+
+  /** Lets the reactor send `bytes` more of a streamed body; the first call also sends `100 Continue`. */
+  credit(to: ExchangeName, bytes: number): void {
+    if (this.#closed) return
+    if (!this.#held) this.#schedule()
+    this.#native.credit(this.#worker, to.lane.index, to.index, to.generation, bytes)
+  }
+
+  /** The out-of-line body of a request, once; undefined when it is gone. */
+  takeBlob(to: ExchangeName): Uint8Array | undefined {
+    return this.#closed ? undefined : this.#native.takeBlob(this.#worker, to.lane.index, to.index, to.generation)
+  }
+
+  /** JSON of the connection an exchange came on, or null when it is gone. */
+  connectionInfo(to: ExchangeName): string | null {
+    return this.#closed ? null : this.#native.connectionInfo(this.#worker, to.lane.index, to.index, to.generation)
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    process.nextTick(this.#flushSoon)
+  }
+}

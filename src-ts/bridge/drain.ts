@@ -1,0 +1,168 @@
+import { sluiceError } from '../errors.ts'
+import type { WorkerMemory } from '../native.ts'
+import type { Commands } from './commands.ts'
+import { Lane } from './lane.ts'
+import { BlockWord, RECORD_BYTES_MIN, RecordKind, Word } from './record.ts'
+
+/** Records after which the head is published and the clock is looked at. */
+const SLICE_RECORDS = 32
+/** Records after which a drain lets timers and I/O of the worker run. */
+const BUDGET_RECORDS = 256
+/** Milliseconds after which it does. */
+const BUDGET_MS = 1
+/** Longest spin that is allowed, in microseconds: more would hurt whoever shares the core. */
+const SPIN_MICROS_MAX = 20
+
+/** What a drain does with records. */
+export interface RecordHandlers {
+  /** A batch begins. `now` is `performance.now()`. */
+  batch(now: number): void
+  /** A request. `at` is the word index of its record; valid until the call returns. */
+  request(lane: Lane, at: number): void
+  /** A record that follows a request: body, abort, drain. Valid until the call returns. */
+  follow(lane: Lane, at: number, kind: number): void
+  /** A handler above threw, or a ring is broken. */
+  failed(error: unknown): void
+}
+
+/** How a drain may be tuned. */
+export interface DrainOptions {
+  /**
+   * Microseconds to look for more records before parking, 0–20, only after a batch that had some. Helps the latency of
+   * one connection where cores are idle, hurts where they are shared. @default 0
+   */
+  readonly spinMicros?: number | undefined
+}
+
+/** Runs the records of every lane of one worker. Made by {@link createDrain}. */
+export interface Drain {
+  /** Runs what waits, then parks; the wake-up calls it. Call it once after attaching, too: a worker starts unparked. */
+  (): void
+  /** No record is run any more. Idempotent. */
+  stop(): void
+}
+
+/**
+ * The loop between the event rings and the handlers.
+ *
+ * Dekker with the reactor: it publishes `tail`, then looks at `parked`; we store `parked`, then look at every `tail`
+ * again before we go to sleep. Both with sequential consistency, so one of the two sees the other.
+ */
+export function createDrain(commands: Commands, memory: WorkerMemory, handlers: RecordHandlers, options: DrainOptions = {}): Drain {
+  const block = new Int32Array(memory.block)
+  const lanes = memory.events.map((ring, index) => new Lane(index, ring))
+  const spinMs = Math.min(options.spinMicros ?? 0, SPIN_MICROS_MAX) / 1000
+  let first = 0
+  /** Records run in this batch. */
+  let ran = 0
+  let running = false
+  let stopped = false
+
+  /** Runs what one lane has. False when the budget is spent. */
+  function runLane(lane: Lane, deadline: number): boolean {
+    const { words } = lane
+    let tail = lane.tail()
+    while (lane.head !== tail) {
+      const { head } = lane
+      const at = lane.at(head)
+      const length = words[at + Word.LENGTH]!
+      // Cheap, and the only thing between a broken ring and an endless loop here.
+      if (length < RECORD_BYTES_MIN || (length & 7) !== 0 || length > ((tail - head) | 0)) {
+        lane.head = tail
+        handlers.failed(sluiceError('ERR_SLUICE_INTERNAL', `Event ring ${lane.index} is broken at ${head >>> 0}: record of ${length} bytes`))
+        break
+      }
+      const kind = words[at + Word.KIND]! & 0xff
+      if (kind === RecordKind.PAD) {
+        lane.head = (head + length) | 0
+        continue
+      }
+      // If the worker dies in the handler, these two say which record killed it; that one is not replayed.
+      block[BlockWord.CURRENT_POSITION] = head
+      block[BlockWord.CURRENT_LANE] = lane.index + 1
+      try {
+        if (kind === RecordKind.HTTP) handlers.request(lane, at)
+        else handlers.follow(lane, at, kind)
+      } catch (error) {
+        handlers.failed(error)
+      }
+      // Detached inside the handler: the memory is another worker's from now on.
+      if (stopped) return false
+      block[BlockWord.CURRENT_LANE] = 0
+      lane.head = (head + length) | 0
+      ran++
+      if (ran % SLICE_RECORDS === 0) {
+        lane.publish()
+        if (ran >= BUDGET_RECORDS || performance.now() >= deadline) return false
+      }
+      if (lane.head === tail) tail = lane.tail()
+    }
+    lane.publish()
+    return true
+  }
+
+  function anyWaiting(): boolean {
+    for (const lane of lanes) if (lane.tail() !== lane.head) return true
+    return false
+  }
+
+  function spin(): boolean {
+    const end = performance.now() + spinMs
+    do {
+      if (anyWaiting()) return true
+    } while (performance.now() < end)
+    return false
+  }
+
+  /** Runs until every lane is empty (true) or the budget is spent (false). */
+  function runAll(deadline: number): boolean {
+    let empty = 0
+    // One empty round: what came in on a lane while another ran is answered with the same flush.
+    while (empty < lanes.length) {
+      const lane = lanes[first]!
+      // The next drain goes on with the next lane, so that a busy one cannot keep the others waiting.
+      first = first + 1 === lanes.length ? 0 : first + 1
+      if (lane.tail() === lane.head) {
+        empty++
+      } else {
+        empty = 0
+        if (!runLane(lane, deadline)) return false
+      }
+    }
+    return true
+  }
+
+  function drain(): void {
+    if (running || stopped) return
+    running = true
+    Atomics.add(block, BlockWord.HEARTBEAT, 1)
+    for (;;) {
+      const now = performance.now()
+      ran = 0
+      handlers.batch(now)
+      commands.hold()
+      const finished = runAll(now + BUDGET_MS)
+      if (stopped) return
+      commands.release()
+      block[BlockWord.EVENTS]! += ran
+      block[BlockWord.BATCHES]! += 1
+      if (!finished) {
+        // Not parked: the reactors need not wake us, and timers and I/O get their turn.
+        setImmediate(drain)
+        break
+      }
+      if (spinMs > 0 && ran > 0 && spin()) continue
+      Atomics.store(block, BlockWord.PARKED, 1)
+      if (!anyWaiting()) break
+      Atomics.exchange(block, BlockWord.PARKED, 0)
+    }
+    Atomics.add(block, BlockWord.HEARTBEAT, 1)
+    running = false
+  }
+
+  return Object.assign(drain, {
+    stop(): void {
+      stopped = true
+    },
+  })
+}

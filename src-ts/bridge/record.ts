@@ -1,0 +1,72 @@
+/**
+ * The layout of what the reactors write: event records, lane headers and the worker block.
+ *
+ * The same numbers as `docs/architecture.md` and the Rust crate that writes them. All words are little-endian u32;
+ * they are read as signed 32-bit integers, which keeps free-running counters small integers in V8.
+ */
+
+/** Kinds of event record, bits 0–7 of word 1. */
+export const RecordKind = { PAD: 0, HTTP: 1, BODY_CHUNK: 2, BODY_END: 3, ABORT: 4, DRAIN: 5 } as const
+
+/** Flags of an HTTP record, as they stand in word 1 (bits 8–15). */
+export const HttpFlag = {
+  /** The body lies outside the ring and is fetched with `takeBlob`. */
+  BLOB: 1 << 8,
+  /** The body follows as BODY_CHUNK records. */
+  STREAM: 2 << 8,
+  HTTP10: 4 << 8,
+  HTTPS: 8 << 8,
+  /** Second delivery, after the worker that had the request died. */
+  REPLAY: 16 << 8,
+} as const
+
+/** The flag of a BODY_END record, as it stands in word 1: the body broke off. */
+export const BODY_INCOMPLETE: number = 1 << 8
+
+/** Values of word 4 of an ABORT record. */
+export const AbortReason = { CLIENT_GONE: 0, ANSWER_DEADLINE: 1 } as const
+
+/** Bits 5–7 of the flags of an HTTP record. 0 is any other method, read from the bytes before the target. */
+export const methods: readonly string[] = ['', 'GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']
+/** How far word 1 is shifted right for the index into {@link methods}. */
+export const METHOD_SHIFT = 13
+/** {@link methods} index of HEAD, whose answers carry no body. */
+export const METHOD_HEAD = 2
+
+/** Indexes of a record's words. */
+export const Word = { LENGTH: 0, KIND: 1, SLOT: 2, GENERATION: 3, TARGET: 4, BODY_LENGTH: 5, HEAD_LENGTH: 6, INDEX: 7 } as const
+/** Words before the field table. */
+export const RECORD_WORDS = 8
+/** Bytes of one entry of the field table: name offset, name length, value offset, value length, each u16. */
+export const FIELD_BYTES = 8
+/** A name offset that says: the name length is the id of a well-known name. */
+export const WELL_KNOWN = 0xffff
+/** The shortest record, a PAD: words 0 and 1. */
+export const RECORD_BYTES_MIN = 8
+
+/** Word indexes in the header of a lane's event ring. */
+export const LaneWord = { TAIL: 0, HEAD: 16 } as const
+/** Bytes before the data of an event ring. */
+export const LANE_HEADER_BYTES = 256
+
+/** Word indexes in the worker block. */
+export const BlockWord = { PARKED: 0, HEARTBEAT: 16, CURRENT_LANE: 48, CURRENT_POSITION: 49, EVENTS: 64, BATCHES: 65, WAKES: 66 } as const
+/** Bytes of a worker block. */
+export const BLOCK_BYTES = 4096
+
+/** Flags of an answer, as they stand in `meta` (`flags << 24`). */
+export const AnswerFlag = {
+  /** Close the connection after this answer. */
+  CLOSE: 2 << 24,
+  /** The header block has a `date` of its own. */
+  HAS_DATE: 4 << 24,
+  /** The header block has a `server` of its own. */
+  HAS_SERVER: 8 << 24,
+} as const
+
+/** How far the template id is shifted left in `meta`. */
+export const TEMPLATE_SHIFT = 16
+/** The `content-type` a template id stands for; 0 is none. */
+export const templates: readonly string[] = ['', 'text/plain;charset=UTF-8', 'application/json', 'text/html;charset=UTF-8', 'application/octet-stream']
+/** Ids of {@link templates} that the code names. */
+export const Template = { NONE: 0, TEXT: 1, JSON: 2, HTML: 3, BYTES: 4 } as const

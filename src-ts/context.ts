@@ -1,0 +1,153 @@
+import type { Exchange } from './http/exchange.ts'
+import { fieldOf, hostOf, methodOf, schemeOf, urlOf } from './http/head.ts'
+import type { RequestSummary } from './http/report.ts'
+import type { WorkerInfo } from './process/api.ts'
+
+/** The connection a request came on, as the core knew it when `ctx.conn` was first asked for. Times are Unix milliseconds, sizes bytes. */
+export interface ConnectionInfo {
+  /** Never reused while the server lives; 0 when the client had left before it was asked for. */
+  readonly id: number
+  /** The name of the port. */
+  readonly port: string
+  /** '' on a unix socket. */
+  readonly remoteAddress: string
+  /** 0 on a unix socket. */
+  readonly remotePort: number
+  readonly localAddress: string
+  readonly localPort: number
+  readonly family: 4 | 6 | 'unix'
+  readonly connectedAt: number
+  readonly bytesIn: number
+  readonly bytesOut: number
+  /** Bytes received and not yet parsed. */
+  readonly recvQueued: number
+  /** Bytes not yet sent. */
+  readonly sendQueued: number
+}
+
+/** What all contexts of one worker share. */
+export interface ContextHost {
+  readonly worker: WorkerInfo
+  /** A request id that no other request of this server has. */
+  nextId(): string
+  /** Keeps the worker alive until `promise` settles; its error is reported. */
+  waitUntil(promise: Promise<unknown>, context: Context): void
+}
+
+/** A request id from the client is taken over if it cannot be mistaken for anything else in a log. */
+const CLIENT_ID = /^[\w-]{1,64}$/
+
+/** What `ctx.conn` says of a client that had left before anybody asked. */
+const GONE: ConnectionInfo = Object.freeze({
+  id: 0, port: '', remoteAddress: '', remotePort: 0, localAddress: '', localPort: 0, family: 4,
+  connectedAt: 0, bytesIn: 0, bytesOut: 0, recvQueued: 0, sendQueued: 0,
+})
+
+/** The functions that `ctx.after` was given, in order. */
+export let afterOf: (context: Context) => readonly (() => unknown)[] | null
+/** What a report says of the request. */
+export let summaryOf: (context: Context) => RequestSummary
+
+/** The second argument of every handler: the request's surroundings. Everything in it is made when it is asked for. */
+export class Context {
+  readonly #exchange: Exchange
+  readonly #host: ContextHost
+  #id: string | null = null
+  #conn: ConnectionInfo | null = null
+  #url: URL | null = null
+  #locals: Record<string | symbol, unknown> | null = null
+  #after: (() => unknown)[] | null = null
+
+  constructor(exchange: Exchange, host: ContextHost) {
+    this.#exchange = exchange
+    this.#host = host
+  }
+
+  static {
+    afterOf = (context) => context.#after
+    summaryOf = (context) => ({ id: context.id, method: methodOf(context.#exchange), url: urlOf(context.#exchange) })
+  }
+
+  /** The request id, also in error answers and reports: `x-request-id` of the client if it is 1–64 letters, digits, `_`, `-`; else a new one. */
+  get id(): string {
+    if (this.#id === null) {
+      const sent = fieldOf(this.#exchange, 'x-request-id')
+      this.#id = sent !== null && CLIENT_ID.test(sent) ? sent : this.#host.nextId()
+    }
+    return this.#id
+  }
+
+  /** The connection, as it was when first asked for; of a client that has left, every field is empty. */
+  get conn(): ConnectionInfo {
+    return (this.#conn ??= connectionOf(this.#exchange))
+  }
+
+  /** The client's address; '' on a unix socket. */
+  get ip(): string {
+    return this.conn.remoteAddress
+  }
+
+  /** The client's port. */
+  get port(): number {
+    return this.conn.remotePort
+  }
+
+  get scheme(): 'http' | 'https' {
+    return schemeOf(this.#exchange)
+  }
+
+  /** Host and port the client asked for, as sent; '' when it named none (HTTP/1.0). */
+  get host(): string {
+    return hostOf(this.#exchange)
+  }
+
+  /** `req.url`, parsed and normalised. @throws TypeError for a target that is no URL */
+  get url(): URL {
+    return (this.#url ??= new URL(urlOf(this.#exchange)))
+  }
+
+  /** Unix milliseconds when the worker got the request (its batch: up to about 1 ms early). */
+  get receivedAt(): number {
+    return Math.round(performance.timeOrigin + this.#exchange.receivedAt)
+  }
+
+  /** The version of the running code, `-x` or `reload({ version })`. */
+  get version(): string | undefined {
+    return this.#host.worker.version
+  }
+
+  get worker(): WorkerInfo {
+    return this.#host.worker
+  }
+
+  /** Aborts when the client leaves, when the answer's deadline passes, and when the worker stops. The same as `req.signal`. */
+  get signal(): AbortSignal {
+    return this.#exchange.signal
+  }
+
+  /** Anything hooks and handlers want to tell each other about this request. */
+  get locals(): Record<string | symbol, unknown> {
+    return (this.#locals ??= Object.create(null) as Record<string | symbol, unknown>)
+  }
+
+  /** Keeps the worker alive until `promise` settles, across a reload and up to `maxWaitTime`. A rejection is reported. */
+  waitUntil(promise: Promise<unknown>): void {
+    this.#exchange.keep()
+    this.#host.waitUntil(promise, this)
+  }
+
+  /** Calls `fn` after the response was sent, also when sending failed. In order, one after the other; an error is reported. */
+  after(fn: () => unknown): void {
+    this.#exchange.keep()
+    this.#after ??= []
+    this.#after.push(fn)
+  }
+}
+
+function connectionOf(exchange: Exchange): ConnectionInfo {
+  const json = exchange.host.commands.connectionInfo(exchange)
+  if (json === null) return GONE
+  // Written by our own core, on this machine, a moment ago.
+  const info = JSON.parse(json) as Omit<ConnectionInfo, 'family'> & { family: string }
+  return { ...info, family: info.family === 'unix' ? 'unix' : info.family === '6' ? 6 : 4 }
+}

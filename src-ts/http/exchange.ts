@@ -1,0 +1,208 @@
+import type { Commands } from '../bridge/commands.ts'
+import type { OpenExchange } from '../bridge/exchanges.ts'
+import type { Lane } from '../bridge/lane.ts'
+import { AbortReason, FIELD_BYTES, HttpFlag, METHOD_HEAD, METHOD_SHIFT, RECORD_WORDS, Word } from '../bridge/record.ts'
+import { detachHead, type Head, releaseHead } from './head.ts'
+import { IncomingStream } from './incoming-stream.ts'
+
+/** What all exchanges of one worker share. */
+export interface ExchangeHost {
+  readonly commands: Commands
+  /** Longest request body that is read as a whole, in bytes. */
+  readonly bodyBytes: number
+  /** `performance.now()` of the running batch, whole milliseconds. */
+  readonly now: number
+  /** Why everything in hand is to stop, once it is. */
+  readonly abortReason: unknown
+  /** The exchange outlives its handler call: records for it may follow. */
+  keep(exchange: Exchange): void
+  /** The exchange is over. Called once for each that was kept. */
+  close(exchange: Exchange): void
+}
+
+/** Whoever sends a streamed answer. */
+export interface Outgoing {
+  /** The client has read on. */
+  drained(): void
+  /** Nobody reads any more. */
+  lost(reason: unknown): void
+}
+
+/**
+ * One request with its answer, from the record to the last byte sent.
+ *
+ * A handler that answers before it returns is served straight from the ring. Any other exchange is kept: copied out of the
+ * ring, and known to the drain as the target of the records that follow.
+ */
+export class Exchange implements Head, OpenExchange {
+  readonly host: ExchangeHost
+  readonly lane: Lane
+  at: number
+  text: string
+  readonly kind: number
+  readonly generation: number
+  readonly index: number
+  /** `performance.now()` when the batch with the request began, whole milliseconds. */
+  readonly receivedAt: number
+  /** Sends the answer in pieces, while it does. */
+  outgoing: Outgoing | null
+  /** Somebody has read the body from the ring, or holds a copy. */
+  isBodyTaken: boolean
+  /** The body of a streamed request. */
+  #incoming: IncomingStream | null
+  /** The body of any other request, once it was copied. */
+  #body: Uint8Array<ArrayBuffer> | null
+  #abort: AbortController | null
+  #isLost: boolean
+  /** What the client did to us: left, broke its body off, or waited too long. No error of the app. */
+  #peerError: unknown
+  #kept: boolean
+
+  constructor(host: ExchangeHost, lane: Lane, at: number) {
+    const { words } = lane
+    this.host = host
+    this.lane = lane
+    this.at = at
+    this.text = ''
+    this.kind = words[at + Word.KIND]!
+    this.generation = words[at + Word.GENERATION]!
+    this.index = words[at + Word.INDEX]!
+    this.receivedAt = host.now
+    this.outgoing = null
+    this.isBodyTaken = false
+    this.#incoming = null
+    this.#body = null
+    this.#abort = null
+    this.#isLost = false
+    this.#peerError = undefined
+    this.#kept = false
+  }
+
+  get isHead(): boolean {
+    return ((this.kind >>> METHOD_SHIFT) & 7) === METHOD_HEAD
+  }
+
+  /** Whether the body follows in pieces. */
+  get isStreamed(): boolean {
+    return (this.kind & HttpFlag.STREAM) !== 0
+  }
+
+  /** Whether the exchange outlives its handler call. */
+  get isKept(): boolean {
+    return this.#kept
+  }
+
+  /** Whether client or deadline are lost, so that no answer will be read. */
+  get isLost(): boolean {
+    return this.#isLost
+  }
+
+  /** Whether `error` says no more than that the client left or broke off. */
+  isPeerError(error: unknown): boolean {
+    if (this.#peerError === undefined) return false
+    return error === this.#peerError || (error instanceof Error && error.cause === this.#peerError)
+  }
+
+  /** Copies out of the ring what is still to be read, and stays reachable for records. Idempotent. */
+  keep(): void {
+    if (this.#kept) return
+    this.#kept = true
+    if (this.isStreamed) this.incoming()
+    else if (!this.isBodyTaken && this.inlineLength() > 0) this.body()
+    detachHead(this)
+    this.host.keep(this)
+  }
+
+  /** The exchange is over. The ring is let go, and nothing reaches it any more. */
+  close(): void {
+    if (this.#kept) this.host.close(this)
+    else releaseHead(this)
+  }
+
+  /** Aborts when the client leaves, the deadline passes or the worker stops. */
+  get signal(): AbortSignal {
+    if (this.#abort === null) {
+      this.#abort = new AbortController()
+      const reason = this.#isLost ? this.#peerError : this.host.abortReason
+      if (reason !== undefined) this.#abort.abort(reason)
+    }
+    return this.#abort.signal
+  }
+
+  /** Fires the signal, if anybody has asked for it. */
+  abort(reason: unknown): void {
+    this.#abort?.abort(reason)
+  }
+
+  /** Bytes of the body in the record itself; 0 when there is none, or when it lies elsewhere. */
+  inlineLength(): number {
+    if (this.at < 0 || (this.kind & HttpFlag.BLOB) !== 0) return 0
+    return this.lane.words[this.at + Word.BODY_LENGTH]!
+  }
+
+  /** Where the body in the record begins, counted from the beginning of the ring. */
+  inlineStart(): number {
+    return (this.at + RECORD_WORDS) * 4 + (this.kind >>> 16) * FIELD_BYTES + this.lane.words[this.at + Word.HEAD_LENGTH]!
+  }
+
+  /** The whole body, as a copy that is made once; null when the request has none. For requests that are not streamed. */
+  body(): Uint8Array<ArrayBuffer> | null {
+    if (this.#body === null) {
+      if ((this.kind & HttpFlag.BLOB) !== 0) this.#body = exact(this.host.commands.takeBlob(this))
+      else if (this.inlineLength() > 0) this.#body = this.lane.copy(this.inlineStart(), this.inlineLength())
+    }
+    return this.#body
+  }
+
+  /** Whether the request came with a body. */
+  hasBody(): boolean {
+    return (this.kind & (HttpFlag.BLOB | HttpFlag.STREAM)) !== 0 || this.#body !== null || this.inlineLength() > 0
+  }
+
+  /** The body of a streamed request. */
+  incoming(): IncomingStream {
+    if (this.#incoming === null) {
+      this.#incoming = new IncomingStream((bytes) => this.host.commands.credit(this, bytes))
+      if (this.inlineLength() > 0) this.#incoming.push(this.lane.copy(this.inlineStart(), this.inlineLength()))
+    }
+    return this.#incoming
+  }
+
+  bodyChunk(data: Uint8Array<ArrayBuffer>): void {
+    this.#incoming?.push(data)
+  }
+
+  bodyEnd(complete: boolean): void {
+    if (complete) {
+      this.#incoming?.end()
+    } else {
+      this.#peerError = new DOMException('The request body broke off', 'AbortError')
+      this.#incoming?.fail(this.#peerError)
+    }
+  }
+
+  lost(reason: number): void {
+    const error =
+      reason === AbortReason.ANSWER_DEADLINE
+        ? new DOMException('The answer did not start in time', 'TimeoutError')
+        : new DOMException('The client has left', 'AbortError')
+    this.#isLost = true
+    this.#peerError = error
+    // In this order: the streams end first, so that a listener of the signal finds them ended.
+    this.#incoming?.fail(error)
+    this.outgoing?.lost(error)
+    this.#abort?.abort(error)
+  }
+
+  drained(): void {
+    this.outgoing?.drained()
+  }
+}
+
+/** The bytes alone in their buffer, so that `.buffer` shows nothing else. */
+function exact(bytes: Uint8Array | undefined): Uint8Array<ArrayBuffer> | null {
+  if (bytes === undefined) return null
+  const { buffer } = bytes
+  if (buffer instanceof ArrayBuffer && buffer.byteLength === bytes.byteLength) return new Uint8Array(buffer)
+  return new Uint8Array(bytes)
+}

@@ -1,0 +1,152 @@
+import { headerId, headerNames } from '../bridge/header-names.ts'
+import { type Lane, latin1Slice } from '../bridge/lane.ts'
+import { FIELD_BYTES, HttpFlag, METHOD_SHIFT, methods, RECORD_WORDS, WELL_KNOWN, Word } from '../bridge/record.ts'
+import { sluiceError } from '../errors.ts'
+
+/** Bytes before the field table. */
+const TABLE = RECORD_WORDS * 4
+
+/**
+ * The head of a request, read where it lies.
+ *
+ * While the handler call runs that is the ring: nothing is decoded before it is asked for. {@link detachHead} moves it into
+ * one string that has the record's words, its field table and the head, byte for byte; later parts are substrings of it.
+ * After {@link releaseHead} neither is there, and reading throws.
+ */
+export interface Head {
+  readonly lane: Lane
+  /** Word index of the record in the ring, -1 when it is no longer there. */
+  at: number
+  /** The detached record, '' while it is in the ring or when it was released. */
+  text: string
+  /** Word 1 of the record: kind, flags, number of fields. */
+  readonly kind: number
+}
+
+/** Copies the head out of the ring. Must be called before the handler call returns, if it is to be read later. */
+export function detachHead(head: Head): void {
+  if (head.at < 0) return
+  const { words, bytes } = head.lane
+  const end = TABLE + (head.kind >>> 16) * FIELD_BYTES + words[head.at + Word.HEAD_LENGTH]!
+  head.text = latin1Slice.call(bytes, head.at * 4, head.at * 4 + end)
+  head.at = -1
+}
+
+/** Lets the ring go without a copy: the exchange is over. */
+export function releaseHead(head: Head): void {
+  head.at = -1
+}
+
+/** The method as sent. */
+export function methodOf(head: Head): string {
+  const known = (head.kind >>> METHOD_SHIFT) & 7
+  // Other methods stand before the target, with one space between.
+  return known === 0 ? text(head, 0, (word(head, Word.TARGET) >>> 24) - 1) : methods[known]!
+}
+
+/** The request target as sent: path and query, or the absolute form, or `*`. */
+export function targetOf(head: Head): string {
+  const target = word(head, Word.TARGET)
+  return text(head, target >>> 24, target & 0xffffff)
+}
+
+/** `https` when the connection is encrypted. */
+export function schemeOf(head: Head): 'http' | 'https' {
+  return (head.kind & HttpFlag.HTTPS) === 0 ? 'http' : 'https'
+}
+
+/** The authority the client asked for: of an absolute target, else the `Host` field; '' when there is none (HTTP/1.0). */
+export function hostOf(head: Head): string {
+  const target = targetOf(head)
+  if (target.startsWith('/') || target === '*') return fieldOf(head, 'host') ?? ''
+  const start = target.indexOf('://') + 3
+  const end = target.slice(start).search(/[/?#]/)
+  return end < 0 ? target.slice(start) : target.slice(start, start + end)
+}
+
+/**
+ * The absolute URL: scheme, authority and target, put together as sent and not normalised.
+ *
+ * `OPTIONS *` has the path `/*`; a request without any authority (HTTP/1.0) gets `localhost`.
+ */
+export function urlOf(head: Head): string {
+  const target = targetOf(head)
+  const code = target.charCodeAt(0)
+  if (code !== 0x2f /* / */ && code !== 0x2a /* * */) return target
+  const host = fieldOf(head, 'host')
+  const scheme = (head.kind & HttpFlag.HTTPS) === 0 ? 'http://' : 'https://'
+  return scheme + (host === null || host === '' ? 'localhost' : host) + (code === 0x2f ? target : '/*')
+}
+
+/**
+ * The value of a field, or null when the request has none. Several of one name are joined as `Headers.get` does.
+ *
+ * `name` in any case; a lower-case one that is well known is found without comparing text.
+ */
+export function fieldOf(head: Head, name: string): string | null {
+  let id = headerId.get(name)
+  if (id === undefined) {
+    name = name.toLowerCase()
+    id = headerId.get(name) ?? -1
+  }
+  let found: string | null = null
+  const count = head.kind >>> 16
+  for (let field = 0; field < count; field++) {
+    const place = RECORD_WORDS + field * 2
+    const nameWord = word(head, place)
+    if ((nameWord & 0xffff) === WELL_KNOWN ? nameWord >>> 16 !== id : id >= 0 || !isNamed(head, nameWord, name)) continue
+    const valueWord = word(head, place + 1)
+    const value = text(head, valueWord & 0xffff, valueWord >>> 16)
+    found = found === null ? value : found + (name === 'cookie' ? '; ' : ', ') + value
+  }
+  return found
+}
+
+/** Every field as sent, in order, names in lower case. */
+export function fieldsOf(head: Head): [name: string, value: string][] {
+  const fields: [string, string][] = []
+  const count = head.kind >>> 16
+  for (let field = 0; field < count; field++) {
+    const place = RECORD_WORDS + field * 2
+    const nameWord = word(head, place)
+    const valueWord = word(head, place + 1)
+    fields.push([nameOf(head, nameWord), text(head, valueWord & 0xffff, valueWord >>> 16)])
+  }
+  return fields
+}
+
+function isNamed(head: Head, nameWord: number, name: string): boolean {
+  return nameWord >>> 16 === name.length && nameOf(head, nameWord) === name
+}
+
+function nameOf(head: Head, nameWord: number): string {
+  if ((nameWord & 0xffff) === WELL_KNOWN) return headerNames[nameWord >>> 16]!
+  return text(head, nameWord & 0xffff, nameWord >>> 16).toLowerCase()
+}
+
+/** A word of the record. */
+function word(head: Head, index: number): number {
+  if (head.at >= 0) return head.lane.words[head.at + index]!
+  const { text } = head
+  if (text === '') throw released()
+  const start = index * 4
+  return text.charCodeAt(start) | (text.charCodeAt(start + 1) << 8) | (text.charCodeAt(start + 2) << 16) | (text.charCodeAt(start + 3) << 24)
+}
+
+/** Text of the head, latin1. `start` counts from the first byte of the request. */
+function text(head: Head, start: number, length: number): string {
+  const from = TABLE + (head.kind >>> 16) * FIELD_BYTES + start
+  if (head.at >= 0) {
+    const first = head.at * 4 + from
+    return latin1Slice.call(head.lane.bytes, first, first + length)
+  }
+  if (head.text === '') throw released()
+  return head.text.substring(from, from + length)
+}
+
+function released(): Error {
+  return sluiceError(
+    'ERR_SLUICE_INVALID_STATE',
+    'The request was read after a synchronous handler had answered it; read what is needed before, or call ctx.after() or ctx.waitUntil() for work that goes on',
+  )
+}

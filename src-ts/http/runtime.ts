@@ -1,0 +1,80 @@
+import type { App, RequestHooks } from '../app.ts'
+import { Commands } from '../bridge/commands.ts'
+import { createDrain, type Drain } from '../bridge/drain.ts'
+import type { Context } from '../context.ts'
+import type { NativeWorker } from '../native.ts'
+import type { WorkerInfo } from '../process/api.ts'
+import { Exchange } from './exchange.ts'
+import { createPipeline } from './pipeline.ts'
+import type { Report } from './report.ts'
+import { WorkerHost } from './worker-host.ts'
+
+/** What a worker needs to serve. */
+export interface RuntimeOptions {
+  readonly native: NativeWorker
+  /** The server, as `startServer` named it. */
+  readonly server: number
+  /** The slot that was reserved for this worker. */
+  readonly slot: number
+  readonly app: App
+  readonly limits: {
+    /** Longest request body that is read as a whole, in bytes. */
+    readonly bodyBytes: number
+  }
+  readonly worker: WorkerInfo
+  /** Run around those of the app: `requestReceived` before, `responseGenerated` after them. */
+  readonly hooks?: RequestHooks | undefined
+  /** Run after every answer, in order, also after one that failed. */
+  readonly cleaners?: readonly ((ctx: Context) => unknown)[] | undefined
+  /** Microseconds to look for more work before the thread sleeps, 0–20. @default 0 */
+  readonly spinMicros?: number | undefined
+  readonly report: Report
+}
+
+/** A worker that serves, until {@link detach}. */
+export interface WorkerRuntime {
+  /** Names the attachment in the calls of `NativeWorker`. */
+  readonly worker: number
+  /** Requests that are being answered, and answers that are being sent or cleaned up after. */
+  inflight(): number
+  /** Resolves when nothing is in flight and every `ctx.waitUntil()` has settled. */
+  settled(): Promise<void>
+  /** Fires `ctx.signal` and `req.signal` of all that is in hand, and of what still comes. */
+  abort(reason?: unknown): void
+  /** Leaves the core: no event is taken any more, answers go nowhere. Idempotent. */
+  detach(): void
+}
+
+/** Attaches the calling thread as a worker and serves with `app`. @throws what `attachWorker` throws */
+export function startRuntime(options: RuntimeOptions): WorkerRuntime {
+  const { native, report } = options
+  // Records come only after activation, and on this thread; so the wake-up cannot come before there is a drain.
+  let drain: Drain | undefined
+  const memory = native.attachWorker(options.server, options.slot, () => drain?.())
+  const commands = new Commands(native, memory.worker)
+  const host = new WorkerHost(commands, memory.events.length, options)
+  const answer = createPipeline(options.app, host, options)
+  drain = createDrain(
+    commands,
+    memory,
+    {
+      batch: (now) => host.beginBatch(now),
+      request: (lane, at) => answer(new Exchange(host, lane, at)),
+      follow: (lane, at, kind) => host.exchangesOf(lane).deliver(lane, at, kind),
+      failed: (error) => report(error, 'bridge'),
+    },
+    { spinMicros: options.spinMicros },
+  )
+  // A worker starts unparked; this parks it.
+  drain()
+  return {
+    worker: memory.worker,
+    inflight: () => host.inflight,
+    settled: () => host.settled(),
+    abort: (reason) => host.abort(reason ?? new DOMException('The worker is stopping', 'AbortError')),
+    detach: () => {
+      drain.stop()
+      commands.close()
+    },
+  }
+}

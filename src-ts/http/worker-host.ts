@@ -1,0 +1,99 @@
+import { randomBytes } from 'node:crypto'
+import type { Commands } from '../bridge/commands.ts'
+import { Exchanges } from '../bridge/exchanges.ts'
+import type { Lane } from '../bridge/lane.ts'
+import { type Context, type ContextHost, summaryOf } from '../context.ts'
+import type { WorkerInfo } from '../process/api.ts'
+import type { Exchange, ExchangeHost } from './exchange.ts'
+import type { Report } from './report.ts'
+
+/** What the exchanges and contexts of one worker have in common, and the account of what is in its hands. */
+export class WorkerHost implements ExchangeHost, ContextHost {
+  readonly commands: Commands
+  readonly bodyBytes: number
+  readonly worker: WorkerInfo
+  readonly #report: Report
+  /** By lane. */
+  readonly #exchanges: readonly Exchanges<Exchange>[]
+  readonly #idPrefix: string
+  #ids = 0
+  #now = 0
+  #abortReason: unknown
+  #inflight = 0
+  #pending = 0
+  #waiting: (() => void)[] = []
+
+  constructor(commands: Commands, lanes: number, options: { readonly limits: { readonly bodyBytes: number }; readonly worker: WorkerInfo; readonly report: Report }) {
+    this.commands = commands
+    this.bodyBytes = options.limits.bodyBytes
+    this.worker = options.worker
+    this.#report = options.report
+    this.#exchanges = Array.from({ length: lanes }, () => new Exchanges<Exchange>())
+    // 48 random bits for this thread, then a count: unique, short, and of the characters a client's id may have.
+    this.#idPrefix = `${randomBytes(6).toString('base64url')}-`
+  }
+
+  get now(): number {
+    return this.#now
+  }
+
+  get abortReason(): unknown {
+    return this.#abortReason
+  }
+
+  /** Exchanges that outlived their handler call and are not over. */
+  get inflight(): number {
+    return this.#inflight
+  }
+
+  beginBatch(now: number): void {
+    // A whole number stays a small integer in every exchange; a fraction would be an object each.
+    this.#now = Math.floor(now)
+  }
+
+  exchangesOf(lane: Lane): Exchanges<Exchange> {
+    return this.#exchanges[lane.index]!
+  }
+
+  keep(exchange: Exchange): void {
+    this.#inflight++
+    this.#exchanges[exchange.lane.index]!.add(exchange)
+  }
+
+  close(exchange: Exchange): void {
+    this.#inflight--
+    this.#exchanges[exchange.lane.index]!.remove(exchange)
+    this.#settle()
+  }
+
+  nextId(): string {
+    return this.#idPrefix + (++this.#ids).toString(36)
+  }
+
+  waitUntil(promise: Promise<unknown>, context: Context): void {
+    this.#pending++
+    void Promise.resolve(promise)
+      .catch((error: unknown) => this.#report(error, 'waitUntil', summaryOf(context)))
+      .finally(() => {
+        this.#pending--
+        this.#settle()
+      })
+  }
+
+  settled(): Promise<void> {
+    if (this.#inflight === 0 && this.#pending === 0) return Promise.resolve()
+    return new Promise((resolve) => this.#waiting.push(resolve))
+  }
+
+  abort(reason: unknown): void {
+    this.#abortReason = reason
+    for (const exchanges of this.#exchanges) for (const exchange of exchanges) exchange.abort(reason)
+  }
+
+  #settle(): void {
+    if (this.#inflight > 0 || this.#pending > 0) return
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const resolve of waiting) resolve()
+  }
+}
