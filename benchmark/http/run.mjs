@@ -19,7 +19,8 @@ import { requireTools } from './wrk.mjs'
 const options = readOptions()
 await requireTools()
 const machine = describeMachine()
-const peers = availablePeers()
+const wanted = availablePeers()
+let peers = wanted
 const chosen = chosenCases()
 const loads = chosen.filter((c) => c.kind === 'load')
 /** Case name → peer name → one result per round. */
@@ -28,9 +29,9 @@ const results = new Map(chosen.map((c) => [c.name, new Map()]))
 announce()
 for (let round = 1; round <= options.rounds; round++) {
   for (const pinned of [true, false]) {
-    const wanted = loads.filter((c) => c.pinned === pinned)
+    const now = loads.filter((c) => c.pinned === pinned)
     // Every round starts with another peer, so that none always has the warm or the throttled machine.
-    for (const peer of rotated(peers, round - 1)) await measureLoads(peer, wanted, round)
+    for (const peer of rotated(peers, round - 1)) await measureLoads(peer, now, round)
   }
 }
 await measureMemory()
@@ -111,16 +112,19 @@ function announce() {
   }
 }
 
-async function measureLoads(peer, wanted, round) {
-  const mine = wanted.filter((c) => !peer.getOnly || c.path === '/')
+async function measureLoads(peer, loadCases, round) {
+  const mine = loadCases.filter((c) => !peer.getOnly || c.path === '/')
   if (mine.length === 0) return
-  const server = await ServerProcess.start(peer, mine[0].pinned ? serverCore : undefined)
+  const server = await ServerProcess.start(peer, mine[0].pinned ? serverCore : undefined).catch(leaveOut(peer))
+  if (!server) return
   try {
     for (const load of mine) {
       const result = await measureLoad(server, load, options.seconds)
       record(load.name, peer.name, result)
       console.error(`  round ${round} ${load.name} ${peer.name}: ${result.cpu.toFixed(2)} µs, ${result.rps.toFixed(0)}/s`)
     }
+  } catch (error) {
+    leaveOut(peer)(error)
   } finally {
     await server.stop()
   }
@@ -128,29 +132,39 @@ async function measureLoads(peer, wanted, round) {
 
 async function measureMemory() {
   if (results.has('idle')) {
-    for (const peer of peers) record('idle', peer.name, await idleConnectionBytes(peer))
+    for (const peer of [...peers]) record('idle', peer.name, await idleConnectionBytes(peer).catch(leaveOut(peer)))
   }
   const one = peers.find((peer) => peer.name === 'sluice')
   if (results.has('worker-memory') && one) {
-    record('worker-memory', one.name, await workerBytes(one, resolvePeer('sluice-3w', options)))
+    record('worker-memory', one.name, await workerBytes(one, resolvePeer('sluice-3w', options)).catch(leaveOut(one)))
   }
 }
 
 async function measureStarts() {
   if (!results.has('cold-start')) return
   for (let round = 0; round < options.rounds; round++) {
-    for (const peer of rotated(peers, round)) record('cold-start', peer.name, await coldStartMillis(peer))
+    for (const peer of rotated(peers, round)) record('cold-start', peer.name, await coldStartMillis(peer).catch(leaveOut(peer)))
+  }
+}
+
+/** One peer that breaks is said and left out from then on; the others' figures are not lost with it. */
+function leaveOut(peer) {
+  return (error) => {
+    console.error(`! ${peer.name} is left out from here on: ${error.message}`)
+    peers = peers.filter((other) => other !== peer)
+    process.exitCode = 1
   }
 }
 
 function record(caseName, peer, result) {
+  if (result === undefined) return
   const byPeer = results.get(caseName)
   byPeer.set(peer, [...(byPeer.get(peer) ?? []), result])
 }
 
 /** In the order the peers were asked for, whatever the rounds' rotation put first. */
 function inOrder(byPeer) {
-  return new Map(peers.filter((peer) => byPeer.has(peer.name)).map((peer) => [peer.name, byPeer.get(peer.name)]))
+  return new Map(wanted.filter((peer) => byPeer.has(peer.name)).map((peer) => [peer.name, byPeer.get(peer.name)]))
 }
 
 function printTables() {

@@ -6,6 +6,18 @@ import { createInterface } from 'node:readline'
 const startLimit = 20_000
 const stopLimit = 3_000
 
+/** None of them outlives the runner, however that ends. */
+const running = new Set()
+process.once('exit', () => {
+  for (const child of running) child.kill('SIGKILL')
+})
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143]
+]) {
+  process.once(signal, () => process.exit(code))
+}
+
 export class ServerProcess {
   #child
   /** @type {number} */
@@ -36,6 +48,8 @@ export class ServerProcess {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, NODE_ENV: 'production' }
     })
+    running.add(child)
+    child.once('exit', () => running.delete(child))
     let complaint = ''
     child.stderr.setEncoding('utf8').on('data', (text) => (complaint = (complaint + text).slice(-2000)))
     const timer = setTimeout(() => child.kill('SIGKILL'), startLimit)
