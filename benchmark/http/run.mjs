@@ -132,7 +132,7 @@ async function measureLoads(peer, loadCases, round) {
 
 async function measureMemory() {
   if (results.has('idle')) {
-    for (const peer of [...peers]) record('idle', peer.name, await idleConnectionBytes(peer).catch(leaveOut(peer)))
+    for (const peer of peers) record('idle', peer.name, await idleConnectionBytes(peer).catch(leaveOut(peer)))
   }
   const one = peers.find((peer) => peer.name === 'sluice')
   if (results.has('worker-memory') && one) {
