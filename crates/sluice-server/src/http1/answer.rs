@@ -75,18 +75,25 @@ pub fn write_chunk(out: &mut Vec<u8>, data: &[u8]) {
     if data.is_empty() {
         return;
     }
+    write_chunk_size(out, data.len());
+    out.reserve(data.len() + 2);
+    out.extend_from_slice(data);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the line before a chunk of `size` bytes, for a caller who sends the data itself and CRLF after it.
+/// `size` is not 0, which would end the body.
+pub fn write_chunk_size(out: &mut Vec<u8>, size: usize) {
+    debug_assert_ne!(size, 0);
     let mut digits = [0; 16];
     let mut at = digits.len();
-    let mut rest = data.len();
+    let mut rest = size;
     while rest > 0 {
         at -= 1;
         digits[at] = b"0123456789abcdef"[rest & 0xf];
         rest >>= 4;
     }
-    out.reserve(digits.len() - at + data.len() + 4);
     out.extend_from_slice(&digits[at..]);
-    out.extend_from_slice(b"\r\n");
-    out.extend_from_slice(data);
     out.extend_from_slice(b"\r\n");
 }
 

@@ -82,6 +82,15 @@ impl BodyDecoder {
         }
     }
 
+    /// How many bytes are missing, for a body of known length.
+    pub fn remaining(&self) -> Option<u64> {
+        match self.state {
+            State::Length(missing) => Some(missing),
+            State::Done => Some(0),
+            _ => None,
+        }
+    }
+
     /// Whether the body is complete.
     pub fn is_done(&self) -> bool {
         self.state == State::Done
