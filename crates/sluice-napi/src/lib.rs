@@ -1,1 +1,22 @@
-//! placeholder
+//! The Node-API binding: converts and forwards, decides nothing.
+//!
+//! [`server`] is what the master calls, [`worker`] what a worker's thread calls; the hot calls are written against
+//! Node-API itself ([`hot`]), because the macro's conversions cost more than the work. [`wake`] is the one way by which
+//! Rust reaches JavaScript.
+
+#![allow(
+    unreachable_pub,
+    reason = "what the macro exports to JavaScript is reached by nobody in Rust"
+)]
+
+mod error;
+mod hot;
+mod memory;
+mod server;
+mod value;
+mod wake;
+mod worker;
+
+/// Reactors and JavaScript threads allocate and free each other's buffers all the time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -1,2 +1,33 @@
-//! placeholder
+//! The network: reactors that own sockets, speak HTTP and hand work to workers.
+//!
+//! [`Server`] is the whole; [`Worker`] is what a worker's thread holds. Inside, a `reactor` drives an `engine`, which
+//! holds connections, exchanges (`pending`) and the reactor's ends of the lanes; [`http1`] is the protocol without I/O.
+#![forbid(unsafe_code)]
+
 pub mod http1;
+
+mod connection;
+mod connection_info;
+mod engine;
+mod error;
+mod lane;
+mod listener;
+mod notice;
+mod output;
+mod pending;
+mod placement;
+mod reactor;
+mod server;
+mod stats;
+mod wake;
+mod watchdog;
+mod worker;
+
+pub use connection_info::ConnectionInfo;
+pub use error::Error;
+pub use notice::Notice;
+pub use placement::{name_current_thread, pin_current_thread};
+pub use server::{PortInfo, Server, ServerInfo, ServerStats, WorkerStats};
+pub use stats::{Counters, Rejected};
+pub use wake::WakeFn;
+pub use worker::{AnswerBody, AnswerMeta, ExchangeName, Worker};

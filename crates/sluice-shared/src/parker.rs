@@ -27,7 +27,9 @@ impl Parked {
     /// Consumer: announces sleep. Look at every source of work after this and before sleeping.
     #[inline]
     pub fn prepare(&self) {
-        self.0.store(1, Ordering::Relaxed);
+        // A store would do. The models want the swap: they do not know that a producer's swap and a
+        // store that follows the value it has read cannot change places.
+        self.0.swap(1, Ordering::AcqRel);
         // Pairs with the fence in `try_unpark`.
         fence(Ordering::SeqCst);
     }

@@ -171,6 +171,13 @@ impl Words {
         ])
     }
 
+    /// Both directions: one more flag.
+    #[inline]
+    pub const fn with_flag(mut self, flag: u8) -> Self {
+        self.0[1] |= (flag as u32) << 8;
+        self
+    }
+
     /// Both directions: the exchange, as a place in its reactor's slab and the generation there.
     #[inline]
     pub const fn with_exchange(mut self, index: u32, generation: u32) -> Self {

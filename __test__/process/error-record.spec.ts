@@ -1,0 +1,46 @@
+import test from 'ava'
+
+import { fromRecord, parseErrorRecord, toRecord } from '../../src-ts/process/error-record.ts'
+
+test('an error keeps name, message, stack, code and causes across threads', (t) => {
+  const cause = Object.assign(new RangeError('too far'), { code: 'ERR_FAR' })
+  const error = new TypeError('no', { cause })
+  const copy = fromRecord(parseErrorRecord(structuredClone(toRecord(error)))!)
+  t.true(copy instanceof Error)
+  t.is(copy.name, 'TypeError')
+  t.is(copy.message, 'no')
+  t.is(copy.stack, error.stack)
+  const copiedCause = copy.cause as Error & { code?: string }
+  t.is(copiedCause.name, 'RangeError')
+  t.is(copiedCause.code, 'ERR_FAR')
+})
+
+test('whatever is thrown becomes a record that can be cloned', (t) => {
+  const bad = new Error('x')
+  Object.defineProperty(bad, 'message', {
+    get() {
+      throw new Error('from a getter')
+    },
+  })
+  for (const thrown of [undefined, null, 'text', 42, Symbol('s'), { a: 1 }, () => 1, bad, Object.create(null)]) {
+    const record = toRecord(thrown)
+    t.notThrows(() => structuredClone(record))
+    t.not(record.message, '')
+  }
+})
+
+test('a cause that points back to itself ends', (t) => {
+  const error = new Error('loop')
+  error.cause = error
+  let depth = 0
+  for (let record = toRecord(error).cause; record; record = record.cause) depth += 1
+  t.true(depth > 0 && depth < 20)
+})
+
+test('long texts are cut', (t) => {
+  t.true(toRecord(new Error('x'.repeat(1_000_000))).message.length < 20_000)
+})
+
+test('what is not a record is refused', (t) => {
+  for (const value of [undefined, null, 1, 'x', {}, { name: 'Error' }, { name: 1, message: 'x' }]) t.is(parseErrorRecord(value), undefined)
+})

@@ -1,0 +1,247 @@
+//! The calls of every request, written against Node-API itself: they take numbers, strings and byte arrays, make no
+//! objects, allocate nothing for small answers and never throw.
+
+use std::cell::RefCell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::ptr;
+
+use napi::bindgen_prelude::Object;
+use napi::{Env, sys};
+use napi_derive::napi;
+use sluice_server::{AnswerBody, AnswerMeta, ExchangeName};
+
+use crate::error::{Result, internal};
+use crate::value::{
+    append_latin1, append_utf8, arguments, boolean, bytes, double, from_bool, uint32,
+};
+use crate::worker::{Raw, with_worker};
+
+/// What a large answer may leave allocated on its thread.
+const SCRATCH_BYTES: usize = 256 * 1024;
+
+/// Where strings are decoded, per thread.
+#[derive(Default)]
+struct Scratch {
+    headers: Vec<u8>,
+    body: Vec<u8>,
+}
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch {
+        headers: Vec::with_capacity(1024),
+        body: Vec::with_capacity(4096),
+    });
+}
+
+/// The hot calls as an object, taken once per thread.
+#[napi(catch_unwind, ts_return_type = "object")]
+pub fn worker_calls(env: Env) -> Result<Raw> {
+    let calls: [(&str, sys::napi_callback); 9] = [
+        ("respond", Some(respond)),
+        ("respondHead", Some(respond_head)),
+        ("respondChunk", Some(respond_chunk)),
+        ("respondEnd", Some(respond_end)),
+        ("respondReset", Some(respond_reset)),
+        ("credit", Some(credit)),
+        ("takeBlob", Some(take_blob)),
+        ("connectionInfo", Some(connection_info)),
+        ("flush", Some(flush)),
+    ];
+    let mut object = Object::new(&env).map_err(internal)?;
+    for (name, callback) in calls {
+        let mut function = ptr::null_mut();
+        // SAFETY: `env` belongs to the current call; the callback is a plain function that lives as long as the addon,
+        // which is never unloaded.
+        let status = unsafe {
+            sys::napi_create_function(
+                env.raw(),
+                name.as_ptr().cast(),
+                name.len() as isize,
+                callback,
+                ptr::null_mut(),
+                &raw mut function,
+            )
+        };
+        if status != sys::Status::napi_ok {
+            return Err(internal(format!("Cannot make the function {name}")));
+        }
+        object.set(name, Raw(function)).map_err(internal)?;
+    }
+    Ok(Raw(napi::bindgen_prelude::JsValue::raw(&object)))
+}
+
+/// Runs a call. A panic is a bug of ours; it must not unwind into Node, and one request is all it may cost.
+fn guarded(env: sys::napi_env, call: impl FnOnce() -> bool) -> sys::napi_value {
+    let done = catch_unwind(AssertUnwindSafe(call)).unwrap_or(false);
+    from_bool(env, done)
+}
+
+/// The exchange that arguments 1 to 3 name.
+fn exchange(env: sys::napi_env, values: &[sys::napi_value]) -> ExchangeName {
+    ExchangeName {
+        lane: uint32(env, values[1]),
+        index: uint32(env, values[2]),
+        generation: uint32(env, values[3]),
+    }
+}
+
+/// Calls `act` with a body argument, wherever its bytes are.
+fn with_body(
+    env: sys::napi_env,
+    value: sys::napi_value,
+    scratch: &mut Vec<u8>,
+    act: impl FnOnce(&[u8]) -> bool,
+) -> bool {
+    scratch.clear();
+    let done = if append_utf8(env, value, scratch) {
+        act(scratch)
+    } else {
+        act(bytes(env, value).unwrap_or(&[]))
+    };
+    if scratch.capacity() > SCRATCH_BYTES {
+        *scratch = Vec::with_capacity(4096);
+    }
+    done
+}
+
+extern "C" fn respond(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let values = arguments::<7>(env, info);
+    guarded(env, || {
+        SCRATCH.with_borrow_mut(|Scratch { headers, body }| {
+            headers.clear();
+            append_latin1(env, values[5], headers);
+            let name = exchange(env, &values);
+            let meta = AnswerMeta::unpack(uint32(env, values[4]));
+            with_body(env, values[6], body, |body| {
+                with_worker(uint32(env, values[0]), |worker| {
+                    worker.respond(name, meta, headers, &AnswerBody::Bytes(body))
+                })
+                .unwrap_or(false)
+            })
+        })
+    })
+}
+
+extern "C" fn respond_head(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let values = arguments::<7>(env, info);
+    guarded(env, || {
+        SCRATCH.with_borrow_mut(|Scratch { headers, .. }| {
+            headers.clear();
+            append_latin1(env, values[5], headers);
+            let length = double(env, values[6]);
+            let length = (length >= 0.0).then_some(length as u64);
+            let meta = AnswerMeta::unpack(uint32(env, values[4]));
+            with_worker(uint32(env, values[0]), |worker| {
+                worker.respond_head(exchange(env, &values), meta, headers, length)
+            })
+            .unwrap_or(false)
+        })
+    })
+}
+
+extern "C" fn respond_chunk(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let values = arguments::<6>(env, info);
+    guarded(env, || {
+        SCRATCH.with_borrow_mut(|Scratch { body, .. }| {
+            let name = exchange(env, &values);
+            let want_drain = boolean(env, values[5]);
+            with_body(env, values[4], body, |data| {
+                with_worker(uint32(env, values[0]), |worker| {
+                    worker.respond_chunk(name, data, want_drain)
+                })
+                .unwrap_or(false)
+            })
+        })
+    })
+}
+
+extern "C" fn respond_end(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let values = arguments::<4>(env, info);
+    guarded(env, || {
+        with_worker(uint32(env, values[0]), |worker| {
+            worker.respond_end(exchange(env, &values))
+        })
+        .unwrap_or(false)
+    })
+}
+
+extern "C" fn respond_reset(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let values = arguments::<4>(env, info);
+    guarded(env, || {
+        with_worker(uint32(env, values[0]), |worker| {
+            worker.respond_reset(exchange(env, &values))
+        })
+        .unwrap_or(false)
+    })
+}
+
+extern "C" fn credit(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let values = arguments::<5>(env, info);
+    guarded(env, || {
+        with_worker(uint32(env, values[0]), |worker| {
+            worker.credit(exchange(env, &values), uint32(env, values[4]))
+        })
+        .unwrap_or(false)
+    })
+}
+
+extern "C" fn take_blob(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let values = arguments::<4>(env, info);
+    let blob = catch_unwind(AssertUnwindSafe(|| {
+        with_worker(uint32(env, values[0]), |worker| {
+            worker.take_blob(exchange(env, &values))
+        })
+        .flatten()
+    }))
+    .unwrap_or(None);
+    let mut value = ptr::null_mut();
+    // SAFETY: `env` belongs to the current call; the bytes are copied.
+    unsafe {
+        match blob {
+            Some(blob) => sys::napi_create_buffer_copy(
+                env,
+                blob.len(),
+                blob.as_ptr().cast(),
+                ptr::null_mut(),
+                &raw mut value,
+            ),
+            None => sys::napi_get_undefined(env, &raw mut value),
+        };
+    }
+    value
+}
+
+extern "C" fn connection_info(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
+    let values = arguments::<4>(env, info);
+    let json = catch_unwind(AssertUnwindSafe(|| {
+        let info = with_worker(uint32(env, values[0]), |worker| {
+            worker.connection_info(exchange(env, &values))
+        })??;
+        serde_json::to_string(&info).ok()
+    }))
+    .unwrap_or(None);
+    let mut value = ptr::null_mut();
+    // SAFETY: `env` belongs to the current call; the text is copied.
+    unsafe {
+        match json {
+            Some(json) => sys::napi_create_string_utf8(
+                env,
+                json.as_ptr().cast(),
+                json.len() as isize,
+                &raw mut value,
+            ),
+            None => sys::napi_get_null(env, &raw mut value),
+        };
+    }
+    value
+}
+
+extern "C" fn flush(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let values = arguments::<1>(env, info);
+    guarded(env, || {
+        with_worker(uint32(env, values[0]), sluice_server::Worker::flush).is_some()
+    })
+}

@@ -1,0 +1,140 @@
+//! Reading arguments of the hot calls, without objects and without allocation.
+
+use std::ptr;
+
+use napi::sys;
+
+/// The first `N` arguments of a call; missing ones read as `undefined`.
+pub(crate) fn arguments<const N: usize>(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> [sys::napi_value; N] {
+    let mut count = N;
+    let mut values = [ptr::null_mut(); N];
+    // SAFETY: `env` and `info` belong to the current call; `values` has room for `count`.
+    unsafe {
+        sys::napi_get_cb_info(
+            env,
+            info,
+            &raw mut count,
+            values.as_mut_ptr(),
+            ptr::null_mut(),
+            ptr::null_mut(),
+        );
+    }
+    values
+}
+
+/// A number as u32; 0 for anything else.
+pub(crate) fn uint32(env: sys::napi_env, value: sys::napi_value) -> u32 {
+    let mut number = 0;
+    // SAFETY: `value` is an argument of the current call; on an error `number` stays as it is.
+    unsafe { sys::napi_get_value_uint32(env, value, &raw mut number) };
+    number
+}
+
+/// A number; NaN for anything else.
+pub(crate) fn double(env: sys::napi_env, value: sys::napi_value) -> f64 {
+    let mut number = f64::NAN;
+    // SAFETY: as in `uint32`.
+    unsafe { sys::napi_get_value_double(env, value, &raw mut number) };
+    number
+}
+
+/// A boolean; false for anything else.
+pub(crate) fn boolean(env: sys::napi_env, value: sys::napi_value) -> bool {
+    let mut boolean = false;
+    // SAFETY: as in `uint32`.
+    unsafe { sys::napi_get_value_bool(env, value, &raw mut boolean) };
+    boolean
+}
+
+type ReadString = unsafe extern "C" fn(
+    sys::napi_env,
+    sys::napi_value,
+    *mut std::ffi::c_char,
+    usize,
+    *mut usize,
+) -> sys::napi_status;
+
+/// Appends a string to `out` as UTF-8. False if it is not a string.
+pub(crate) fn append_utf8(env: sys::napi_env, value: sys::napi_value, out: &mut Vec<u8>) -> bool {
+    append_string(env, value, out, sys::napi_get_value_string_utf8)
+}
+
+/// Appends a string to `out` as latin1. False if it is not a string.
+pub(crate) fn append_latin1(env: sys::napi_env, value: sys::napi_value, out: &mut Vec<u8>) -> bool {
+    append_string(env, value, out, sys::napi_get_value_string_latin1)
+}
+
+fn append_string(
+    env: sys::napi_env,
+    value: sys::napi_value,
+    out: &mut Vec<u8>,
+    read: ReadString,
+) -> bool {
+    /// The longest UTF-8 sequence and the NUL that Node-API appends.
+    const SLACK: usize = 5;
+    let mut room = 256;
+    loop {
+        out.reserve(room);
+        let spare = out.spare_capacity_mut();
+        room = spare.len();
+        let mut length = 0;
+        // SAFETY: `value` is an argument of the current call, and `room` bytes are writable.
+        let status = unsafe { read(env, value, spare.as_mut_ptr().cast(), room, &raw mut length) };
+        if status != sys::Status::napi_ok {
+            return false;
+        }
+        if length + SLACK <= room {
+            // SAFETY: Node-API has written `length` bytes behind the old length, within the capacity.
+            unsafe { out.set_len(out.len() + length) };
+            return true;
+        }
+        // It may have been cut. Ask how long it is, once.
+        let mut needed = 0;
+        // SAFETY: without a buffer only the length is written.
+        unsafe { read(env, value, ptr::null_mut(), 0, &raw mut needed) };
+        room = needed + SLACK;
+    }
+}
+
+/// The bytes of a Uint8Array (a Buffer is one), or `None` for anything else. Valid until the call returns.
+pub(crate) fn bytes<'call>(env: sys::napi_env, value: sys::napi_value) -> Option<&'call [u8]> {
+    let mut kind = 0;
+    let mut length = 0;
+    let mut data = ptr::null_mut();
+    // SAFETY: `value` is an argument of the current call. The element type is checked before the pointer is used; the
+    // call runs no JavaScript, so nobody detaches or moves the memory before it returns.
+    unsafe {
+        let mut is_typed = false;
+        sys::napi_is_typedarray(env, value, &raw mut is_typed);
+        if !is_typed {
+            return None;
+        }
+        let status = sys::napi_get_typedarray_info(
+            env,
+            value,
+            &raw mut kind,
+            &raw mut length,
+            &raw mut data,
+            ptr::null_mut(),
+            ptr::null_mut(),
+        );
+        if status != sys::Status::napi_ok || kind != sys::TypedarrayType::uint8_array {
+            return None;
+        }
+        if length == 0 || data.is_null() {
+            return Some(&[]);
+        }
+        Some(std::slice::from_raw_parts(data.cast::<u8>(), length))
+    }
+}
+
+/// `true` or `false` as a JavaScript value.
+pub(crate) fn from_bool(env: sys::napi_env, boolean: bool) -> sys::napi_value {
+    let mut value = ptr::null_mut();
+    // SAFETY: `env` belongs to the current call.
+    unsafe { sys::napi_get_boolean(env, boolean, &raw mut value) };
+    value
+}

@@ -1,0 +1,108 @@
+//! One client connection: its socket, what was read and not yet parsed, what is still to be sent.
+
+use std::sync::Arc;
+use std::task::Waker;
+
+use sluice_core::flow::Credit;
+use sluice_core::id::{ConnectionId, WorkerSlot};
+
+use crate::http1::BodyDecoder;
+use crate::listener::{Peer, Stream};
+use crate::output::Output;
+use crate::wake::SocketWaker;
+
+/// What the bytes that come next are.
+pub(crate) enum Phase {
+    /// A request head, or nothing for a while.
+    Head,
+    /// A head whose body is short enough to be waited for: dispatched when `need` bytes are in `input`.
+    Buffering { need: usize },
+    /// The body of a request that a worker already has.
+    Streaming(Upload),
+    /// The rest of a body nobody wants; at most `left` more bytes, then the connection is closed.
+    Discarding { decoder: BodyDecoder, left: usize },
+    /// Nothing more is read as a request; closes when the output is sent.
+    Closing,
+    /// FIN is sent. Reads until the peer's FIN, because closing with unread input makes the kernel send
+    /// RST, and a RST can destroy the answer before the client has read it.
+    Lingering,
+}
+
+/// A request body on its way to a worker.
+pub(crate) struct Upload {
+    pub(crate) exchange: u32,
+    pub(crate) decoder: BodyDecoder,
+    /// What the worker is willing to take; `None` before its first read.
+    pub(crate) credit: Option<Credit>,
+}
+
+/// How fast a body arrives, to tell slow clients from stalled ones.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Meter {
+    pub(crate) since: u64,
+    pub(crate) bytes: u64,
+}
+
+/// A connection. Lives in its reactor's slab; about 400 bytes while idle.
+pub(crate) struct Connection {
+    pub(crate) id: ConnectionId,
+    pub(crate) port: u16,
+    pub(crate) peer: Peer,
+    pub(crate) stream: Stream,
+    /// The standard waker made of `socket_waker`.
+    pub(crate) waker: Waker,
+    pub(crate) socket_waker: Arc<SocketWaker>,
+    pub(crate) phase: Phase,
+    /// Bytes received and not yet understood.
+    pub(crate) input: Vec<u8>,
+    /// How much of `input` an incomplete head has been searched already.
+    pub(crate) scanned: usize,
+    pub(crate) output: Output,
+    /// Exchanges in the order of their requests, linked through `Exchange::next`.
+    pub(crate) first: Option<u32>,
+    pub(crate) last: Option<u32>,
+    pub(crate) in_flight: u32,
+    /// A request with side effects or an unread body is in flight: nothing is dispatched beside it.
+    pub(crate) barrier: bool,
+    /// The peer has sent FIN.
+    pub(crate) eof: bool,
+    /// Reading stopped although the socket may have more; no waker is registered.
+    pub(crate) stalled: bool,
+    /// The send deadline runs.
+    pub(crate) send_timed: bool,
+    /// The socket took less than offered; its waker is registered.
+    pub(crate) write_blocked: bool,
+    /// In the engine's list of connections to be flushed.
+    pub(crate) dirty: bool,
+    /// Waiting for room in an event ring.
+    pub(crate) ring_blocked: bool,
+    /// `100 Continue` was sent for the request being buffered.
+    pub(crate) continued: bool,
+    /// The worker that `dispatch: connection` chose.
+    pub(crate) worker: Option<WorkerSlot>,
+    pub(crate) meter: Meter,
+    pub(crate) connected_at: u64,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+}
+
+/// Input kept while requests cannot be taken; beyond, the socket is not read.
+const INPUT_MAX: usize = 64 * 1024;
+
+impl Connection {
+    pub(crate) fn is_idle(&self) -> bool {
+        self.first.is_none() && self.input.is_empty() && matches!(self.phase, Phase::Head)
+    }
+
+    /// Whether the socket may be read now: input is bounded in every phase.
+    pub(crate) fn may_read(&self) -> bool {
+        if self.eof {
+            return false;
+        }
+        match &self.phase {
+            Phase::Head | Phase::Streaming(_) => self.input.len() < INPUT_MAX,
+            Phase::Buffering { need } => self.input.len() < *need,
+            Phase::Discarding { .. } | Phase::Closing | Phase::Lingering => true,
+        }
+    }
+}

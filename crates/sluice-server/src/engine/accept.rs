@@ -1,0 +1,219 @@
+//! Accepting connections and sharing them among reactors.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
+
+use sluice_core::id::ConnectionId;
+
+use super::Engine;
+use crate::connection::{Connection, Meter, Phase};
+use crate::listener::{Bound, Detached, Listener, Peer, Stream};
+use crate::output::Output;
+use crate::reactor::Message;
+use crate::wake::SocketWaker;
+
+/// Tokens from here on name listeners.
+pub(crate) const FIRST_LISTENER: u32 = 0xffff_ff00;
+/// Connections taken from one listener in one pass, so that a connect flood cannot starve the others.
+const ACCEPT_BATCH: usize = 64;
+/// How long accepting rests after an error such as EMFILE, ms.
+const BACK_OFF: u64 = 100;
+
+/// A listener of this reactor.
+pub(crate) struct Acceptor {
+    port: u16,
+    listener: Listener,
+    waker: Waker,
+    socket_waker: Arc<SocketWaker>,
+    accepting: bool,
+    /// After an error: goes on at this time.
+    resume_at: Option<u64>,
+}
+
+impl Acceptor {
+    pub(super) fn is_backing_off(&self) -> bool {
+        self.resume_at.is_some()
+    }
+}
+
+impl Engine {
+    pub(super) fn listen(&mut self, port: u16, bound: Bound) {
+        let token = FIRST_LISTENER + self.acceptors.len() as u32;
+        let socket_waker = SocketWaker::new(token, Arc::clone(&self.ready));
+        match Listener::register(bound) {
+            Ok(listener) => self.acceptors.push(Acceptor {
+                port,
+                listener,
+                waker: Waker::from(Arc::clone(&socket_waker)),
+                socket_waker,
+                accepting: false,
+                resume_at: None,
+            }),
+            // Registering with epoll fails only when the process is out of file descriptors or memory.
+            Err(error) => self.shared.failed(&error),
+        }
+    }
+
+    pub(super) fn start_accepting(&mut self) {
+        for index in 0..self.acceptors.len() {
+            self.acceptors[index].accepting = true;
+            self.accept(index);
+        }
+    }
+
+    pub(super) fn stop_accepting(&mut self) {
+        self.acceptors.clear();
+    }
+
+    /// Lets listeners that rested after an error try again.
+    pub(super) fn resume_accepting(&mut self) {
+        for index in 0..self.acceptors.len() {
+            if self.acceptors[index]
+                .resume_at
+                .is_some_and(|at| at <= self.now)
+            {
+                self.acceptors[index].resume_at = None;
+                self.accept(index);
+            }
+        }
+    }
+
+    pub(super) fn accept(&mut self, index: usize) {
+        let Some(acceptor) = self.acceptors.get(index) else {
+            return;
+        };
+        acceptor.socket_waker.rearm();
+        if !acceptor.accepting || acceptor.resume_at.is_some() {
+            return;
+        }
+        let port = acceptor.port;
+        let limit = self.port_limits(port).connections;
+        for _ in 0..ACCEPT_BATCH {
+            if self.shared.port_connections(port) >= limit {
+                self.rejected.connections += 1;
+                // The kernel keeps the rest in the backlog; a closing connection makes us look again.
+                self.shared.connections_full(port, self.id);
+                return;
+            }
+            let acceptor = &self.acceptors[index];
+            let mut cx = Context::from_waker(&acceptor.waker);
+            match acceptor.listener.poll_accept(&mut cx) {
+                Poll::Pending => return,
+                Poll::Ready(Ok((stream, peer))) => self.place(port, stream, peer),
+                Poll::Ready(Err(error)) if is_transient(&error) => {}
+                Poll::Ready(Err(_)) => {
+                    // Out of descriptors or memory: accept(2) would fail at once again and spin.
+                    self.acceptors[index].resume_at = Some(self.now + BACK_OFF);
+                    return;
+                }
+            }
+        }
+        self.ready.push(FIRST_LISTENER + index as u32);
+        self.ready.wake_task();
+    }
+
+    /// Gives a new connection to the reactor with the fewest.
+    fn place(&mut self, port: u16, stream: Stream, peer: Peer) {
+        self.counters.accept_count += 1;
+        self.shared.connection_opened(port);
+        stream.configure(&self.shared.config.ports[usize::from(port)].tcp);
+        let target = self.shared.least_connected(self.id);
+        self.shared.reactor_connections[usize::from(target)].fetch_add(1, Ordering::Relaxed);
+        if target == self.id {
+            self.open(port, stream, peer);
+            return;
+        }
+        match stream.detach() {
+            Ok(stream) => self
+                .shared
+                .send(target, Message::Adopt { port, stream, peer }),
+            Err(_) => self.shared.connection_closed(port, target),
+        }
+    }
+
+    /// Takes over a connection that another reactor accepted.
+    pub(super) fn adopt(&mut self, port: u16, stream: Detached, peer: Peer) {
+        match Stream::attach(stream) {
+            Ok(stream) if !self.stopping => self.open(port, stream, peer),
+            Ok(_) | Err(_) => self.shared.connection_closed(port, self.id),
+        }
+    }
+
+    fn open(&mut self, port: u16, stream: Stream, peer: Peer) {
+        let slot = self.free.pop().unwrap_or_else(|| {
+            self.connections.push(None);
+            self.deadlines.push(u64::MAX);
+            self.connections.len() as u32 - 1
+        });
+        let socket_waker = SocketWaker::new(slot, Arc::clone(&self.ready));
+        self.connections[slot as usize] = Some(Box::new(Connection {
+            id: ConnectionId(
+                self.shared
+                    .next_connection_id
+                    .fetch_add(1, Ordering::Relaxed),
+            ),
+            port,
+            peer,
+            stream,
+            waker: Waker::from(Arc::clone(&socket_waker)),
+            socket_waker,
+            phase: Phase::Head,
+            input: Vec::new(),
+            scanned: 0,
+            output: Output::default(),
+            first: None,
+            last: None,
+            in_flight: 0,
+            barrier: false,
+            eof: false,
+            stalled: false,
+            send_timed: false,
+            write_blocked: false,
+            dirty: false,
+            ring_blocked: false,
+            continued: false,
+            worker: None,
+            meter: Meter::default(),
+            connected_at: self.now,
+            bytes_in: 0,
+            bytes_out: 0,
+        }));
+        self.open += 1;
+        let idle = self.now + self.port_limits(port).keep_alive_timeout;
+        self.set_deadline(slot, idle);
+        // Registers the waker, and takes what came with the handshake.
+        self.read(slot);
+    }
+
+    /// Forgets a connection and closes its socket. Its exchanges must be gone already.
+    pub(super) fn close(&mut self, slot: u32) {
+        let Some(connection) = self
+            .connections
+            .get_mut(slot as usize)
+            .and_then(Option::take)
+        else {
+            return;
+        };
+        debug_assert!(connection.first.is_none());
+        let Connection { port, input, .. } = *connection;
+        self.recycle(input);
+        self.set_deadline(slot, u64::MAX);
+        self.free.push(slot);
+        self.open -= 1;
+        self.counters.close_count += 1;
+        self.shared.connection_closed(port, self.id);
+    }
+}
+
+/// Errors of accept(2) that concern one connection only.
+fn is_transient(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind as Kind;
+    matches!(
+        error.kind(),
+        Kind::ConnectionAborted
+            | Kind::ConnectionReset
+            | Kind::Interrupted
+            | Kind::ConnectionRefused
+    )
+}

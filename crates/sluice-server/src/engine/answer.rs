@@ -1,0 +1,541 @@
+//! From a worker's commands to bytes on the right connection, in the right order.
+
+use bytes::Bytes;
+use sluice_core::id::WorkerSlot;
+use sluice_shared::record::{CommandKind, EventKind, Words, command_flag, event_flag};
+
+use super::Engine;
+use crate::connection::Phase;
+use crate::http1::{AnswerHead, BodyDecoder, Length, answer};
+use crate::lane::CommandLane;
+use crate::pending::{Exchange, Stage};
+
+/// The rest of an unread body that is skipped to keep the connection; above, it is closed.
+const DISCARD: usize = 64 * 1024;
+
+/// The body of an answer as it comes from the ring or beside it.
+pub(super) enum Body<'a> {
+    Inline(&'a [u8]),
+    Shared(Bytes),
+}
+
+impl Body<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Body::Inline(bytes) => bytes.len(),
+            Body::Shared(bytes) => bytes.len(),
+        }
+    }
+}
+
+impl Engine {
+    /// Carries out everything a worker has published.
+    pub(super) fn run_commands(&mut self, lane: &mut CommandLane) {
+        loop {
+            let record = match lane.ring.next_command() {
+                Ok(Some(record)) => record,
+                Ok(None) => break,
+                // Only our own code writes this ring.
+                Err(corrupt) => {
+                    debug_assert!(false, "{corrupt}");
+                    break;
+                }
+            };
+            let words = record.words;
+            if words.has(command_flag::BLOB) {
+                let body = lane.shared.take_body();
+                self.command(lane.slot, words, record.bytes, Some(body));
+            } else {
+                self.command(lane.slot, words, record.bytes, None);
+            }
+        }
+        lane.ring.release();
+        if lane.has_spill() {
+            for (words, bytes) in lane.take_spill() {
+                let body = words
+                    .has(command_flag::BLOB)
+                    .then(|| lane.shared.take_body());
+                self.command(lane.slot, words, &bytes, body);
+            }
+        }
+    }
+
+    fn command(&mut self, worker: WorkerSlot, words: Words, bytes: &[u8], shared: Option<Bytes>) {
+        let Some(kind) = CommandKind::from_u8(words.kind()) else {
+            return;
+        };
+        let index = words.index();
+        // Stale: answered, timed out, left by its client, or taken from this worker. Nobody waits for it.
+        if self
+            .pending
+            .held_by(index, words.generation(), worker)
+            .is_none()
+        {
+            return;
+        }
+        let block_len = (words.block_len() as usize).min(bytes.len());
+        let (block, inline) = bytes.split_at(block_len);
+        let body = match shared {
+            Some(bytes) => Body::Shared(bytes),
+            None => {
+                let len = match kind {
+                    CommandKind::Respond | CommandKind::Chunk => words.command_body_len() as usize,
+                    _ => 0,
+                };
+                Body::Inline(&inline[..len.min(inline.len())])
+            }
+        };
+        match kind {
+            CommandKind::Respond => self.respond(index, words, block, body),
+            CommandKind::Head => self.respond_head(index, words, block),
+            CommandKind::Chunk => {
+                self.respond_chunk(index, body, words.has(command_flag::WANT_DRAIN));
+            }
+            CommandKind::End => self.respond_end(index),
+            CommandKind::Reset => self.respond_reset(index),
+            CommandKind::Credit => self.credit(index, words.command_body_len()),
+        }
+    }
+
+    /// A whole answer.
+    fn respond(&mut self, index: u32, words: Words, block: &[u8], body: Body<'_>) {
+        let Some(exchange) = self.pending.get(index) else {
+            return;
+        };
+        if exchange.stage != Stage::Dispatched {
+            return;
+        }
+        let status = words.status();
+        let has_body = !exchange.head_request && !is_bodiless(status);
+        let length = match status {
+            304 if body.len() == 0 => Length::None,
+            _ => Length::Known(body.len() as u64),
+        };
+        let close = self.write_answer_head(index, words, block, length);
+        if has_body {
+            self.write_body(index, body);
+        }
+        self.answered(index, close);
+    }
+
+    /// The head of a streamed answer.
+    fn respond_head(&mut self, index: u32, words: Words, block: &[u8]) {
+        let Some(exchange) = self.pending.get(index) else {
+            return;
+        };
+        if exchange.stage != Stage::Dispatched {
+            return;
+        }
+        let bodiless = exchange.head_request || is_bodiless(words.status());
+        let http10 = exchange.http10;
+        let known = words
+            .has(command_flag::LENGTH_KNOWN)
+            .then(|| words.content_length())
+            .flatten();
+        let (length, chunked) = match known {
+            Some(length) => (Length::Known(length), false),
+            None if bodiless => (Length::None, false),
+            None if http10 => (Length::Close, false),
+            None => (Length::Chunked, true),
+        };
+        let close = self.write_answer_head(index, words, block, length) || length == Length::Close;
+        if let Some(exchange) = self.pending.get_mut(index) {
+            exchange.close = close;
+            exchange.stage = Stage::Answering {
+                chunked,
+                left: if bodiless { Some(0) } else { known },
+            };
+        }
+        self.pending.set_deadline(index, u64::MAX);
+    }
+
+    /// More of a streamed answer.
+    fn respond_chunk(&mut self, index: u32, body: Body<'_>, wants_drain: bool) {
+        let Some(exchange) = self.pending.get_mut(index) else {
+            return;
+        };
+        let Stage::Answering { chunked, left } = &mut exchange.stage else {
+            return;
+        };
+        exchange.wants_drain |= wants_drain;
+        let slot = exchange.connection;
+        if *chunked {
+            self.write_chunk(index, body);
+        } else {
+            // A source that gives more than its content-length is cut: the rest would be read as the next answer.
+            let body = match left {
+                Some(left) => {
+                    let take = (body.len() as u64).min(*left) as usize;
+                    *left -= take as u64;
+                    match body {
+                        Body::Inline(bytes) => Body::Inline(&bytes[..take]),
+                        Body::Shared(bytes) => Body::Shared(bytes.slice(..take)),
+                    }
+                }
+                None => body,
+            };
+            self.write_body(index, body);
+        }
+        self.mark_dirty(slot);
+    }
+
+    /// The end of a streamed answer.
+    fn respond_end(&mut self, index: u32) {
+        let Some(exchange) = self.pending.get(index) else {
+            return;
+        };
+        let Stage::Answering { chunked, left } = exchange.stage else {
+            return;
+        };
+        let close = exchange.close;
+        if chunked {
+            if let Some(out) = self.answer_tail(index) {
+                answer::write_last_chunk(out);
+            }
+        } else if left.is_some_and(|left| left > 0) {
+            // Less than the content-length promised: only a broken connection tells the client.
+            return self.respond_reset(index);
+        }
+        self.answered(index, close);
+    }
+
+    /// A streamed answer that cannot be completed: the connection breaks, so that it cannot look complete.
+    pub(super) fn respond_reset(&mut self, index: u32) {
+        let Some(exchange) = self.pending.get(index) else {
+            return;
+        };
+        let slot = exchange.connection;
+        if exchange.stage == Stage::Dispatched {
+            return self.refuse(index, 500, "answer-abandoned");
+        }
+        self.flush(slot);
+        if let Some(connection) = self.connection(slot) {
+            connection.stream.abort_on_drop();
+        }
+        self.drop_exchanges(slot);
+        self.close(slot);
+    }
+
+    /// Writes the head of an answer; returns whether the connection closes after it.
+    fn write_answer_head(
+        &mut self,
+        index: u32,
+        words: Words,
+        block: &[u8],
+        length: Length,
+    ) -> bool {
+        let date = *self.date.get(self.shared.unix_seconds(self.now));
+        let shared = std::sync::Arc::clone(&self.shared);
+        let Some(exchange) = self.pending.get(index) else {
+            return true;
+        };
+        let close = words.has(command_flag::CLOSE)
+            || !exchange.keep_alive
+            || self.stopping
+            || !self.body_can_be_skipped(exchange);
+        let head = AnswerHead {
+            status: words.status(),
+            template: words.template(),
+            headers: block,
+            length,
+            close,
+            keep_alive_10: exchange.http10 && !close,
+            date: (!words.has(command_flag::HAS_DATE)).then_some(&date),
+            server: shared
+                .config
+                .server_header
+                .as_deref()
+                .filter(|_| !words.has(command_flag::HAS_SERVER)),
+            http10: exchange.http10,
+        };
+        match self.answer_tail(index) {
+            Some(out) => {
+                let sound = answer::write_head(out, &head);
+                close || !sound
+            }
+            None => true,
+        }
+    }
+
+    /// Whether what is left of a request body is small enough to be read and thrown away.
+    fn body_can_be_skipped(&self, exchange: &Exchange) -> bool {
+        if exchange.body_done {
+            return true;
+        }
+        if exchange.expects_continue {
+            // The client may or may not send the body now; nobody can tell it from the next request.
+            return false;
+        }
+        self.connections[exchange.connection as usize]
+            .as_deref()
+            .is_some_and(|connection| match &connection.phase {
+                Phase::Streaming(upload) => upload
+                    .decoder
+                    .remaining()
+                    .is_some_and(|left| left <= DISCARD as u64),
+                _ => false,
+            })
+    }
+
+    /// Where the bytes of this exchange's answer go: straight to the connection when it is its turn.
+    fn answer_tail(&mut self, index: u32) -> Option<&mut Vec<u8>> {
+        let exchange = self.pending.get_mut(index)?;
+        let connection = self.connections[exchange.connection as usize].as_deref_mut()?;
+        let output = if connection.first == Some(index) {
+            &mut connection.output
+        } else {
+            &mut exchange.held
+        };
+        if output.wants_buffer() {
+            output.give_buffer(self.pool.pop().unwrap_or_default());
+        }
+        Some(output.tail())
+    }
+
+    fn write_body(&mut self, index: u32, body: Body<'_>) {
+        match body {
+            Body::Inline(bytes) => {
+                if let Some(out) = self.answer_tail(index) {
+                    out.extend_from_slice(bytes);
+                }
+            }
+            Body::Shared(bytes) => self.push_shared(index, bytes),
+        }
+    }
+
+    fn write_chunk(&mut self, index: u32, body: Body<'_>) {
+        match body {
+            Body::Inline(bytes) => {
+                if let Some(out) = self.answer_tail(index) {
+                    answer::write_chunk(out, bytes);
+                }
+            }
+            Body::Shared(bytes) if bytes.is_empty() => {}
+            Body::Shared(bytes) => {
+                if let Some(out) = self.answer_tail(index) {
+                    answer::write_chunk_size(out, bytes.len());
+                }
+                self.push_shared(index, bytes);
+                if let Some(out) = self.answer_tail(index) {
+                    out.extend_from_slice(b"\r\n");
+                }
+            }
+        }
+    }
+
+    fn push_shared(&mut self, index: u32, bytes: Bytes) {
+        let Some(exchange) = self.pending.get_mut(index) else {
+            return;
+        };
+        let Some(connection) = self.connections[exchange.connection as usize].as_deref_mut() else {
+            return;
+        };
+        if connection.first == Some(index) {
+            connection.output.push(bytes);
+        } else {
+            exchange.held.push(bytes);
+        }
+    }
+
+    /// An answer is complete: frees its worker, and lets what waited behind it on the connection go.
+    pub(super) fn answered(&mut self, index: u32, close: bool) {
+        self.counters.response_count += 1;
+        self.pending.set_deadline(index, u64::MAX);
+        let Some(exchange) = self.pending.get_mut(index) else {
+            return;
+        };
+        exchange.stage = Stage::Answered;
+        exchange.close |= close;
+        let slot = exchange.connection;
+        let worker = exchange.worker.take();
+        let has_blob = exchange.blob.take().is_some();
+        let unread = !exchange.body_done;
+        if let Some(worker) = worker {
+            if has_blob {
+                self.drop_blob(worker, index);
+            }
+            self.settle(worker);
+            if !self.waiting.is_empty() {
+                self.retry_waiting = true;
+            }
+        }
+        if unread {
+            self.leave_body(slot, index);
+        }
+        self.release_answers(slot);
+        self.mark_dirty(slot);
+    }
+
+    /// Sends every answer whose turn it is.
+    fn release_answers(&mut self, slot: u32) {
+        loop {
+            let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
+                return;
+            };
+            let Some(first) = connection.first else {
+                break;
+            };
+            let Some(exchange) = self.pending.get_mut(first) else {
+                break;
+            };
+            if !exchange.held.is_empty() {
+                let held = std::mem::take(&mut exchange.held);
+                held.append_to(&mut connection.output);
+            }
+            if exchange.stage != Stage::Answered {
+                return;
+            }
+            connection.first = exchange.next;
+            connection.in_flight -= 1;
+            if connection.first.is_none() {
+                connection.last = None;
+                connection.barrier = false;
+            }
+            let close = exchange.close || exchange.refusal.is_some();
+            if let Some(refusal) = exchange.refusal.take() {
+                connection.output.push(refusal);
+            }
+            if let Some(exchange) = self.pending.remove(first) {
+                self.recycle(exchange.record);
+            }
+            if close {
+                if let Some(connection) = self.connection(slot) {
+                    connection.phase = Phase::Closing;
+                }
+                self.abort_exchanges(slot);
+                self.drop_exchanges(slot);
+                return;
+            }
+        }
+        // Idle, or between a request and the rest of the next one's head.
+        let Some(connection) = self.connections[slot as usize].as_deref() else {
+            return;
+        };
+        if matches!(connection.phase, Phase::Head) {
+            let at = self.idle_deadline(slot);
+            self.set_deadline(slot, at);
+        }
+    }
+
+    /// An answer is out before the request's body is in.
+    fn leave_body(&mut self, slot: u32, index: u32) {
+        let Some(exchange) = self.pending.get_mut(index) else {
+            return;
+        };
+        let close = exchange.close;
+        let Some(connection) = self.connection(slot) else {
+            return;
+        };
+        if close {
+            connection.phase = Phase::Closing;
+            return;
+        }
+        let phase = std::mem::replace(&mut connection.phase, Phase::Closing);
+        if let Phase::Streaming(upload) = phase {
+            let decoder: BodyDecoder = upload.decoder;
+            connection.phase = Phase::Discarding {
+                decoder,
+                left: DISCARD,
+            };
+            let at = self.now
+                + self.connections[slot as usize]
+                    .as_deref()
+                    .map_or(0, |connection| self.port_limits(connection.port).body_grace);
+            self.set_deadline(slot, at);
+        } else {
+            connection.phase = phase;
+        }
+    }
+
+    /// Answers for a worker: 503 after a crash or without a worker, 504 after the deadline. `name` is the body.
+    pub(super) fn refuse(&mut self, index: u32, status: u16, name: &str) {
+        let date = *self.date.get(self.shared.unix_seconds(self.now));
+        let Some(exchange) = self.pending.get(index) else {
+            return;
+        };
+        if matches!(exchange.stage, Stage::Answering { .. }) {
+            return self.respond_reset(index);
+        }
+        let close = !exchange.keep_alive || self.stopping || !self.body_can_be_skipped(exchange);
+        let is_head = exchange.head_request;
+        if let Some(out) = self.answer_tail(index) {
+            if is_head {
+                answer::write_simple_to_head(out, status, name, close, Some(&date));
+            } else {
+                answer::write_simple(out, status, name, close, Some(&date));
+            }
+        }
+        self.answered(index, close);
+    }
+
+    /// Answers with the port's fixed text: the reactor alone, without JavaScript.
+    pub(super) fn answer_fixed(&mut self, index: u32, port: usize) {
+        let shared = std::sync::Arc::clone(&self.shared);
+        let Some(text) = shared.config.ports[port].fixed_answer.as_deref() else {
+            return;
+        };
+        if let Some(exchange) = self.pending.get_mut(index) {
+            exchange.stage = Stage::Dispatched;
+        }
+        let words = Words::command(
+            CommandKind::Respond,
+            0,
+            sluice_shared::record::template::TEXT,
+        )
+        .with_status(200);
+        self.respond(index, words, b"", Body::Inline(text.as_bytes()));
+    }
+
+    /// Tells the workers of a connection's exchanges that their client has left. Once per exchange.
+    pub(super) fn abort_exchanges(&mut self, slot: u32) {
+        let mut next = self.connections[slot as usize]
+            .as_deref()
+            .and_then(|connection| connection.first);
+        while let Some(index) = next {
+            let Some(exchange) = self.pending.get_mut(index) else {
+                return;
+            };
+            next = exchange.next;
+            if std::mem::replace(&mut exchange.aborted, true) {
+                continue;
+            }
+            let (generation, broken) = (exchange.generation, !exchange.body_done);
+            if broken {
+                let end = Words::event(EventKind::BodyEnd, event_flag::BROKEN)
+                    .with_exchange(index, generation);
+                self.signal(index, end);
+            }
+            self.signal(index, Self::abort_words(index, generation));
+        }
+    }
+
+    /// Forgets a connection's exchanges; their answers will find nothing.
+    pub(super) fn drop_exchanges(&mut self, slot: u32) {
+        let Some(connection) = self.connection(slot) else {
+            return;
+        };
+        let mut next = connection.first.take();
+        connection.last = None;
+        connection.in_flight = 0;
+        while let Some(index) = next {
+            let Some(exchange) = self.pending.remove(index) else {
+                return;
+            };
+            next = exchange.next;
+            if let Some(worker) = exchange.worker {
+                if exchange.blob.is_some() {
+                    self.drop_blob(worker, index);
+                }
+                self.settle(worker);
+            }
+            self.recycle(exchange.record);
+        }
+        if !self.waiting.is_empty() {
+            self.retry_waiting = true;
+        }
+    }
+}
+
+fn is_bodiless(status: u16) -> bool {
+    status < 200 || status == 204 || status == 304
+}

@@ -1,0 +1,151 @@
+//! Time limits. Deadlines lie in dense arrays that are scanned a few times a second: a limit costs a
+//! request one store, and a hundred thousand idle connections some microseconds per scan.
+
+use super::Engine;
+use crate::connection::{Meter, Phase};
+use crate::http1::{Reject, answer};
+use crate::pending::{self, Stage};
+use sluice_shared::record::AbortReason;
+
+/// How often the rate of a slow body is looked at after its grace, ms.
+const RATE_CHECK: u64 = 1_000;
+
+impl Engine {
+    /// Acts on every deadline that has passed.
+    pub(crate) fn tick(&mut self) {
+        self.resume_accepting();
+        let mut expired = std::mem::take(&mut self.expired);
+        expired.clear();
+        pending::expire(&mut self.deadlines, self.now, &mut expired);
+        for &slot in &expired {
+            self.connection_expired(slot);
+        }
+        expired.clear();
+        self.pending.expire(self.now, &mut expired);
+        for &index in &expired {
+            self.exchange_expired(index);
+        }
+        expired.clear();
+        self.expired = expired;
+    }
+
+    fn connection_expired(&mut self, slot: u32) {
+        let Some(connection) = self.connection(slot) else {
+            return;
+        };
+        if connection.write_blocked {
+            connection.stream.abort_on_drop();
+            self.rejected.send_timeout += 1;
+            return self.lose(slot);
+        }
+        match connection.phase {
+            Phase::Head if connection.first.is_some() => {}
+            Phase::Head if connection.input.is_empty() => {
+                self.rejected.keep_alive_timeout += 1;
+                // FIN, not a plain close: a request that crosses it on the wire is not answered by RST.
+                self.begin_close(slot);
+            }
+            Phase::Head => self.reject(slot, Reject::HeadTimeout),
+            Phase::Buffering { .. } | Phase::Streaming(_) | Phase::Discarding { .. } => {
+                self.check_body_rate(slot);
+            }
+            Phase::Closing if connection.first.is_some() => {}
+            Phase::Closing | Phase::Lingering => self.lose(slot),
+        }
+    }
+
+    /// Flushes and closes.
+    pub(super) fn begin_close(&mut self, slot: u32) {
+        if let Some(connection) = self.connection(slot) {
+            connection.phase = Phase::Closing;
+            self.mark_dirty(slot);
+        }
+    }
+
+    /// Closes connections that send a body more slowly than `bodyMinRate`.
+    fn check_body_rate(&mut self, slot: u32) {
+        let now = self.now;
+        let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
+            return;
+        };
+        let limits = &self.limits[usize::from(connection.port)].0;
+        // While the worker takes nothing, or cannot, the client is not to blame.
+        let excused = match &connection.phase {
+            Phase::Streaming(upload) => {
+                connection.ring_blocked
+                    || upload
+                        .credit
+                        .as_ref()
+                        .is_none_or(|credit| credit.available() == 0)
+            }
+            _ => false,
+        };
+        let elapsed = now.saturating_sub(connection.meter.since).max(1);
+        let rate = connection.meter.bytes.saturating_mul(1000) / elapsed;
+        if excused {
+            connection.meter = Meter {
+                since: now,
+                bytes: 0,
+            };
+        } else if limits.body_min_rate > 0 && rate < limits.body_min_rate {
+            self.rejected.body_min_rate += 1;
+            return self.refuse_slow_body(slot);
+        }
+        let wait = if excused {
+            limits.body_grace
+        } else {
+            RATE_CHECK
+        };
+        self.set_deadline(slot, now + wait.max(1));
+    }
+
+    fn refuse_slow_body(&mut self, slot: u32) {
+        let date = *self.date.get(self.shared.unix_seconds(self.now));
+        let Some(connection) = self.connection(slot) else {
+            return;
+        };
+        let begun = connection.first.is_some();
+        match connection.phase {
+            Phase::Discarding { .. } => return self.begin_close(slot),
+            Phase::Streaming(ref upload) => {
+                let index = upload.exchange;
+                let unanswered = self
+                    .pending
+                    .get(index)
+                    .is_some_and(|exchange| !matches!(exchange.stage, Stage::Answering { .. }));
+                self.abort_exchanges(slot);
+                if !unanswered {
+                    return self.lose(slot);
+                }
+                self.drop_exchanges(slot);
+            }
+            _ if begun => return self.lose(slot),
+            _ => {}
+        }
+        self.counters.response_count += 1;
+        if let Some(out) = self.tail(slot) {
+            answer::write_simple(out, 408, Reject::BodyTimeout.name(), true, Some(&date));
+        }
+        self.begin_close(slot);
+    }
+
+    fn exchange_expired(&mut self, index: u32) {
+        let Some(exchange) = self.pending.get(index) else {
+            return;
+        };
+        match exchange.stage {
+            Stage::Waiting => {
+                self.rejected.queue_timeout += 1;
+                self.refuse(index, 503, Reject::NoWorker.name());
+            }
+            Stage::Dispatched => {
+                self.rejected.answer_timeout += 1;
+                let words = Self::abort_words(index, exchange.generation)
+                    .with_abort_reason(AbortReason::AnswerDeadline);
+                self.signal(index, words);
+                self.refuse(index, 504, "answer-timeout");
+            }
+            Stage::Answering { .. } | Stage::Answered => {}
+        }
+    }
+}

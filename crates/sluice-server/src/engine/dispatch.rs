@@ -1,0 +1,237 @@
+//! From exchanges to workers: choosing, waiting for one, and the event rings.
+
+use std::net::SocketAddr;
+
+use sluice_core::dispatch::{Candidate, Facts};
+use sluice_core::id::WorkerSlot;
+use sluice_shared::record::{EventKind, Words, event_flag};
+
+use super::Engine;
+use crate::http1::{Field, RequestHead};
+use crate::lane::{CommandLane, EventLane};
+use crate::pending::Stage;
+
+impl Engine {
+    pub(super) fn attach_worker(
+        &mut self,
+        slot: WorkerSlot,
+        events: Box<EventLane>,
+        commands: Box<CommandLane>,
+    ) {
+        let index = slot.index();
+        if self.events.len() <= index {
+            self.events.resize_with(index + 1, || None);
+            self.commands.resize_with(index + 1, || None);
+        }
+        self.events[index] = Some(*events);
+        self.commands[index] = Some(*commands);
+    }
+
+    /// The dispatcher may choose this worker from now on.
+    pub(super) fn activate(&mut self, slot: WorkerSlot, home: u16) {
+        let Some(lane) = self.events.get_mut(slot.index()).and_then(Option::as_mut) else {
+            return;
+        };
+        if !lane.active {
+            lane.active = true;
+            self.active.push(Candidate { slot, home });
+            self.retry_waiting = true;
+        }
+    }
+
+    /// The dispatcher does not choose this worker any more; it keeps what it has.
+    pub(super) fn deactivate(&mut self, slot: WorkerSlot) {
+        self.active.retain(|candidate| candidate.slot != slot);
+        if let Some(lane) = self.events.get_mut(slot.index()).and_then(Option::as_mut) {
+            lane.active = false;
+        }
+        if self.shared.workers.unguard(slot) {
+            self.shared.drained(slot);
+        }
+    }
+
+    /// The value that `dispatch: { key }` looks at, taken from the record because the head parsed last may be another's.
+    pub(super) fn dispatch_key(&self, head: &RequestHead, bytes: &[u8]) -> Option<Box<[u8]>> {
+        let rule = self.dispatcher.key_rule()?;
+        let target = head.target_bytes(bytes);
+        let field = |name: &str| {
+            head.fields
+                .iter()
+                .find(|field| is_named(field, head, bytes, name))
+                .map(|field| head.bytes(bytes, field.value))
+        };
+        rule.extract(target, field).map(Box::from)
+    }
+
+    /// Hands an exchange to a worker, or puts it in the queue until one can take it.
+    pub(super) fn assign(&mut self, index: u32) {
+        if self.waiting.is_empty() && self.try_assign(index) {
+            return;
+        }
+        let Some(exchange) = self.pending.get_mut(index) else {
+            return;
+        };
+        exchange.stage = Stage::Waiting;
+        exchange.worker = None;
+        let generation = exchange.generation;
+        let slot = exchange.connection;
+        let timeout = self.connections[slot as usize]
+            .as_deref()
+            .map_or(0, |connection| {
+                self.port_limits(connection.port).queue_timeout
+            });
+        self.pending.set_deadline(index, self.now + timeout);
+        self.waiting.push_back((index, generation));
+    }
+
+    /// Hands waiting exchanges to workers, oldest first.
+    pub(super) fn dispatch_waiting(&mut self) {
+        if !std::mem::take(&mut self.retry_waiting) || self.waiting.is_empty() {
+            return;
+        }
+        for _ in 0..self.waiting.len() {
+            let Some((index, generation)) = self.waiting.pop_front() else {
+                break;
+            };
+            let is_current = self.pending.get(index).is_some_and(|exchange| {
+                exchange.generation == generation && exchange.stage == Stage::Waiting
+            });
+            if is_current && !self.try_assign(index) {
+                self.waiting.push_front((index, generation));
+                // Under a sticky rule one full worker says nothing about the others, but keeping the order
+                // is worth more than overtaking: the head waits at most `queueTimeout`.
+                break;
+            }
+        }
+    }
+
+    fn try_assign(&mut self, index: u32) -> bool {
+        let Some(exchange) = self.pending.get_mut(index) else {
+            return true;
+        };
+        let Some(connection) = self.connections[exchange.connection as usize].as_deref_mut() else {
+            return true;
+        };
+        let limits = &self.limits[usize::from(connection.port)].0;
+        let facts = Facts {
+            peer: connection.peer.as_ref().map(SocketAddr::ip),
+            connection_worker: connection.worker,
+            key: exchange.key.as_deref(),
+        };
+        let workers = &self.shared.workers;
+        let chosen = self.dispatcher.choose(
+            &facts,
+            &self.active,
+            |slot| workers.inflight(slot),
+            limits.worker_concurrency,
+        );
+        let Some(slot) = chosen else {
+            return false;
+        };
+        let Some(lane) = self.events.get_mut(slot.index()).and_then(Option::as_mut) else {
+            return false;
+        };
+        exchange.words = exchange.words.with_exchange(index, exchange.generation);
+        let position = match lane.push(exchange.words, &[&exchange.record]) {
+            Ok(position) => position,
+            Err(_) => {
+                lane.ask_for_space();
+                match lane.push(exchange.words, &[&exchange.record]) {
+                    Ok(position) => position,
+                    Err(_) => {
+                        self.counters.ring_full += 1;
+                        return false;
+                    }
+                }
+            }
+        };
+        if let Some(blob) = &exchange.blob {
+            lane.shared
+                .put_blob(index, exchange.generation, blob.clone());
+        }
+        exchange.position = position;
+        exchange.stage = Stage::Dispatched;
+        exchange.worker = Some(slot);
+        connection.worker = Some(slot);
+        workers.begin(slot);
+        self.counters.dispatch_count += 1;
+        let deadline = if limits.answer_timeout > 0 && exchange.body_done {
+            self.now + limits.answer_timeout
+        } else {
+            u64::MAX
+        };
+        self.pending.set_deadline(index, deadline);
+        true
+    }
+
+    /// Sends a payload-free record to the worker that holds an exchange.
+    pub(super) fn signal(&mut self, index: u32, words: Words) {
+        let Some(worker) = self.pending.get(index).and_then(|exchange| exchange.worker) else {
+            return;
+        };
+        if let Some(lane) = self.events.get_mut(worker.index()).and_then(Option::as_mut) {
+            lane.push_signal(words);
+        }
+    }
+
+    /// Remembers a connection that has body bytes and no room for them.
+    pub(super) fn block_on_ring(&mut self, slot: u32) {
+        if let Some(connection) = self.connections[slot as usize].as_deref_mut()
+            && !connection.ring_blocked
+        {
+            connection.ring_blocked = true;
+            self.ring_blocked.push(slot);
+        }
+    }
+
+    /// Tries again what found an event ring full.
+    pub(super) fn unblock_rings(&mut self) {
+        for lane in self.events.iter_mut().flatten() {
+            lane.drain_overflow();
+        }
+        if !self.waiting.is_empty() {
+            self.retry_waiting = true;
+        }
+        if self.ring_blocked.is_empty() {
+            return;
+        }
+        for slot in std::mem::take(&mut self.ring_blocked) {
+            if let Some(connection) = self.connection(slot)
+                && std::mem::take(&mut connection.ring_blocked)
+            {
+                self.resume(slot);
+            }
+        }
+    }
+
+    pub(super) fn publish_events(&mut self) {
+        for lane in self.events.iter_mut().flatten() {
+            lane.publish();
+        }
+    }
+
+    /// The words of a replay: the same request, marked.
+    pub(super) fn mark_replay(&mut self, index: u32) {
+        if let Some(exchange) = self.pending.get_mut(index) {
+            exchange.replayed = true;
+            exchange.words = exchange.words.with_flag(event_flag::REPLAY);
+        }
+    }
+
+    /// Tells the worker of an exchange that nobody waits for its answer.
+    pub(super) fn abort_words(index: u32, generation: u32) -> Words {
+        Words::event(EventKind::Abort, 0).with_exchange(index, generation)
+    }
+
+    /// The blob of an exchange is no longer wanted.
+    pub(super) fn drop_blob(&self, worker: WorkerSlot, index: u32) {
+        if let Some(lane) = self.events.get(worker.index()).and_then(Option::as_ref) {
+            lane.shared.drop_blob(index);
+        }
+    }
+}
+
+fn is_named(field: &Field, head: &RequestHead, bytes: &[u8], name: &str) -> bool {
+    head.bytes(bytes, field.name)
+        .eq_ignore_ascii_case(name.as_bytes())
+}

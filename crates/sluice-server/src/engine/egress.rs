@@ -1,0 +1,160 @@
+//! Writing to sockets: once per connection and pass, however many answers it had.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use sluice_shared::record::{EventKind, Words};
+
+use super::Engine;
+use crate::connection::Phase;
+
+/// How long a closing connection waits for the peer's FIN, ms.
+const LINGER: u64 = 2_000;
+
+impl Engine {
+    /// Goes on with every connection that changed in this pass: parses what had to wait, writes what is to be sent.
+    pub(super) fn flush_connections(&mut self) {
+        // Taking input may answer at once and mark more; a connection is in the list at most once at a time.
+        let mut at = 0;
+        while at < self.dirty.len() {
+            let slot = self.dirty[at];
+            at += 1;
+            let Some(connection) = self.connection(slot) else {
+                continue;
+            };
+            connection.dirty = false;
+            if !connection.input.is_empty() && !matches!(connection.phase, Phase::Closing) {
+                self.resume(slot);
+            }
+            self.flush(slot);
+            if let Some(connection) = self.connection(slot)
+                && connection.stalled
+                && connection.may_read()
+            {
+                self.read(slot);
+            }
+        }
+        self.dirty.clear();
+    }
+
+    /// Writes as much as the socket takes.
+    pub(super) fn flush(&mut self, slot: u32) {
+        let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
+            return;
+        };
+        if connection.write_blocked {
+            return;
+        }
+        let mut lost = false;
+        let mut progress = 0;
+        while !connection.output.is_empty() {
+            let mut cx = Context::from_waker(&connection.waker);
+            let stream = &mut connection.stream;
+            match connection
+                .output
+                .with_slices(|slices| stream.poll_write(&mut cx, slices))
+            {
+                Poll::Ready(Ok(0)) => {
+                    lost = true;
+                    break;
+                }
+                Poll::Ready(Ok(count)) => {
+                    progress += count;
+                    connection.output.advance(count);
+                }
+                Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                Poll::Ready(Err(_)) => {
+                    lost = true;
+                    break;
+                }
+                Poll::Pending => {
+                    connection.write_blocked = true;
+                    break;
+                }
+            }
+        }
+        connection.bytes_out += progress as u64;
+        self.counters.bytes_out += progress as u64;
+        if lost {
+            return self.lose(slot);
+        }
+        self.flushed(slot, progress > 0);
+    }
+
+    /// What follows from how much was written.
+    fn flushed(&mut self, slot: u32, progressed: bool) {
+        let now = self.now;
+        let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
+            return;
+        };
+        let limits = &self.limits[usize::from(connection.port)].0;
+        let (low_water, send_timeout) = (limits.send_buffer as usize / 2, limits.send_timeout);
+        if connection.output.len() <= low_water
+            && let Some(first) = connection.first
+        {
+            self.release_drain(first);
+        }
+        let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
+            return;
+        };
+        if connection.write_blocked {
+            if progressed || !connection.send_timed {
+                connection.send_timed = true;
+                let at = now + send_timeout;
+                self.set_deadline(slot, at);
+            }
+            return;
+        }
+        if std::mem::take(&mut connection.send_timed) && matches!(connection.phase, Phase::Head) {
+            let at = if connection.first.is_none() {
+                self.idle_deadline(slot)
+            } else {
+                u64::MAX
+            };
+            self.set_deadline(slot, at);
+        }
+        let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
+            return;
+        };
+        if let Some(buffer) = connection.output.take_buffer() {
+            self.recycle(buffer);
+        }
+        let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
+            return;
+        };
+        if matches!(connection.phase, Phase::Closing) && connection.first.is_none() {
+            self.finish(slot);
+        }
+    }
+
+    /// Everything is sent and nothing more will be: closes so that the peer can still read it all.
+    fn finish(&mut self, slot: u32) {
+        let now = self.now;
+        let Some(connection) = self.connection(slot) else {
+            return;
+        };
+        if connection.eof {
+            return self.close(slot);
+        }
+        connection.phase = Phase::Lingering;
+        let input = std::mem::take(&mut connection.input);
+        let waker = connection.waker.clone();
+        connection
+            .stream
+            .shutdown_write(&mut Context::from_waker(&waker));
+        self.recycle(input);
+        self.set_deadline(slot, now + LINGER);
+        self.read(slot);
+    }
+
+    /// The connection's buffer is low: the worker that streams into it may go on.
+    fn release_drain(&mut self, index: u32) {
+        let Some(exchange) = self.pending.get_mut(index) else {
+            return;
+        };
+        if std::mem::take(&mut exchange.wants_drain) {
+            let words = Words::event(EventKind::Drain, 0).with_exchange(index, exchange.generation);
+            self.signal(index, words);
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! What happens to the work of a worker that is gone, and to everything when the server stops.
+
+use std::sync::Arc;
+
+use sluice_core::id::WorkerSlot;
+
+use super::Engine;
+use crate::connection::Phase;
+use crate::http1::Reject;
+use crate::pending::Stage;
+use crate::server::GoneReport;
+
+/// What becomes of one exchange of a dead worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// Its record was never looked at: another worker gets it as if nothing had happened.
+    Forward,
+    /// It was begun, may be repeated, and has not been yet.
+    Replay,
+    /// It was running when the worker died, or has side effects, or was replayed before.
+    Refuse,
+    /// Part of the answer is out; only the end of the connection tells the client.
+    Break,
+}
+
+impl Engine {
+    /// Takes everything out of the hands of a dead worker.
+    pub(super) fn worker_gone(&mut self, slot: WorkerSlot, report: &Arc<GoneReport>) {
+        // What it answered before it died counts: whole records only, a half-written one was never published.
+        if let Some(mut lane) = self.commands.get_mut(slot.index()).and_then(Option::take) {
+            self.run_commands(&mut lane);
+        }
+        self.active.retain(|candidate| candidate.slot != slot);
+        let lane = self.events.get_mut(slot.index()).and_then(Option::take);
+        if let Some(lane) = &lane {
+            let consumed = lane.ring.consumed();
+            let current = lane
+                .link
+                .block
+                .current()
+                .filter(|current| current.lane == self.id)
+                .map(|current| current.position);
+            for index in self.pending.of_worker(slot) {
+                let fate = self.fate(index, consumed, current);
+                self.meet(index, slot, fate, report);
+            }
+            if lane.active {
+                self.shared.workers.unguard(slot);
+            }
+        }
+        drop(lane);
+        self.retry_waiting = true;
+        report.done(&self.shared);
+    }
+
+    fn fate(&self, index: u32, consumed: u32, current: Option<u32>) -> Fate {
+        let Some(exchange) = self.pending.get(index) else {
+            return Fate::Refuse;
+        };
+        if matches!(exchange.stage, Stage::Answering { .. }) {
+            return Fate::Break;
+        }
+        // Positions wrap; the distance between two in one ring does not.
+        let behind = |mark: u32| exchange.position.wrapping_sub(mark) as i32;
+        let begun = match current {
+            Some(current) if behind(current) == 0 => return Fate::Refuse,
+            Some(current) => behind(current) < 0,
+            None => behind(consumed) < 0,
+        };
+        if !begun {
+            return Fate::Forward;
+        }
+        let replay = &self.shared.config.replay;
+        let body = exchange.blob.as_ref().map_or_else(
+            || exchange.words.event_body_len() as usize,
+            bytes::Bytes::len,
+        );
+        // A streamed body that the worker has begun to read is gone with it.
+        let body_is_here = !exchange.streamed_body || !self.upload_begun(index);
+        let repeatable = replay.safe_methods
+            && exchange.safe
+            && !exchange.replayed
+            && body <= replay.max_body as usize
+            && body_is_here;
+        if repeatable {
+            Fate::Replay
+        } else {
+            Fate::Refuse
+        }
+    }
+
+    fn upload_begun(&self, index: u32) -> bool {
+        let Some(exchange) = self.pending.get(index) else {
+            return false;
+        };
+        exchange.body_done
+            || self.connections[exchange.connection as usize]
+                .as_deref()
+                .is_some_and(|connection| match &connection.phase {
+                    Phase::Streaming(upload) => upload.credit.is_some(),
+                    _ => true,
+                })
+    }
+
+    fn meet(&mut self, index: u32, slot: WorkerSlot, fate: Fate, report: &GoneReport) {
+        report.count(fate == Fate::Replay || fate == Fate::Forward);
+        match fate {
+            Fate::Forward | Fate::Replay => {
+                self.counters.replayed += 1;
+                if fate == Fate::Replay {
+                    self.mark_replay(index);
+                }
+                // A late answer of the old worker must not reach the client as the new one's.
+                self.pending.renew(index);
+                if let Some(exchange) = self.pending.get_mut(index) {
+                    exchange.worker = None;
+                    exchange.stage = Stage::Waiting;
+                }
+                self.settle(slot);
+                self.assign(index);
+            }
+            Fate::Refuse => {
+                self.counters.refused += 1;
+                let status = self.shared.config.replay.status;
+                self.refuse(index, status, Reject::WorkerLost.name());
+            }
+            Fate::Break => {
+                self.counters.refused += 1;
+                self.respond_reset(index);
+            }
+        }
+    }
+
+    /// Stops accepting, closes connections after their current answers and, after `grace` ms, idle ones too.
+    pub(super) fn stop(&mut self, grace: u64) {
+        self.stopping = true;
+        self.stop_accepting();
+        let at = self.now + grace;
+        for slot in 0..self.connections.len() as u32 {
+            let idle = self.connections[slot as usize]
+                .as_deref()
+                .is_some_and(crate::connection::Connection::is_idle);
+            if !idle {
+                continue;
+            }
+            if grace == 0 {
+                self.begin_close(slot);
+            } else {
+                self.set_deadline(slot, at);
+            }
+        }
+    }
+
+    /// Drops everything at once.
+    pub(super) fn abort_all(&mut self) {
+        self.stopping = true;
+        self.stop_accepting();
+        for slot in 0..self.connections.len() as u32 {
+            self.lose(slot);
+        }
+        self.waiting.clear();
+        self.events.clear();
+        self.commands.clear();
+        self.active.clear();
+    }
+}

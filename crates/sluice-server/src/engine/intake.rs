@@ -1,0 +1,662 @@
+//! From bytes to exchanges: reading sockets, parsing heads, moving bodies.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use sluice_core::flow::Credit;
+use sluice_core::id::ReactorId;
+use sluice_shared::record::{EventKind, FIELD_BYTES, Words, event_flag};
+use tokio::io::ReadBuf;
+
+use super::Engine;
+use crate::connection::{Meter, Phase, Upload};
+use crate::http1::answer;
+use crate::http1::{BodyDecoder, Framing, Method, Parse, Reject};
+use crate::output::Output;
+use crate::pending::{Exchange, Stage};
+
+/// A body up to this size travels inside the record; above, it waits to be fetched.
+const INLINE_BODY: usize = 16 * 1024;
+/// A body up to this size is waited for and handed over whole; above, it is streamed.
+const BUFFERED_BODY: usize = 256 * 1024;
+/// What a worker may have of a streamed body and not yet have consumed.
+const UPLOAD_WINDOW: usize = 256 * 1024;
+/// A streamed body travels in pieces of at most this.
+const CHUNK: usize = 16 * 1024;
+/// Reads from one socket in one pass.
+const READS: usize = 4;
+
+/// What a step of parsing came to.
+enum Step {
+    /// Go on with what follows.
+    Consumed(usize),
+    /// Nothing more can be done with the input now.
+    Stuck,
+}
+
+impl Engine {
+    /// Reads what a socket has and acts on it.
+    pub(super) fn read(&mut self, slot: u32) {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let mut reads = 0;
+        while let Some(connection) = self.connections[slot as usize].as_deref_mut() {
+            connection.stalled = !connection.may_read();
+            if connection.stalled {
+                break;
+            }
+            if reads == READS {
+                // The others first; this socket is looked at again in the next pass.
+                connection.waker.wake_by_ref();
+                break;
+            }
+            reads += 1;
+            let mut buffer = ReadBuf::new(&mut scratch);
+            let mut cx = Context::from_waker(&connection.waker);
+            let read = match connection.stream.poll_read(&mut cx, &mut buffer) {
+                Poll::Pending => break,
+                Poll::Ready(read) => read.map(|()| buffer.filled().len()),
+            };
+            match read {
+                Ok(0) => {
+                    self.on_eof(slot);
+                    break;
+                }
+                Ok(count) => {
+                    connection.bytes_in += count as u64;
+                    self.counters.bytes_in += count as u64;
+                    self.deliver(slot, &scratch[..count]);
+                }
+                Err(_) => {
+                    self.lose(slot);
+                    break;
+                }
+            }
+        }
+        self.scratch = scratch;
+    }
+
+    /// Takes newly read bytes.
+    fn deliver(&mut self, slot: u32, bytes: &[u8]) {
+        let Some(connection) = self.connection(slot) else {
+            return;
+        };
+        if connection.input.is_empty() {
+            let consumed = self.advance(slot, bytes);
+            let rest = &bytes[consumed..];
+            if !rest.is_empty() && self.connections[slot as usize].is_some() {
+                let mut input = self.buffer();
+                input.extend_from_slice(rest);
+                if let Some(connection) = self.connection(slot) {
+                    connection.input = input;
+                }
+            }
+        } else {
+            connection.input.extend_from_slice(bytes);
+            self.resume(slot);
+        }
+    }
+
+    /// Goes on with input that could not be taken before.
+    pub(super) fn resume(&mut self, slot: u32) {
+        let Some(connection) = self.connection(slot) else {
+            return;
+        };
+        let mut input = std::mem::take(&mut connection.input);
+        if input.is_empty() {
+            return;
+        }
+        let consumed = self.advance(slot, &input);
+        if consumed == input.len() {
+            self.recycle(input);
+        } else if let Some(connection) = self.connection(slot) {
+            input.drain(..consumed);
+            connection.input = input;
+        }
+    }
+
+    /// Understands as much of `input` as can be acted on now; returns how much that was.
+    fn advance(&mut self, slot: u32, input: &[u8]) -> usize {
+        let mut at = 0;
+        while at < input.len() {
+            let Some(connection) = self.connection(slot) else {
+                return input.len();
+            };
+            let rest = &input[at..];
+            let step = match &connection.phase {
+                Phase::Head => self.take_head(slot, rest),
+                Phase::Buffering { need } if rest.len() < *need => Step::Stuck,
+                Phase::Buffering { .. } => {
+                    connection.phase = Phase::Head;
+                    self.take_head(slot, rest)
+                }
+                Phase::Streaming(_) => self.take_upload(slot, rest),
+                Phase::Discarding { .. } => self.discard(slot, rest),
+                Phase::Closing | Phase::Lingering => return input.len(),
+            };
+            match step {
+                Step::Consumed(count) => at += count,
+                Step::Stuck => break,
+            }
+        }
+        self.meter(slot, input.len());
+        at
+    }
+
+    /// Counts body bytes for `bodyMinRate`.
+    fn meter(&mut self, slot: u32, bytes: usize) {
+        if let Some(connection) = self.connection(slot)
+            && matches!(
+                connection.phase,
+                Phase::Buffering { .. } | Phase::Streaming(_) | Phase::Discarding { .. }
+            )
+        {
+            connection.meter.bytes += bytes as u64;
+        }
+    }
+
+    fn take_head(&mut self, slot: u32, input: &[u8]) -> Step {
+        let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
+            return Step::Stuck;
+        };
+        let (limits, head_limits) = &self.limits[usize::from(connection.port)];
+        if connection.barrier
+            || connection.in_flight >= limits.pipeline
+            || connection.output.len() >= limits.send_buffer as usize
+        {
+            return Step::Stuck;
+        }
+        let scanned = std::mem::take(&mut connection.scanned);
+        match self.head.parse(input, scanned, head_limits) {
+            Ok(Parse::Complete) => {}
+            Ok(Parse::Incomplete) => {
+                connection.scanned = input.len();
+                // The clock of a head starts with its first byte and is not reset by the next ones.
+                if scanned == 0 && connection.first.is_none() {
+                    let at = self.now + limits.header_timeout;
+                    self.set_deadline(slot, at);
+                }
+                return Step::Stuck;
+            }
+            Err(reject) => {
+                self.reject(slot, reject);
+                return Step::Stuck;
+            }
+        }
+        let head_end = self.head.start + self.head.head_len;
+        let body = &input[head_end..];
+        let safe = matches!(
+            self.head.method,
+            Method::Get | Method::Head | Method::Options
+        );
+        if connection.first.is_some() && !(safe && self.head.framing == Framing::None) {
+            // RFC 9112 9.3.2: only safe requests may be carried out beside each other.
+            return Step::Stuck;
+        }
+        match self.head.framing {
+            Framing::None => {
+                self.begin(slot, input, &[], safe);
+                Step::Consumed(head_end)
+            }
+            Framing::Length(length) if length <= BUFFERED_BODY as u64 => {
+                let length = length as usize;
+                if body.len() < length {
+                    self.wait_for_body(slot, head_end + length);
+                    return Step::Stuck;
+                }
+                self.begin(slot, input, &body[..length], safe);
+                Step::Consumed(head_end + length)
+            }
+            Framing::Chunked if !self.head.expect_continue => {
+                let mut decoder = BodyDecoder::new(Framing::Chunked);
+                let mut decoded = std::mem::take(&mut self.decoded);
+                decoded.clear();
+                let result = decoder.decode(body, BUFFERED_BODY, |piece| {
+                    decoded.extend_from_slice(piece);
+                });
+                let step = match result {
+                    Ok(progress) if progress.done => {
+                        self.begin(slot, input, &decoded, safe);
+                        Step::Consumed(head_end + progress.consumed)
+                    }
+                    Ok(_) => {
+                        self.begin_upload(slot, input, safe);
+                        Step::Consumed(head_end)
+                    }
+                    Err(reject) => {
+                        self.reject(slot, reject);
+                        Step::Stuck
+                    }
+                };
+                self.decoded = decoded;
+                step
+            }
+            Framing::Length(_) | Framing::Chunked => {
+                self.begin_upload(slot, input, safe);
+                Step::Consumed(head_end)
+            }
+        }
+    }
+
+    /// Waits until `need` bytes, head and body, are in.
+    fn wait_for_body(&mut self, slot: u32, need: usize) {
+        let expects = self.head.expect_continue && !self.head.http10;
+        let now = self.now;
+        let Some(connection) = self.connection(slot) else {
+            return;
+        };
+        connection.phase = Phase::Buffering { need };
+        connection.meter = Meter {
+            since: now,
+            bytes: 0,
+        };
+        let port = connection.port;
+        if expects && !connection.continued {
+            connection.continued = true;
+            self.write_small(slot, answer::CONTINUE);
+        }
+        let at = now + self.port_limits(port).body_grace;
+        self.set_deadline(slot, at);
+    }
+
+    /// A request is complete: makes an exchange of it and hands it to a worker.
+    fn begin(&mut self, slot: u32, input: &[u8], body: &[u8], safe: bool) {
+        let mut record = self.buffer();
+        let (flags, blob) = if body.len() <= INLINE_BODY {
+            (0, None)
+        } else {
+            (event_flag::BLOB, Some(Bytes::copy_from_slice(body)))
+        };
+        let words = self
+            .record(slot, input, flags, &mut record)
+            .with_event_body_len(body.len() as u32);
+        if blob.is_none() {
+            record.extend_from_slice(body);
+        }
+        self.enqueue(slot, words, record, blob, safe, false);
+    }
+
+    /// A request whose body is streamed: its worker gets the head now.
+    fn begin_upload(&mut self, slot: u32, input: &[u8], safe: bool) {
+        let decoder = BodyDecoder::new(self.head.framing);
+        let mut record = self.buffer();
+        let words = self.record(slot, input, event_flag::STREAM, &mut record);
+        let exchange = self.enqueue(slot, words, record, None, safe, true);
+        let now = self.now;
+        if let Some(exchange) = exchange
+            && let Some(connection) = self.connection(slot)
+        {
+            connection.phase = Phase::Streaming(Upload {
+                exchange,
+                decoder,
+                credit: None,
+            });
+            connection.meter = Meter {
+                since: now,
+                bytes: 0,
+            };
+        }
+    }
+
+    /// Writes the field table and the head into `record` and returns the words that describe them.
+    fn record(&self, slot: u32, input: &[u8], flags: u8, record: &mut Vec<u8>) -> Words {
+        let head = &self.head;
+        head.write_fields(record);
+        record.extend_from_slice(&input[head.start..head.start + head.head_len]);
+        let flags = flags | if head.http10 { event_flag::HTTP10 } else { 0 };
+        Words::event(EventKind::Http, flags)
+            .with_method(head.method as u8)
+            .with_fields(head.fields.len() as u16)
+            .with_connection(slot, ReactorId(self.id))
+            .with_target(head.target_len, head.target_off)
+            .with_head_len(head.head_len as u32)
+    }
+
+    fn enqueue(
+        &mut self,
+        slot: u32,
+        words: Words,
+        record: Vec<u8>,
+        blob: Option<Bytes>,
+        safe: bool,
+        upload: bool,
+    ) -> Option<u32> {
+        self.counters.request_count += 1;
+        let fields = self.head.fields.len() * FIELD_BYTES as usize;
+        let key = self.dispatch_key(&self.head, &record[fields..]);
+        let connection = self.connections[slot as usize].as_deref_mut()?;
+        let port = usize::from(connection.port);
+        let limits = &self.limits[port].0;
+        let over = self
+            .shared
+            .over_concurrency(self.id, self.pending.len(), limits.concurrency);
+        let index = self.pending.insert(Exchange {
+            generation: 0,
+            connection: slot,
+            next: None,
+            stage: Stage::Waiting,
+            worker: None,
+            position: 0,
+            safe,
+            head_request: self.head.method == Method::Head,
+            http10: self.head.http10,
+            keep_alive: self.head.keep_alive,
+            replayed: false,
+            streamed_body: upload,
+            body_done: !upload,
+            expects_continue: upload && self.head.expect_continue && !self.head.http10,
+            wants_drain: false,
+            aborted: false,
+            close: false,
+            words,
+            record,
+            blob,
+            held: Output::default(),
+            refusal: None,
+            key,
+        });
+        match connection.last {
+            Some(last) => {
+                if let Some(last) = self.pending.get_mut(last) {
+                    last.next = Some(index);
+                }
+            }
+            None => connection.first = Some(index),
+        }
+        connection.last = Some(index);
+        connection.in_flight += 1;
+        connection.continued = false;
+        connection.barrier = !safe || upload || !self.head.keep_alive;
+        let fixed = self.shared.config.ports[port].fixed_answer.is_some();
+        self.set_deadline(slot, u64::MAX);
+        if fixed {
+            self.answer_fixed(index, port);
+        } else if over {
+            self.rejected.concurrency += 1;
+            self.refuse(index, 503, Reject::Overloaded.name());
+        } else {
+            self.assign(index);
+        }
+        self.pending.get(index).map(|_| index)
+    }
+
+    /// Moves body bytes to the worker, as far as it is willing and its ring has room.
+    fn take_upload(&mut self, slot: u32, input: &[u8]) -> Step {
+        let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
+            return Step::Stuck;
+        };
+        let Phase::Streaming(upload) = &mut connection.phase else {
+            return Step::Stuck;
+        };
+        let index = upload.exchange;
+        let take = upload
+            .credit
+            .as_ref()
+            .map_or(0, Credit::available)
+            .min(CHUNK);
+        let Some(worker) = self.pending.get(index).and_then(|exchange| exchange.worker) else {
+            return Step::Stuck;
+        };
+        let Some(lane) = self.events.get_mut(worker.index()).and_then(Option::as_mut) else {
+            return Step::Stuck;
+        };
+        if take == 0 {
+            return Step::Stuck;
+        }
+        if !lane.has_room(take) {
+            lane.ask_for_space();
+            // Once more: the worker may have read on before it could see that we wait.
+            if !lane.has_room(take) {
+                self.counters.ring_full += 1;
+                self.block_on_ring(slot);
+                return Step::Stuck;
+            }
+        }
+        let mut decoded = std::mem::take(&mut self.decoded);
+        decoded.clear();
+        let result = upload
+            .decoder
+            .decode(input, take, |piece| decoded.extend_from_slice(piece));
+        let step = match result {
+            Ok(progress) => {
+                if let Some(credit) = &mut upload.credit {
+                    credit.take(decoded.len());
+                }
+                if !decoded.is_empty() {
+                    self.push_chunk(index, &decoded);
+                }
+                if progress.done {
+                    self.finish_upload(slot, index);
+                }
+                if progress.consumed == 0 && !progress.done {
+                    Step::Stuck
+                } else {
+                    Step::Consumed(progress.consumed)
+                }
+            }
+            Err(reject) => {
+                self.break_upload(slot, index);
+                self.reject(slot, reject);
+                Step::Stuck
+            }
+        };
+        self.decoded = decoded;
+        step
+    }
+
+    /// The last byte of a streamed body is in.
+    fn finish_upload(&mut self, slot: u32, index: u32) {
+        if let Some(connection) = self.connection(slot) {
+            connection.phase = Phase::Head;
+        }
+        self.set_deadline(slot, u64::MAX);
+        self.end_upload(index, 0);
+        let timeout = self.connections[slot as usize]
+            .as_deref()
+            .map_or(0, |connection| {
+                self.port_limits(connection.port).answer_timeout
+            });
+        if timeout > 0
+            && self
+                .pending
+                .get(index)
+                .is_some_and(|exchange| exchange.stage == Stage::Dispatched)
+        {
+            self.pending.set_deadline(index, self.now + timeout);
+        }
+    }
+
+    /// The body of a request will not be complete.
+    fn break_upload(&mut self, slot: u32, index: u32) {
+        if let Some(connection) = self.connection(slot) {
+            connection.phase = Phase::Closing;
+        }
+        self.end_upload(index, event_flag::BROKEN);
+    }
+
+    fn end_upload(&mut self, index: u32, flags: u8) {
+        let Some(exchange) = self.pending.get_mut(index) else {
+            return;
+        };
+        exchange.body_done = flags == 0;
+        let words =
+            Words::event(EventKind::BodyEnd, flags).with_exchange(index, exchange.generation);
+        self.signal(index, words);
+    }
+
+    fn push_chunk(&mut self, index: u32, bytes: &[u8]) {
+        let Some(exchange) = self.pending.get(index) else {
+            return;
+        };
+        let words = Words::event(EventKind::BodyChunk, 0)
+            .with_exchange(index, exchange.generation)
+            .with_event_body_len(bytes.len() as u32);
+        let lane = exchange
+            .worker
+            .and_then(|worker| self.events.get_mut(worker.index())?.as_mut());
+        if let Some(lane) = lane {
+            let pushed = lane.push(words, &[bytes]);
+            debug_assert!(pushed.is_ok(), "room was checked before decoding");
+        }
+    }
+
+    /// A worker takes more of a body. The first call opens the window.
+    pub(super) fn credit(&mut self, index: u32, bytes: u32) {
+        let Some(exchange) = self.pending.get_mut(index) else {
+            return;
+        };
+        let slot = exchange.connection;
+        let send_continue = std::mem::take(&mut exchange.expects_continue);
+        let now = self.now;
+        let Some(connection) = self.connection(slot) else {
+            return;
+        };
+        let port = connection.port;
+        let Phase::Streaming(upload) = &mut connection.phase else {
+            return;
+        };
+        if upload.exchange != index {
+            return;
+        }
+        match &mut upload.credit {
+            Some(credit) => {
+                credit.give(bytes as usize);
+            }
+            None => {
+                upload.credit = Some(Credit::new(UPLOAD_WINDOW));
+                connection.meter = Meter {
+                    since: now,
+                    bytes: 0,
+                };
+            }
+        }
+        if send_continue {
+            self.write_small(slot, answer::CONTINUE);
+        }
+        let at = now + self.port_limits(port).body_grace;
+        self.set_deadline(slot, at);
+        self.mark_dirty(slot);
+    }
+
+    /// Skips the rest of a body whose request was answered without it.
+    fn discard(&mut self, slot: u32, input: &[u8]) -> Step {
+        let Some(connection) = self.connection(slot) else {
+            return Step::Stuck;
+        };
+        let Phase::Discarding { decoder, left } = &mut connection.phase else {
+            return Step::Stuck;
+        };
+        match decoder.decode(input, usize::MAX, |_| {}) {
+            Ok(progress) if progress.done => {
+                connection.phase = Phase::Head;
+                let at = self.idle_deadline(slot);
+                self.set_deadline(slot, at);
+                Step::Consumed(progress.consumed)
+            }
+            Ok(progress) if progress.consumed <= *left => {
+                *left -= progress.consumed;
+                Step::Consumed(progress.consumed.max(1).min(input.len()))
+            }
+            Ok(_) | Err(_) => {
+                connection.phase = Phase::Closing;
+                self.mark_dirty(slot);
+                Step::Stuck
+            }
+        }
+    }
+
+    pub(super) fn idle_deadline(&self, slot: u32) -> u64 {
+        self.connections[slot as usize]
+            .as_deref()
+            .map_or(u64::MAX, |connection| {
+                self.now + self.port_limits(connection.port).keep_alive_timeout
+            })
+    }
+
+    /// The peer has sent FIN. What it asked for is still answered: it may only have closed its side.
+    fn on_eof(&mut self, slot: u32) {
+        let Some(connection) = self.connection(slot) else {
+            return;
+        };
+        connection.eof = true;
+        if connection.first.is_none() {
+            if connection.output.is_empty() {
+                self.close(slot);
+            } else {
+                connection.phase = Phase::Closing;
+                self.mark_dirty(slot);
+            }
+            return;
+        }
+        if let Phase::Streaming(upload) = &connection.phase {
+            let index = upload.exchange;
+            self.break_upload(slot, index);
+        } else {
+            connection.phase = Phase::Closing;
+        }
+        self.abort_exchanges(slot);
+    }
+
+    /// The connection is broken: nothing can be sent any more.
+    pub(super) fn lose(&mut self, slot: u32) {
+        let Some(connection) = self.connection(slot) else {
+            return;
+        };
+        if connection.first.is_some() {
+            self.counters.abort_count += 1;
+            self.abort_exchanges(slot);
+            self.drop_exchanges(slot);
+        }
+        self.close(slot);
+    }
+
+    /// Refuses what the client sends and closes: after a framing error nothing behind it can be trusted.
+    pub(super) fn reject(&mut self, slot: u32, reject: Reject) {
+        match reject.status() {
+            408 => self.rejected.header_timeout += 1,
+            413 => self.rejected.body_bytes += 1,
+            414 => self.rejected.target_bytes += 1,
+            431 => self.rejected.header_bytes += 1,
+            400 => self.rejected.malformed += 1,
+            _ => self.rejected.unsupported += 1,
+        }
+        let date = *self.date.get(self.shared.unix_seconds(self.now));
+        let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
+            return;
+        };
+        self.counters.response_count += 1;
+        connection.phase = Phase::Closing;
+        let mut refusal = self.pool.pop().unwrap_or_default();
+        answer::write_simple(
+            &mut refusal,
+            reject.status(),
+            reject.name(),
+            true,
+            Some(&date),
+        );
+        match connection.last.and_then(|last| self.pending.get_mut(last)) {
+            // Behind the answers of the requests before it, in the pipeline's order.
+            Some(last) => last.refusal = Some(refusal.into()),
+            None => connection.output.append(refusal),
+        }
+        self.mark_dirty(slot);
+    }
+
+    /// Something a reactor says on its own, in front of any answer.
+    pub(super) fn write_small(&mut self, slot: u32, bytes: &[u8]) {
+        if let Some(tail) = self.tail(slot) {
+            tail.extend_from_slice(bytes);
+        }
+        self.mark_dirty(slot);
+    }
+
+    /// The end of the connection's output.
+    pub(super) fn tail(&mut self, slot: u32) -> Option<&mut Vec<u8>> {
+        let connection = self.connections[slot as usize].as_deref_mut()?;
+        if connection.output.wants_buffer() {
+            connection
+                .output
+                .give_buffer(self.pool.pop().unwrap_or_default());
+        }
+        Some(connection.output.tail())
+    }
+}

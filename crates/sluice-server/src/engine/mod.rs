@@ -1,0 +1,280 @@
+//! One reactor's state and everything that changes it.
+//!
+//! The engine sits behind its reactor's mutex. The reactor's task holds it for a whole pass; a worker's
+//! thread may take it for a moment to write its own answers when the reactor sleeps ([`Engine::commands`]),
+//! which saves waking another thread at light load. No method blocks, none calls JavaScript.
+
+mod accept;
+mod answer;
+mod deadlines;
+mod dispatch;
+mod egress;
+mod handover;
+mod intake;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use sluice_core::config::Limits;
+use sluice_core::dispatch::{Candidate, Dispatcher};
+use sluice_core::id::WorkerSlot;
+
+use crate::connection::Connection;
+use crate::http1::{DateCache, HeadLimits, RequestHead};
+use crate::lane::{CommandLane, EventLane};
+use crate::pending::Pending;
+use crate::reactor::Message;
+use crate::server::Shared;
+use crate::stats::{Counters, Rejected};
+use crate::wake::ReadyQueue;
+
+pub(crate) use accept::Acceptor;
+
+/// Read at once from one socket.
+const READ_BYTES: usize = 64 * 1024;
+/// Buffers kept for reuse.
+const POOL: usize = 512;
+/// A buffer that has grown beyond this goes back to the allocator.
+const POOLED_BYTES: usize = 16 * 1024;
+
+/// See the module.
+pub(crate) struct Engine {
+    pub(crate) id: u8,
+    pub(crate) shared: Arc<Shared>,
+    ready: Arc<ReadyQueue>,
+    /// Milliseconds since the server started, read once per pass.
+    now: u64,
+    date: DateCache,
+    dispatcher: Dispatcher,
+    acceptors: Vec<Acceptor>,
+    pub(crate) connections: Vec<Option<Box<Connection>>>,
+    /// When each connection must have moved on; `u64::MAX` = never.
+    deadlines: Vec<u64>,
+    free: Vec<u32>,
+    open: usize,
+    pending: Pending,
+    /// Exchanges that no worker could take yet, in order, with their generations.
+    waiting: VecDeque<(u32, u32)>,
+    /// Something happened that may let a waiting exchange go.
+    retry_waiting: bool,
+    events: Vec<Option<EventLane>>,
+    commands: Vec<Option<CommandLane>>,
+    active: Vec<Candidate>,
+    /// Connections with something to send or to parse, handled once at the end of a pass.
+    dirty: Vec<u32>,
+    /// Connections that wait for room in an event ring.
+    ring_blocked: Vec<u32>,
+    head: RequestHead,
+    limits: Vec<(Limits, HeadLimits)>,
+    scratch: Vec<u8>,
+    decoded: Vec<u8>,
+    pool: Vec<Vec<u8>>,
+    expired: Vec<u32>,
+    stopping: bool,
+    stopped: bool,
+    pub(crate) counters: Counters,
+    pub(crate) rejected: Rejected,
+}
+
+/// What a reactor tells of itself.
+pub(crate) struct Census {
+    pub(crate) open: usize,
+    pub(crate) in_flight: usize,
+    pub(crate) waiting: usize,
+    pub(crate) buffered: usize,
+}
+
+impl Engine {
+    pub(crate) fn new(id: u8, shared: Arc<Shared>, ready: Arc<ReadyQueue>) -> Self {
+        let limits = shared
+            .config
+            .ports
+            .iter()
+            .map(|port| {
+                let limits = port.limits.clone();
+                let head = HeadLimits {
+                    head_bytes: limits.header_bytes as usize,
+                    fields: limits.header_fields as usize,
+                    target_bytes: limits.target_bytes as usize,
+                };
+                (limits, head)
+            })
+            .collect();
+        Self {
+            id,
+            dispatcher: Dispatcher::new(&shared.config.dispatch, u16::from(id)),
+            shared,
+            ready,
+            now: 0,
+            date: DateCache::default(),
+            acceptors: Vec::new(),
+            connections: Vec::new(),
+            deadlines: Vec::new(),
+            free: Vec::new(),
+            open: 0,
+            pending: Pending::default(),
+            waiting: VecDeque::new(),
+            retry_waiting: false,
+            events: Vec::new(),
+            commands: Vec::new(),
+            active: Vec::new(),
+            dirty: Vec::new(),
+            ring_blocked: Vec::new(),
+            head: RequestHead::default(),
+            limits,
+            scratch: vec![0; READ_BYTES],
+            decoded: Vec::new(),
+            pool: Vec::new(),
+            expired: Vec::new(),
+            stopping: false,
+            stopped: false,
+            counters: Counters::default(),
+            rejected: Rejected::default(),
+        }
+    }
+
+    /// Handles a message from the master or another reactor. Runs on the reactor's thread.
+    pub(crate) fn handle(&mut self, message: Message) {
+        match message {
+            Message::Listen { port, bound } => self.listen(port, bound),
+            Message::Accept => self.start_accepting(),
+            Message::Adopt { port, stream, peer } => self.adopt(port, stream, peer),
+            Message::AttachWorker {
+                slot,
+                events,
+                commands,
+            } => self.attach_worker(slot, events, commands),
+            Message::Activate { slot, home } => self.activate(slot, home),
+            Message::Drain { slot } => self.deactivate(slot),
+            Message::WorkerGone { slot, report } => self.worker_gone(slot, &report),
+            Message::Stop { grace } => self.stop(grace),
+            Message::Abort => self.abort_all(),
+        }
+    }
+
+    /// The start of a pass: reads the clock.
+    pub(crate) fn begin_pass(&mut self) {
+        self.now = self.shared.now();
+        self.counters.passes += 1;
+    }
+
+    /// A socket or listener has news. Runs on the reactor's thread.
+    pub(crate) fn on_ready(&mut self, token: u32) {
+        if token >= accept::FIRST_LISTENER {
+            self.accept((token - accept::FIRST_LISTENER) as usize);
+            return;
+        }
+        let Some(connection) = self.connection(token) else {
+            return;
+        };
+        connection.socket_waker.rearm();
+        if connection.write_blocked {
+            connection.write_blocked = false;
+            self.mark_dirty(token);
+        }
+        self.read(token);
+    }
+
+    /// Carries out what workers have answered. Runs on the reactor's thread, or on a worker's while the reactor sleeps.
+    pub(crate) fn commands(&mut self) {
+        for slot in 0..self.commands.len() {
+            if let Some(mut lane) = self.commands[slot].take() {
+                self.run_commands(&mut lane);
+                // A lane that left meanwhile stays away: only `handle` removes lanes, and it does not run inside.
+                self.commands[slot] = Some(lane);
+            }
+        }
+    }
+
+    /// The end of a pass: lets waiting work go, writes to sockets, publishes event records and wakes their workers.
+    pub(crate) fn end_pass(&mut self) {
+        self.unblock_rings();
+        self.dispatch_waiting();
+        self.flush_connections();
+        self.publish_events();
+        self.shared.reactors_pending[usize::from(self.id)]
+            .store(self.pending.len() as u32, Ordering::Relaxed);
+        if self.stopping && self.open == 0 && !self.stopped {
+            self.stopped = true;
+            self.shared.reactor_stopped();
+        }
+    }
+
+    /// Whether a worker's command ring or the ready list has something this pass has not seen.
+    pub(crate) fn has_commands(&self) -> bool {
+        self.commands.iter().flatten().any(CommandLane::has_work)
+    }
+
+    /// Whether deadlines need watching.
+    pub(crate) fn wants_tick(&self) -> bool {
+        self.open > 0 || self.acceptors.iter().any(Acceptor::is_backing_off)
+    }
+
+    pub(crate) fn census(&self) -> Census {
+        Census {
+            open: self.open,
+            in_flight: self.pending.len(),
+            waiting: self.waiting.len(),
+            buffered: self
+                .connections
+                .iter()
+                .flatten()
+                .map(|connection| connection.input.len() + connection.output.len())
+                .sum(),
+        }
+    }
+
+    /// The connection of an exchange that `worker` holds.
+    pub(crate) fn exchange_connection(
+        &mut self,
+        index: u32,
+        generation: u32,
+        worker: WorkerSlot,
+    ) -> Option<u32> {
+        self.pending
+            .held_by(index, generation, worker)
+            .map(|exchange| exchange.connection)
+    }
+
+    fn connection(&mut self, slot: u32) -> Option<&mut Connection> {
+        self.connections.get_mut(slot as usize)?.as_deref_mut()
+    }
+
+    fn set_deadline(&mut self, slot: u32, at: u64) {
+        if let Some(deadline) = self.deadlines.get_mut(slot as usize) {
+            *deadline = at;
+        }
+    }
+
+    fn buffer(&mut self) -> Vec<u8> {
+        self.pool.pop().unwrap_or_default()
+    }
+
+    fn recycle(&mut self, mut buffer: Vec<u8>) {
+        if buffer.capacity() > 0 && buffer.capacity() <= POOLED_BYTES && self.pool.len() < POOL {
+            buffer.clear();
+            self.pool.push(buffer);
+        }
+    }
+
+    fn mark_dirty(&mut self, slot: u32) {
+        if let Some(connection) = self.connections[slot as usize].as_deref_mut()
+            && !connection.dirty
+        {
+            connection.dirty = true;
+            self.dirty.push(slot);
+        }
+    }
+
+    fn port_limits(&self, port: u16) -> &Limits {
+        &self.limits[usize::from(port)].0
+    }
+
+    /// Takes one count of work off a worker; tells the master when a draining one is empty.
+    fn settle(&self, worker: WorkerSlot) {
+        if self.shared.workers.finish(worker) {
+            self.shared.drained(worker);
+        }
+    }
+}

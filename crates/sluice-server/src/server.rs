@@ -1,0 +1,649 @@
+//! The server: its reactors, its workers, and what they share.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, Weak};
+use std::thread::JoinHandle;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use sluice_core::config::{Limits, ServerConfig};
+use sluice_core::id::WorkerSlot;
+use sluice_core::workers::{WorkerState, Workers};
+use sluice_shared::{WorkerBlock, ring};
+
+use crate::error::Error;
+use crate::lane::{CommandLane, EventLane, LaneShared};
+use crate::listener::{self, LocalAddress};
+use crate::notice::{Notice, Notices};
+use crate::reactor::{Message, Reactor};
+use crate::stats::{Counters, Rejected};
+use crate::wake::{WakeFn, lock};
+use crate::watchdog::Watchdog;
+use crate::worker::{Worker, WorkerLane, WorkerLink};
+
+/// Event rings hold 1 MiB: an eighth of it, the largest record, holds the largest head with an inline body.
+const EVENT_RING_LOG2: u32 = 20;
+/// Command rings hold 256 KiB: an eighth of it holds the largest inline answer.
+const COMMAND_RING_LOG2: u32 = 18;
+
+/// What every reactor, worker and the master see.
+pub(crate) struct Shared {
+    pub(crate) config: ServerConfig,
+    pub(crate) workers: Workers,
+    pub(crate) notices: Notices,
+    pub(crate) next_connection_id: AtomicU64,
+    /// Connections of each reactor.
+    pub(crate) reactor_connections: Vec<AtomicU32>,
+    /// Exchanges of each reactor, as of its last pass.
+    pub(crate) reactors_pending: Vec<AtomicU32>,
+    port_connections: Vec<AtomicU32>,
+    /// For each port: the reactor that waits for a connection to close, plus one.
+    port_full: Vec<AtomicU32>,
+    reactors: OnceLock<Vec<Weak<Reactor>>>,
+    links: Mutex<Vec<Option<Arc<WorkerLink>>>>,
+    running_reactors: AtomicUsize,
+    started: Instant,
+    started_unix_ms: u64,
+}
+
+impl Shared {
+    fn new(config: ServerConfig) -> Self {
+        let counters = |count: usize| (0..count).map(|_| AtomicU32::new(0)).collect::<Vec<_>>();
+        let (reactors, ports) = (usize::from(config.reactors), config.ports.len());
+        Self {
+            workers: Workers::new(),
+            notices: Notices::default(),
+            next_connection_id: AtomicU64::new(1),
+            reactor_connections: counters(reactors),
+            reactors_pending: counters(reactors),
+            port_connections: counters(ports),
+            port_full: counters(ports),
+            reactors: OnceLock::new(),
+            links: Mutex::new(Vec::new()),
+            running_reactors: AtomicUsize::new(reactors),
+            started: Instant::now(),
+            started_unix_ms: SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |since| since.as_millis() as u64),
+            config,
+        }
+    }
+
+    /// Milliseconds since the server started; monotonic.
+    pub(crate) fn now(&self) -> u64 {
+        self.started.elapsed().as_millis() as u64
+    }
+
+    pub(crate) fn started_unix_ms(&self) -> u64 {
+        self.started_unix_ms
+    }
+
+    /// The wall clock at `now`. Follows the start and the monotonic clock: a set-back system clock does not
+    /// make `Date` jump, nor does it cost a system call per answer.
+    pub(crate) fn unix_seconds(&self, now: u64) -> u64 {
+        (self.started_unix_ms + now) / 1000
+    }
+
+    /// How often deadlines are scanned: a quarter of the shortest limit, within 10 to 250 ms.
+    pub(crate) fn tick(&self) -> std::time::Duration {
+        let shortest = self
+            .config
+            .ports
+            .iter()
+            .flat_map(|port| shortest_limit(&port.limits))
+            .min()
+            .unwrap_or(1000);
+        std::time::Duration::from_millis((shortest / 4).clamp(10, 250))
+    }
+
+    pub(crate) fn send(&self, reactor: u8, message: Message) {
+        let reactor = self
+            .reactors
+            .get()
+            .and_then(|reactors| reactors.get(usize::from(reactor))?.upgrade());
+        if let Some(reactor) = reactor {
+            reactor.send(message);
+        }
+    }
+
+    fn send_all(&self, message: impl Fn() -> Message) {
+        for id in 0..self.config.reactors {
+            self.send(id, message());
+        }
+    }
+
+    pub(crate) fn port_connections(&self, port: u16) -> u32 {
+        self.port_connections[usize::from(port)].load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn connection_opened(&self, port: u16) {
+        self.port_connections[usize::from(port)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A connection of `reactor` is closed; lets a port that was full accept again.
+    pub(crate) fn connection_closed(&self, port: u16, reactor: u8) {
+        self.reactor_connections[usize::from(reactor)].fetch_sub(1, Ordering::Relaxed);
+        // SeqCst with `connections_full`: either it sees our decrement or we see its mark.
+        self.port_connections[usize::from(port)].fetch_sub(1, Ordering::SeqCst);
+        let full = &self.port_full[usize::from(port)];
+        if full.load(Ordering::SeqCst) != 0 {
+            let waiting = full.swap(0, Ordering::SeqCst);
+            if let Some(reactor) = waiting.checked_sub(1) {
+                self.send(reactor as u8, Message::Accept);
+            }
+        }
+    }
+
+    /// A port has as many connections as it may; `reactor` wants to hear when one closes.
+    pub(crate) fn connections_full(&self, port: u16, reactor: u8) {
+        let index = usize::from(port);
+        self.port_full[index].store(u32::from(reactor) + 1, Ordering::SeqCst);
+        let limit = self.config.ports[index].limits.connections;
+        if self.port_connections[index].load(Ordering::SeqCst) < limit
+            && self.port_full[index].swap(0, Ordering::SeqCst) != 0
+        {
+            self.send(reactor, Message::Accept);
+        }
+    }
+
+    /// The reactor with the fewest connections; `own` wins ties, because it needs no hand-off.
+    pub(crate) fn least_connected(&self, own: u8) -> u8 {
+        let count = |id: u8| self.reactor_connections[usize::from(id)].load(Ordering::Relaxed);
+        let mut least = own;
+        for id in 0..self.config.reactors {
+            if count(id) < count(least) {
+                least = id;
+            }
+        }
+        least
+    }
+
+    /// Whether one more request would be too many, over all reactors.
+    pub(crate) fn over_concurrency(&self, own: u8, pending: usize, limit: u32) -> bool {
+        let others: u64 = self
+            .reactors_pending
+            .iter()
+            .enumerate()
+            .filter(|(id, _)| *id != usize::from(own))
+            .map(|(_, pending)| u64::from(pending.load(Ordering::Relaxed)))
+            .sum();
+        others + pending as u64 >= u64::from(limit)
+    }
+
+    pub(crate) fn link(&self, slot: WorkerSlot) -> Option<Arc<WorkerLink>> {
+        lock(&self.links).get(slot.index())?.clone()
+    }
+
+    fn set_link(&self, slot: WorkerSlot, link: Option<Arc<WorkerLink>>) {
+        let mut links = lock(&self.links);
+        if links.len() <= slot.index() {
+            links.resize(slot.index() + 1, None);
+        }
+        links[slot.index()] = link;
+    }
+
+    /// Nothing is in a draining worker's hands.
+    pub(crate) fn drained(&self, slot: WorkerSlot) {
+        self.notices.push(Notice::Drained { slot: slot.0 });
+    }
+
+    /// A reactor has closed its last connection after a stop.
+    pub(crate) fn reactor_stopped(&self) {
+        if self.running_reactors.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.notices.push(Notice::Stopped);
+        }
+    }
+
+    /// A listener could not be used.
+    pub(crate) fn failed(&self, error: &io::Error) {
+        self.notices.push(Notice::Failed {
+            message: error.to_string(),
+        });
+    }
+
+    /// Takes everything out of a worker's hands, once per life of a worker. True for the one call that does it.
+    pub(crate) fn worker_gone(&self, slot: WorkerSlot, generation: u32) -> bool {
+        if self.workers.generation(slot) != generation {
+            return false;
+        }
+        let gone = [
+            WorkerState::Running,
+            WorkerState::Draining,
+            WorkerState::Starting,
+        ]
+        .into_iter()
+        .any(|from| self.workers.set_state(slot, from, WorkerState::Gone));
+        if !gone {
+            return false;
+        }
+        let report = Arc::new(GoneReport {
+            slot,
+            left: AtomicUsize::new(usize::from(self.config.reactors)),
+            inflight: AtomicU32::new(0),
+            replayed: AtomicU32::new(0),
+        });
+        self.send_all(|| Message::WorkerGone {
+            slot,
+            report: Arc::clone(&report),
+        });
+        true
+    }
+}
+
+/// Counts what becomes of a dead worker's exchanges, until every reactor has settled its part.
+pub(crate) struct GoneReport {
+    slot: WorkerSlot,
+    left: AtomicUsize,
+    inflight: AtomicU32,
+    replayed: AtomicU32,
+}
+
+impl GoneReport {
+    pub(crate) fn count(&self, replayed: bool) {
+        self.inflight.fetch_add(1, Ordering::Relaxed);
+        self.replayed
+            .fetch_add(u32::from(replayed), Ordering::Relaxed);
+    }
+
+    /// One reactor is done; the last one frees the slot and tells the master.
+    pub(crate) fn done(&self, shared: &Shared) {
+        // Pairs with the other reactors' decrements: their counts are seen by the last.
+        if self.left.fetch_sub(1, Ordering::AcqRel) != 1 {
+            return;
+        }
+        let inflight = self.inflight.load(Ordering::Relaxed);
+        let replayed = self.replayed.load(Ordering::Relaxed);
+        shared.set_link(self.slot, None);
+        let freed = shared.workers.free(self.slot);
+        debug_assert!(freed, "a settled worker has nothing in hand");
+        shared.notices.push(Notice::Gone {
+            slot: self.slot.0,
+            inflight,
+            replayed,
+            refused: inflight - replayed,
+        });
+    }
+}
+
+/// One bound port.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PortInfo {
+    /// The name in the configuration.
+    pub name: String,
+    /// The address of a TCP port.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub host: Option<String>,
+    /// The number of a TCP port, as the system chose it for 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// The file of a unix socket.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
+
+/// What a server is made of.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerInfo {
+    /// The bound ports, in the order of the configuration.
+    pub ports: Vec<PortInfo>,
+    /// The number of reactors.
+    pub reactors: u8,
+}
+
+/// Counters of one worker.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WorkerStats {
+    /// Its slot.
+    pub slot: u16,
+    /// Requests it was given.
+    pub requests: u64,
+    /// Requests in its hands.
+    pub inflight: u32,
+    /// Wakes it was sent, batches and records it took.
+    pub wakes: u32,
+    /// Batches of records.
+    pub batches: u32,
+    /// Records.
+    pub events: u32,
+}
+
+/// Counters of the whole server.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ServerStats {
+    /// When the server started, Unix ms.
+    pub start_time: u64,
+    /// Open connections.
+    pub connections: usize,
+    /// Requests in flight, waiting ones included.
+    pub concurrency: usize,
+    /// Requests that wait for a worker.
+    pub waiting: usize,
+    /// Bytes received and not parsed, or written and not sent.
+    pub buffered_bytes: usize,
+    /// What the reactors have done.
+    #[serde(flatten)]
+    pub counters: Counters,
+    /// Refusals by limit.
+    pub rejected: Rejected,
+    /// Every worker that has a slot.
+    pub per_worker: Vec<WorkerStats>,
+}
+
+/// A running server. Dropping it stops everything at once.
+pub struct Server {
+    shared: Arc<Shared>,
+    reactors: Vec<Arc<Reactor>>,
+    threads: Mutex<Option<Threads>>,
+    info: ServerInfo,
+    released: AtomicBool,
+}
+
+struct Threads {
+    reactors: Vec<JoinHandle<()>>,
+    watchdog: Watchdog,
+}
+
+impl Server {
+    /// Binds every port and starts the reactors; nothing is accepted yet.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`] and [`Error::Listen`]: nothing is left behind.
+    pub fn start(config: &str) -> Result<Self, Error> {
+        let config = ServerConfig::parse(config)?;
+        let bound = config
+            .ports
+            .iter()
+            .map(listener::bind)
+            .collect::<Result<Vec<_>, _>>()?;
+        let (listeners, addresses): (Vec<_>, Vec<_>) = bound.into_iter().unzip();
+        let info = ServerInfo {
+            ports: config
+                .ports
+                .iter()
+                .zip(addresses)
+                .map(|(port, address)| port_info(&port.name, address))
+                .collect(),
+            reactors: config.reactors,
+        };
+        let shared = Arc::new(Shared::new(config));
+        let reactors: Vec<_> = (0..shared.config.reactors)
+            .map(|id| Reactor::new(id, Arc::clone(&shared)))
+            .collect();
+        let weak = reactors.iter().map(Arc::downgrade).collect();
+        let _ = shared.reactors.set(weak);
+        let server = Self {
+            reactors,
+            threads: Mutex::new(None),
+            info,
+            released: AtomicBool::new(false),
+            shared,
+        };
+        server.start_threads().map_err(Error::Reactor)?;
+        for (port, bound) in (0u16..).zip(listeners) {
+            // Ports are spread over the reactors; connections are spread when they are accepted.
+            let reactor = (usize::from(port) % server.reactors.len()) as u8;
+            server.shared.send(reactor, Message::Listen { port, bound });
+        }
+        Ok(server)
+    }
+
+    fn start_threads(&self) -> io::Result<()> {
+        let affinity = &self.shared.config.affinity;
+        let mut reactors = Vec::new();
+        for (id, reactor) in self.reactors.iter().enumerate() {
+            let cpu = (!affinity.is_empty()).then(|| affinity[id % affinity.len()]);
+            reactors.push(reactor.spawn(format!("sluice-r{id}"), cpu)?);
+        }
+        let watchdog =
+            Watchdog::start(Arc::downgrade(&self.shared), self.shared.config.stuck_after)?;
+        *lock(&self.threads) = Some(Threads { reactors, watchdog });
+        Ok(())
+    }
+
+    /// Where the server listens.
+    pub fn info(&self) -> &ServerInfo {
+        &self.info
+    }
+
+    /// Starts accepting connections.
+    pub fn accept(&self) {
+        self.shared.send_all(|| Message::Accept);
+    }
+
+    /// `wake` is called when [`take_notices`](Self::take_notices) has something; `None` when nobody listens any more.
+    pub fn set_notice_wake(&self, wake: Option<WakeFn>) {
+        self.shared.notices.set_wake(wake);
+    }
+
+    /// What has happened since the last call, oldest first.
+    pub fn take_notices(&self) -> Vec<Notice> {
+        self.shared.notices.take()
+    }
+
+    /// Reserves a slot for a worker thread that is about to start.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoWorkerSlot`].
+    pub fn create_worker(&self) -> Result<WorkerSlot, Error> {
+        let slot = self.shared.workers.claim().ok_or(Error::NoWorkerSlot)?;
+        self.shared.workers.set_since(slot, self.shared.now());
+        Ok(slot)
+    }
+
+    /// Attaches the calling thread to a slot. `wake` is called when a record waits and the worker sleeps.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WorkerState`] unless the slot was just created.
+    pub fn attach_worker(&self, slot: WorkerSlot, wake: WakeFn) -> Result<Worker, Error> {
+        self.expect_state(slot, WorkerState::Starting)?;
+        if self.shared.link(slot).is_some() {
+            return Err(self.wrong_state(slot));
+        }
+        let link = Arc::new(WorkerLink::new(WorkerBlock::acquire(), wake));
+        self.shared.set_link(slot, Some(Arc::clone(&link)));
+        let lanes = self
+            .reactors
+            .iter()
+            .map(|reactor| {
+                let shared = Arc::new(LaneShared::default());
+                let (events, reader) = ring(EVENT_RING_LOG2);
+                let (commands, consumer) = ring(COMMAND_RING_LOG2);
+                let memory = reader.memory();
+                reactor.send(Message::AttachWorker {
+                    slot,
+                    events: Box::new(EventLane::new(
+                        events,
+                        Arc::clone(&shared),
+                        Arc::clone(&link),
+                    )),
+                    commands: Box::new(CommandLane {
+                        slot,
+                        ring: consumer,
+                        shared: Arc::clone(&shared),
+                    }),
+                });
+                WorkerLane {
+                    reactor: Arc::clone(reactor),
+                    commands,
+                    shared,
+                    events: memory,
+                    unflushed: 0,
+                }
+            })
+            .collect();
+        Ok(Worker::new(
+            Arc::clone(&self.shared),
+            slot,
+            self.shared.workers.generation(slot),
+            link,
+            lanes,
+        ))
+    }
+
+    /// Lets the dispatcher choose an attached worker. `home` is its logical number: a successor after a reload or a
+    /// crash has the same, and sticky requests stay with it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::WorkerState`] unless it has attached and was not activated before.
+    pub fn activate_worker(&self, slot: WorkerSlot, home: u16) -> Result<(), Error> {
+        if self.shared.link(slot).is_none()
+            || !self
+                .shared
+                .workers
+                .set_state(slot, WorkerState::Starting, WorkerState::Running)
+        {
+            return Err(self.wrong_state(slot));
+        }
+        for _ in &self.reactors {
+            self.shared.workers.guard(slot);
+        }
+        self.shared.send_all(|| Message::Activate { slot, home });
+        Ok(())
+    }
+
+    /// Takes a worker out of dispatch; [`Notice::Drained`] follows. Does nothing to one that does not run.
+    pub fn drain_worker(&self, slot: WorkerSlot) {
+        if self
+            .shared
+            .workers
+            .set_state(slot, WorkerState::Running, WorkerState::Draining)
+        {
+            self.shared.send_all(|| Message::Drain { slot });
+        }
+    }
+
+    /// Treats a worker as dead from now on, whether its thread has ended or not. False when it is gone already.
+    pub fn write_off_worker(&self, slot: WorkerSlot) -> bool {
+        self.shared
+            .worker_gone(slot, self.shared.workers.generation(slot))
+    }
+
+    /// Stops accepting and closes every connection after its current answer; idle ones after `grace` ms, in which they
+    /// may still bring a request. [`Notice::Stopped`] follows. Idempotent.
+    pub fn stop(&self, grace: u64) {
+        self.shared.send_all(|| Message::Stop { grace });
+    }
+
+    /// Closes what is left at once and ends the threads. Idempotent; waits for the reactors' current pass.
+    pub fn release(&self) {
+        if self.released.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        self.set_notice_wake(None);
+        self.shared.send_all(|| Message::Abort);
+        for reactor in &self.reactors {
+            reactor.end();
+        }
+        if let Some(threads) = lock(&self.threads).take() {
+            for thread in threads.reactors {
+                // A reactor that panicked has nothing left to wait for.
+                let _ = thread.join();
+            }
+            drop(threads.watchdog);
+        }
+    }
+
+    /// Counters of everything.
+    pub fn stats(&self) -> ServerStats {
+        let mut counters = Counters::default();
+        let mut rejected = Rejected::default();
+        let (mut connections, mut concurrency, mut waiting, mut buffered) = (0, 0, 0, 0);
+        for reactor in &self.reactors {
+            let engine = reactor.lock();
+            counters += &engine.counters;
+            rejected += &engine.rejected;
+            let census = engine.census();
+            connections += census.open;
+            concurrency += census.in_flight;
+            waiting += census.waiting;
+            buffered += census.buffered;
+        }
+        let workers = &self.shared.workers;
+        let per_worker = workers
+            .taken()
+            .map(|slot| {
+                let block = self.shared.link(slot).map(|link| link.block.counters());
+                WorkerStats {
+                    slot: slot.0,
+                    requests: workers.requests(slot),
+                    inflight: workers.inflight(slot),
+                    wakes: block.as_ref().map_or(0, |block| block.wakes),
+                    batches: block.as_ref().map_or(0, |block| block.batches),
+                    events: block.as_ref().map_or(0, |block| block.events),
+                }
+            })
+            .collect();
+        ServerStats {
+            start_time: self.shared.started_unix_ms(),
+            connections,
+            concurrency,
+            waiting,
+            buffered_bytes: buffered,
+            counters,
+            rejected,
+            per_worker,
+        }
+    }
+
+    fn expect_state(&self, slot: WorkerSlot, state: WorkerState) -> Result<(), Error> {
+        if self.shared.workers.state(slot) == state {
+            Ok(())
+        } else {
+            Err(self.wrong_state(slot))
+        }
+    }
+
+    fn wrong_state(&self, slot: WorkerSlot) -> Error {
+        Error::WorkerState {
+            slot: slot.0,
+            state: match self.shared.workers.state(slot) {
+                WorkerState::Free => "free",
+                WorkerState::Starting => "starting",
+                WorkerState::Running => "running",
+                WorkerState::Draining => "draining",
+                WorkerState::Gone => "gone",
+            },
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.release();
+    }
+}
+
+fn port_info(name: &str, address: LocalAddress) -> PortInfo {
+    let (host, port, path) = match address {
+        LocalAddress::Tcp(address) => (Some(address.ip().to_string()), Some(address.port()), None),
+        LocalAddress::Unix(path) => (None, None, Some(path.display().to_string())),
+    };
+    PortInfo {
+        name: name.to_owned(),
+        host,
+        port,
+        path,
+    }
+}
+
+fn shortest_limit(limits: &Limits) -> impl Iterator<Item = u64> {
+    [
+        limits.header_timeout,
+        limits.body_grace,
+        limits.keep_alive_timeout,
+        limits.answer_timeout,
+        limits.send_timeout,
+        limits.queue_timeout,
+    ]
+    .into_iter()
+    .filter(|&limit| limit > 0)
+}

@@ -1,0 +1,80 @@
+//! Counters. Each reactor counts for itself under its own lock; the server adds them up when asked.
+
+use std::ops::AddAssign;
+
+use serde::Serialize;
+
+macro_rules! counters {
+    ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $field:ident),* $(,)? }) => {
+        $(#[$meta])*
+        #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+        #[serde(rename_all = "camelCase")]
+        pub struct $name { $($(#[$doc])* pub $field: u64),* }
+
+        impl AddAssign<&$name> for $name {
+            fn add_assign(&mut self, other: &$name) { $(self.$field += other.$field;)* }
+        }
+    };
+}
+
+counters! {
+    /// Requests refused by the reactor, by the limit or rule that refused them.
+    Rejected {
+        /// 400: the request broke the grammar or a smuggling rule.
+        malformed,
+        /// 431: header bytes or fields.
+        header_bytes,
+        /// 414: the request target.
+        target_bytes,
+        /// 408: the head did not arrive within `headerTimeout`.
+        header_timeout,
+        /// 408: the body came slower than `bodyMinRate`.
+        body_min_rate,
+        /// 413 sent by the reactor.
+        body_bytes,
+        /// 504: no answer within `answerTimeout`.
+        answer_timeout,
+        /// 503: more than `concurrency` requests in flight.
+        concurrency,
+        /// 503: no worker within `queueTimeout`.
+        queue_timeout,
+        /// Connections reset because the client read nothing for `sendTimeout`.
+        send_timeout,
+        /// Times accepting paused at `connections`.
+        connections,
+        /// Idle connections closed after `keepAliveTimeout`.
+        keep_alive_timeout,
+        /// Other refusals: an unknown expectation, version or method.
+        unsupported,
+    }
+}
+
+counters! {
+    /// What one reactor has done.
+    Counters {
+        /// Connections accepted.
+        accept_count,
+        /// Connections closed.
+        close_count,
+        /// Connections that the client left with a request unanswered.
+        abort_count,
+        /// Complete request heads accepted.
+        request_count,
+        /// Answers finished, the reactor's own included.
+        response_count,
+        /// Records handed to workers.
+        dispatch_count,
+        /// Bytes read from sockets.
+        bytes_in,
+        /// Bytes written to sockets.
+        bytes_out,
+        /// Requests replayed after a worker's death.
+        replayed,
+        /// Requests answered with an error because their worker died.
+        refused,
+        /// Times an event ring was full.
+        ring_full,
+        /// Passes of the reactor's loop.
+        passes,
+    }
+}

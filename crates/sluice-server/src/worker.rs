@@ -1,0 +1,307 @@
+//! A worker's side of the bridge: what its thread holds, and how others wake it.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use sluice_core::id::WorkerSlot;
+use sluice_shared::record::{CommandKind, Words, command_flag};
+use sluice_shared::{MemoryView, Producer, PushError, WorkerBlock};
+
+use crate::connection_info::ConnectionInfo;
+use crate::lane::LaneShared;
+use crate::reactor::Reactor;
+use crate::server::Shared;
+use crate::wake::{WakeFn, lock};
+
+/// A body above this goes beside the ring.
+const INLINE_BODY: usize = 16 * 1024;
+/// Commands after which a lane is published and its reactor woken before the batch ends, so that a slow
+/// batch does not hold back its first answers.
+const EAGER_COMMANDS: u32 = 64;
+/// Batches of at most this many commands are written to the sockets by the worker's own thread when the reactor
+/// sleeps: at light load that is cheaper, and quicker, than waking another thread to do it.
+const COMBINE_COMMANDS: u32 = 4;
+
+/// How the rest of the process sees a worker thread. Outlives the thread.
+pub(crate) struct WorkerLink {
+    pub(crate) block: WorkerBlock,
+    /// Emptied when the thread detaches; held while it is called, so that a wake cannot race with the end of
+    /// the thread's event loop.
+    wake: Mutex<Option<WakeFn>>,
+}
+
+impl WorkerLink {
+    pub(crate) fn new(block: WorkerBlock, wake: WakeFn) -> Self {
+        Self {
+            block,
+            wake: Mutex::new(Some(wake)),
+        }
+    }
+
+    pub(crate) fn wake(&self) {
+        if let Some(wake) = &*lock(&self.wake) {
+            wake();
+        }
+    }
+
+    fn forget_wake(&self) {
+        *lock(&self.wake) = None;
+    }
+}
+
+/// One lane as the worker's thread holds it.
+pub(crate) struct WorkerLane {
+    pub(crate) reactor: Arc<Reactor>,
+    pub(crate) commands: Producer,
+    pub(crate) shared: Arc<LaneShared>,
+    pub(crate) events: MemoryView,
+    /// Commands pushed since the last flush.
+    pub(crate) unflushed: u32,
+}
+
+/// The body of an answer.
+pub enum AnswerBody<'a> {
+    /// Copied into the command ring when small, else into memory of its own.
+    Bytes(&'a [u8]),
+    /// None.
+    Empty,
+}
+
+impl AnswerBody<'_> {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            AnswerBody::Bytes(bytes) => bytes,
+            AnswerBody::Empty => &[],
+        }
+    }
+}
+
+/// An exchange as a worker names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ExchangeName {
+    /// The lane it came by.
+    pub lane: u32,
+    /// Its place in the reactor's slab.
+    pub index: u32,
+    /// The generation of that place.
+    pub generation: u32,
+}
+
+/// How an answer's head is to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AnswerMeta {
+    /// The status.
+    pub status: u16,
+    /// A usual header line by number; 0 = none.
+    pub template: u8,
+    /// [`command_flag`]s: CLOSE, HAS_DATE, HAS_SERVER.
+    pub flags: u8,
+}
+
+impl AnswerMeta {
+    /// Takes apart the number that JavaScript sends: status | template << 16 | flags << 24.
+    pub fn unpack(packed: u32) -> Self {
+        const ALLOWED: u8 = command_flag::CLOSE | command_flag::HAS_DATE | command_flag::HAS_SERVER;
+        Self {
+            status: packed as u16,
+            template: (packed >> 16) as u8,
+            flags: (packed >> 24) as u8 & ALLOWED,
+        }
+    }
+}
+
+/// What the thread of a worker holds while it is attached. Dropping it hands over what is in its hands.
+pub struct Worker {
+    shared: Arc<Shared>,
+    slot: WorkerSlot,
+    /// Of the slot: it may belong to somebody else by the time this thread ends.
+    generation: u32,
+    link: Arc<WorkerLink>,
+    lanes: Vec<WorkerLane>,
+}
+
+impl Worker {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        slot: WorkerSlot,
+        generation: u32,
+        link: Arc<WorkerLink>,
+        lanes: Vec<WorkerLane>,
+    ) -> Self {
+        Self {
+            shared,
+            slot,
+            generation,
+            link,
+            lanes,
+        }
+    }
+
+    /// The block that JavaScript sees.
+    pub fn block(&self) -> &WorkerBlock {
+        &self.link.block
+    }
+
+    /// The event ring of each reactor.
+    pub fn events(&self) -> impl Iterator<Item = &MemoryView> {
+        self.lanes.iter().map(|lane| &lane.events)
+    }
+
+    /// Answers in one go. False when there is no such lane.
+    pub fn respond(
+        &mut self,
+        name: ExchangeName,
+        meta: AnswerMeta,
+        headers: &[u8],
+        body: &AnswerBody<'_>,
+    ) -> bool {
+        let words = Words::command(CommandKind::Respond, meta.flags, meta.template)
+            .with_status(meta.status)
+            .with_exchange(name.index, name.generation);
+        self.push(name.lane, words, headers, body.bytes())
+    }
+
+    /// Begins a streamed answer; `length` is its content-length, if known.
+    pub fn respond_head(
+        &mut self,
+        name: ExchangeName,
+        meta: AnswerMeta,
+        headers: &[u8],
+        length: Option<u64>,
+    ) -> bool {
+        let mut words = Words::command(CommandKind::Head, meta.flags, meta.template)
+            .with_status(meta.status)
+            .with_exchange(name.index, name.generation);
+        if let Some(length) = length {
+            words = words
+                .with_flag(command_flag::LENGTH_KNOWN)
+                .with_content_length(length);
+        }
+        self.push(name.lane, words, headers, &[])
+    }
+
+    /// More of a streamed answer. With `want_drain` a DRAIN record follows when the connection's buffer is low.
+    pub fn respond_chunk(&mut self, name: ExchangeName, data: &[u8], want_drain: bool) -> bool {
+        let flags = if want_drain {
+            command_flag::WANT_DRAIN
+        } else {
+            0
+        };
+        let words =
+            Words::command(CommandKind::Chunk, flags, 0).with_exchange(name.index, name.generation);
+        self.push(name.lane, words, &[], data)
+    }
+
+    /// The end of a streamed answer.
+    pub fn respond_end(&mut self, name: ExchangeName) -> bool {
+        self.signal(name, CommandKind::End)
+    }
+
+    /// Gives a streamed answer up.
+    pub fn respond_reset(&mut self, name: ExchangeName) -> bool {
+        self.signal(name, CommandKind::Reset)
+    }
+
+    /// Lets the reactor send `bytes` more of a request body.
+    pub fn credit(&mut self, name: ExchangeName, bytes: u32) -> bool {
+        let words = Words::command(CommandKind::Credit, 0, 0)
+            .with_command_body_len(bytes)
+            .with_exchange(name.index, name.generation);
+        self.push(name.lane, words, &[], &[])
+    }
+
+    /// The out-of-line body of a request, once.
+    pub fn take_blob(&self, name: ExchangeName) -> Option<Bytes> {
+        self.lanes
+            .get(name.lane as usize)?
+            .shared
+            .take_blob(name.index, name.generation)
+    }
+
+    /// The connection of an exchange, while it is open. Waits for the reactor's current pass.
+    pub fn connection_info(&self, name: ExchangeName) -> Option<ConnectionInfo> {
+        let lane = self.lanes.get(name.lane as usize)?;
+        lane.reactor
+            .lock()
+            .connection_info(name.index, name.generation, self.slot)
+    }
+
+    /// Publishes every lane and wakes the reactors that sleep. The last act of a batch.
+    pub fn flush(&mut self) {
+        for lane in &mut self.lanes {
+            flush(lane);
+        }
+    }
+
+    fn signal(&mut self, name: ExchangeName, kind: CommandKind) -> bool {
+        let words = Words::command(kind, 0, 0).with_exchange(name.index, name.generation);
+        self.push(name.lane, words, &[], &[])
+    }
+
+    fn push(&mut self, lane: u32, words: Words, block: &[u8], body: &[u8]) -> bool {
+        let Some(lane) = self.lanes.get_mut(lane as usize) else {
+            return false;
+        };
+        let words = words.with_block_len(block.len() as u32);
+        let words = match words.kind() {
+            kind if kind == CommandKind::Respond as u8 || kind == CommandKind::Chunk as u8 => {
+                words.with_command_body_len(body.len() as u32)
+            }
+            _ => words,
+        };
+        if block.len() + body.len() <= INLINE_BODY {
+            push(lane, words, &[block, body]);
+        } else {
+            lock(&lane.shared.bodies).push_back(Bytes::copy_from_slice(body));
+            push(lane, words.with_flag(command_flag::BLOB), &[block]);
+        }
+        lane.unflushed += 1;
+        if lane.unflushed >= EAGER_COMMANDS {
+            flush(lane);
+        }
+        true
+    }
+}
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        // In this order: nobody wakes the thread any more, then its last commands are seen, then its work moves on.
+        self.link.forget_wake();
+        for lane in &mut self.lanes {
+            lane.commands.publish();
+        }
+        self.shared.worker_gone(self.slot, self.generation);
+    }
+}
+
+/// Appends a command, behind the spilled ones if there are any. Never waits: the reactor may be waiting for us.
+fn push(lane: &mut WorkerLane, words: Words, parts: &[&[u8]]) {
+    if !lane.shared.spilled.load(Ordering::Acquire) {
+        match lane.commands.push(words, parts) {
+            Ok(_) => return,
+            Err(PushError::Full | PushError::TooLarge) => {}
+        }
+    }
+    let mut spill = lock(&lane.shared.spill);
+    spill.push_back((words, parts.concat()));
+    // Everything older must be in the ring and visible before the reactor looks at the spill.
+    lane.commands.publish();
+    lane.shared.spilled.store(true, Ordering::SeqCst);
+}
+
+fn flush(lane: &mut WorkerLane) {
+    let commands = std::mem::take(&mut lane.unflushed);
+    lane.commands.publish();
+    let space = lane.shared.wants_space.load(Ordering::Relaxed)
+        && lane.shared.wants_space.swap(false, Ordering::SeqCst);
+    if commands == 0 && !space {
+        return;
+    }
+    if !lane.reactor.try_unpark() {
+        return;
+    }
+    if commands > COMBINE_COMMANDS || space || !lane.reactor.combine() {
+        lane.reactor.wake_task();
+    }
+}
