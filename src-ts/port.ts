@@ -12,7 +12,7 @@ export class Port {
   readonly name: string
   /** The position in `server.ports`. */
   readonly index: number
-  readonly protocol: 'http' = 'http'
+  readonly protocol = 'http' as const
   readonly address: PortAddress
 
   constructor(name: string, index: number, address: PortAddress) {

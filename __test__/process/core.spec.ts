@@ -3,11 +3,14 @@ import test from 'ava'
 import type { NativeServer, Notice } from '../../src-ts/native.ts'
 import { Core, type WorkerNotice } from '../../src-ts/process/core.ts'
 
+/** Hears nothing. */
+const nobody = (): void => undefined
+
 /** The master half of the addon: remembers what it was asked and gives the notices of the test. */
 function fakeNative() {
   const calls: string[] = []
   const queue: Notice[] = []
-  let wake = (): void => undefined
+  let wake = nobody
   let slot = 0
   const native: NativeServer = {
     startServer: () => 7,
@@ -68,19 +71,20 @@ test('a slot that is given out again before its old `gone` was read does not con
 test('writeOff() spares the next holder of a slot', (t) => {
   const { native, calls, queue } = fakeNative()
   const core = new Core(native, '{}')
-  const old = (): void => undefined
+  const heard: WorkerNotice[] = []
+  const old = (notice: WorkerNotice): void => void heard.push(notice)
   const slot = core.createWorker(old)
   queue.push(gone)
   core.createWorker(() => undefined)
   core.writeOff(slot, old)
+  t.deepEqual(heard, [gone])
   t.deepEqual(calls, [])
 })
 
 test('writeOff() takes a thread out that the core has not missed', (t) => {
   const { native, calls } = fakeNative()
   const core = new Core(native, '{}')
-  const listen = (): void => undefined
-  core.writeOff(core.createWorker(listen), listen)
+  core.writeOff(core.createWorker(nobody), nobody)
   t.deepEqual(calls, ['write off 0'])
 })
 

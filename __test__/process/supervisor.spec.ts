@@ -63,11 +63,11 @@ async function started(options: Partial<SupervisorOptions> = {}) {
 
 /** Gets every new worker ready as it is started, until `done` settles. */
 async function getAllReady<T>(spawned: FakeWorker[], from: number, done: Promise<T>): Promise<T> {
-  let isDone = false
+  const state = { isDone: false }
   void done.finally(() => {
-    isDone = true
+    state.isDone = true
   })
-  for (let index = from; !isDone; ) {
+  for (let index = from; !state.isDone; ) {
     await settle()
     for (; index < spawned.length; index += 1) spawned[index]?.getReady()
   }

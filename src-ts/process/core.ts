@@ -106,7 +106,7 @@ export class Core {
     if (json === null) return
     for (const notice of JSON.parse(json) as Notice[]) {
       if (notice.type === 'stopped') this.#stopped.resolve()
-      else this.#notify(notice)
+      else if ('slot' in notice) this.#notify(notice)
     }
   }
 
@@ -128,7 +128,7 @@ export function coreStats(native: Pick<NativeServer, 'serverStats'>, server: num
   for (const [name, value] of Object.entries(stats)) {
     if (typeof value === 'number') counters[name] = value
   }
-  const { rejected, workers } = stats
+  const { rejected, perWorker: workers } = stats
   return {
     counters,
     rejected: typeof rejected === 'object' && rejected !== null ? (rejected as Record<string, number>) : {},

@@ -11,6 +11,7 @@ import { systemClock, within, type Cancel } from './clock.ts'
 import { Core } from './core.ts'
 import { Deferred } from './deferred.ts'
 import { Lifecycle } from './lifecycle.ts'
+import { requestFunctions } from './load-app.ts'
 import type { Receiver } from './messages.ts'
 import { enter, leave } from './running.ts'
 import { healthReport, serverStats } from './stats.ts'
@@ -64,7 +65,7 @@ export class InlineServer implements Server {
 
   /** Binds, attaches the calling thread, accepts. When it rejects, nothing is left running. @throws ERR_SLUICE_LISTEN, or what a hook threw */
   async start(): Promise<void> {
-    const { cleaners, hooks, limits, requestTimeout } = this.#config
+    const { limits } = this.#config
     const app = resolveApp(this.#app)
     // Nobody could replace the worker: the watchdog would only take its requests away.
     const core = new Core(native, toNativeConfig({ ...this.#config, stuckAfter: 0 }))
@@ -83,10 +84,9 @@ export class InlineServer implements Server {
         server: core.server,
         slot,
         app,
-        limits: { bodyBytes: limits.bodyBytes, softTimeout: requestTimeout.soft },
+        limits: { bodyBytes: limits.bodyBytes },
         worker: this.worker,
-        hooks,
-        cleaners,
+        ...requestFunctions(this.#config),
         report: (error, phase) => this.#lifecycle.report(error, phase),
       })
       core.activate(slot)

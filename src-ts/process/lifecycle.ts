@@ -1,3 +1,5 @@
+import { inspect } from 'node:util'
+
 import type { ErrorSource, LifecycleEvents, LifecycleHandler } from './api.ts'
 
 interface Entry<K extends keyof LifecycleEvents> {
@@ -97,5 +99,5 @@ export class Lifecycle {
 }
 
 function print(error: unknown, { phase, worker }: ErrorSource): void {
-  console.error(`sluice: error in ${phase}${worker === undefined ? '' : ` (worker ${worker})`}:`, error)
+  process.stderr.write(`sluice: error in ${phase}${worker === undefined ? '' : ` (worker ${worker})`}: ${inspect(error)}\n`)
 }

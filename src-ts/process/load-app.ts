@@ -1,7 +1,9 @@
 import { fileURLToPath } from 'node:url'
 
+import type { RequestHooks, RuntimeOptions } from '../app.ts'
 import { importModule } from '../config/import-module.ts'
 import { loadConfigFile } from '../config/load.ts'
+import type { Context } from '../context.ts'
 import { parseConfig, type ResolvedConfig } from '../options.ts'
 import type { Boot } from './messages.ts'
 
@@ -20,4 +22,9 @@ export type WorkerFunctions = Pick<ResolvedConfig, 'lifecycle' | 'hooks' | 'clea
 export async function loadFunctions({ configFile, env, version }: Pick<Boot, 'configFile' | 'env' | 'version'>): Promise<WorkerFunctions | undefined> {
   if (configFile === undefined || configFile.endsWith('.json')) return undefined
   return parseConfig(await loadConfigFile(configFile, { command: 'start', env: env ?? '', version }), configFile)
+}
+
+/** Hooks and cleaners with the types that `http/` gives them; that they are functions was checked with the configuration. */
+export function requestFunctions({ hooks, cleaners }: Pick<ResolvedConfig, 'hooks' | 'cleaners'>): Pick<RuntimeOptions, 'hooks' | 'cleaners'> {
+  return { hooks: hooks as RequestHooks, cleaners: cleaners as readonly ((ctx: Context) => unknown)[] }
 }

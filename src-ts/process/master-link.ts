@@ -46,6 +46,7 @@ export class MasterLink {
   /** @throws ERR_SLUICE_INVALID_ARG when `data` cannot be cloned */
   send(to: Receiver, data: unknown, transfer: readonly ArrayBuffer[]): void {
     try {
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a MessagePort; only windows have origins
       this.#port.postMessage({ type: 'message', to, data } satisfies WorkerMessage, transfer as readonly Transferable[])
     } catch (cause) {
       throw sluiceTypeError('ERR_SLUICE_INVALID_ARG', 'The message cannot be cloned', { cause })
@@ -58,6 +59,7 @@ export class MasterLink {
     const answer = new Deferred<CallResult | undefined>()
     this.#lastCall += 1
     this.#calls.set(this.#lastCall, answer)
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a MessagePort; only windows have origins
     this.#port.postMessage({ type: 'call', id: this.#lastCall, ...call } satisfies WorkerMessage)
     return answer.promise
   }

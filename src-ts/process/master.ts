@@ -235,7 +235,7 @@ export class Master implements Server {
   }
 
   #spawn(id: number, generation: Generation, reason: StartReason): WorkerHandle {
-    const { core: { affinity }, env, limits, reload, requestTimeout, resourceLimits, source } = this.#config
+    const { core: { affinity }, env, limits, reload, resourceLimits, source } = this.#config
     const core = this.#started()
     const worker = new ThreadHandle({
       entry: new URL('./worker-main.js', import.meta.url),
@@ -251,7 +251,6 @@ export class Master implements Server {
         version: generation.version,
         env,
         bodyBytes: limits.bodyBytes,
-        softTimeout: requestTimeout.soft,
         // Worker i sits where reactor i sits: waking a thread on the same core is many times cheaper than on another.
         cpu: affinity.length > 0 ? affinity[id % affinity.length] : undefined,
         ports: this.#portRecords,

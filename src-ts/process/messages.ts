@@ -67,8 +67,6 @@ export interface Boot {
   readonly version: string | undefined
   readonly env: string | undefined
   readonly bodyBytes: number
-  /** Milliseconds until `ctx.signal` aborts; 0 = never. */
-  readonly softTimeout: number
   /** CPU to pin the thread to; undefined leaves it to the kernel. */
   readonly cpu: number | undefined
   readonly ports: readonly PortRecord[]

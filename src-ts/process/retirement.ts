@@ -42,14 +42,14 @@ export class Retirement {
     const { signal } = this.#hurry
     const deadline = clock.now() + maxWaitTime
     drain(worker.slot)
-    const isIdle = await within(clock, Math.min(drainGrace, maxWaitTime), worker.drained, signal)
+    const isIdle = drainGrace > 0 && (await within(clock, Math.min(drainGrace, maxWaitTime), worker.drained, signal))
     worker.drain(reason)
     if (!isIdle) await within(clock, deadline - clock.now(), worker.drained, signal)
-    const left = signal.aborted ? 0 : deadline - clock.now()
-    const timeout = Math.max(left, STOP_MIN_MS)
+    const wasHurried = signal.aborted
+    const timeout = Math.max(wasHurried ? 0 : deadline - clock.now(), STOP_MIN_MS)
     worker.stop(timeout)
-    if (await within(clock, timeout + END_MS, worker.exited, signal.aborted ? undefined : signal)) return true
-    if (signal.aborted && (await within(clock, END_MS, worker.exited))) return true
+    if (await within(clock, timeout + END_MS, worker.exited, wasHurried ? undefined : signal)) return true
+    if (!wasHurried && signal.aborted && (await within(clock, STOP_MIN_MS, worker.exited))) return true
     worker.terminate()
     // Not awaited without limit: a thread inside a native call may never end.
     await within(clock, END_MS, worker.exited)

@@ -153,6 +153,7 @@ export class ThreadHandle implements WorkerHandle {
       if (this.#unread >= UNREAD_MAX) {
         throw sluiceError('ERR_SLUICE_INVALID_STATE', `Worker ${this.id} has ${UNREAD_MAX} messages that it has not read yet`)
       }
+      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a MessagePort; only windows have origins
       this.#port.postMessage(message, transfer as readonly Transferable[])
       this.#unread += 1
       return

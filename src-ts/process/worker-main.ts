@@ -13,7 +13,7 @@ import { Board } from './board.ts'
 import { systemClock, within } from './clock.ts'
 import { toRecord } from './error-record.ts'
 import { Lifecycle } from './lifecycle.ts'
-import { loadApp, loadFunctions } from './load-app.ts'
+import { loadApp, loadFunctions, requestFunctions } from './load-app.ts'
 import { MasterLink } from './master-link.ts'
 import type { Boot, LeaveReason } from './messages.ts'
 import { ReportLimit } from './report-limit.ts'
@@ -90,10 +90,9 @@ async function start(): Promise<void> {
     server: boot.server,
     slot: boot.slot,
     app,
-    limits: { bodyBytes: boot.bodyBytes, softTimeout: boot.softTimeout },
+    limits: { bodyBytes: boot.bodyBytes },
     worker,
-    hooks: functions?.hooks,
-    cleaners: functions?.cleaners,
+    ...(functions && requestFunctions(functions)),
     report: (error, phase) => lifecycle.report(error, phase),
   })
   link.tell({ type: 'ready' })
