@@ -2,8 +2,9 @@
 //! model allows. Run with
 //! `RUSTFLAGS="--cfg loom" CARGO_TARGET_DIR=target/loom cargo test -p sluice-shared --release --test loom`
 //!
-//! A lost wake-up is a thread that waits for ever, which loom reports as a deadlock. JavaScript's half of the wake protocol rests on SeqCst accesses instead of fences; loom
-//! takes those for weaker than they are, so it is the Rust consumer that is shown here.
+//! A lost wake-up is a thread that waits for ever, which loom reports as a deadlock. JavaScript's
+//! half of the wake protocol rests on SeqCst accesses instead of fences; loom takes those for weaker
+//! than they are, so it is the Rust consumer that is shown here.
 #![cfg(loom)]
 
 use loom::sync::{Arc, Condvar, Mutex};
