@@ -30,22 +30,24 @@ export interface NativeServer {
   takeNotices(server: number): string | null
   /** Reserves a slot for a worker thread that is about to start. */
   createWorker(server: number): number
-  /** Lets the dispatcher choose this worker. It must have attached. */
-  activateWorker(server: number, slot: number): void
+  /** Lets the dispatcher choose this worker, which has attached. `home` is its logical number: a successor has the same, and sticky requests stay with it. */
+  activateWorker(server: number, slot: number, home: number): void
   /** Takes it out of dispatch. A `drained` notice follows when nothing is in its hands. */
   drainWorker(server: number, slot: number): void
-  /** Treats the worker as dead from now on, whether its thread has ended or not. A `gone` notice follows. */
-  writeOffWorker(server: number, slot: number): void
+  /** Treats the worker as dead from now on, whether its thread has ended or not. A `gone` notice follows. False when it is gone already. */
+  writeOffWorker(server: number, slot: number): boolean
   /** JSON: counters of the whole server, see `ServerStats` in `server.ts`. */
   serverStats(server: number): string
-  /** Stops accepting and closes connections after their current answers. A `stopped` notice follows when no connection is left. Idempotent. */
-  stopServer(server: number): void
+  /** Stops accepting; connections close after their current answers, idle ones after `grace` ms. A `stopped` notice follows when none is left. Idempotent. */
+  stopServer(server: number, grace: number): void
   /** Closes what is left at once, ends the reactors and frees the server. Idempotent. */
   releaseServer(server: number): void
   /** Names the calling OS thread (15 bytes), as `top -H` shows it. */
   nameThread(name: string): void
   /** Pins the calling OS thread to one CPU. False where it cannot be done. */
   pinThread(cpu: number): boolean
+  /** Every error code that the addon can raise. */
+  errorCodes(): string[]
 }
 
 /** Worker side, on the thread that attached. The hot ones take primitives only. */
@@ -87,5 +89,8 @@ export type Notice =
   | { type: 'gone'; slot: number; inflight: number; replayed: number; refused: number }
   /** After {@link NativeServer.stopServer}: no connection is left. */
   | { type: 'stopped' }
+  /** A listener cannot be used; its port accepts nothing. */
+  | { type: 'failed'; message: string }
 
-export const native = binding as unknown as NativeServer & NativeWorker
+/** The hot calls are plain Node-API functions, which the generated loader does not list: they come in an object. */
+export const native: NativeServer & NativeWorker = { ...(binding as unknown as NativeServer & NativeWorker), ...(binding.workerCalls() as NativeWorker) }

@@ -2,6 +2,7 @@ import { threadId } from 'node:worker_threads'
 
 import { resolveApp, startRuntime, type WorkerRuntime } from '../app.ts'
 import { sluiceError } from '../errors.ts'
+import { installGlobals } from '../http/globals.ts'
 import { native } from '../native.ts'
 import { toNativeConfig, type ResolvedConfig } from '../options.ts'
 import { findPort, portsFrom, type Port } from '../port.ts'
@@ -68,7 +69,7 @@ export class InlineServer implements Server {
     const { limits } = this.#config
     const app = resolveApp(this.#app)
     // Nobody could replace the worker: the watchdog would only take its requests away.
-    const core = new Core(native, toNativeConfig({ ...this.#config, stuckAfter: 0 }))
+    const core = new Core(native, toNativeConfig({ ...this.#config, stuckAfter: 0 }), (error) => this.#lifecycle.report(error, 'accept'))
     this.#core = core
     enter(this)
     try {
@@ -79,6 +80,7 @@ export class InlineServer implements Server {
         if (notice.type === 'gone') this.#gone.resolve()
       })
       this.#board.enter(slot, 0, 1)
+      installGlobals()
       this.#runtime = startRuntime({
         native,
         server: core.server,
@@ -89,7 +91,7 @@ export class InlineServer implements Server {
         ...requestFunctions(this.#config),
         report: (error, phase) => this.#lifecycle.report(error, phase),
       })
-      core.activate(slot)
+      core.activate(slot, 0)
       this.#board.setStatus(slot, 'serving')
       this.#cancelVitals = keepVitals(this.#board, slot)
       core.accept()
@@ -165,7 +167,7 @@ export class InlineServer implements Server {
     const hurry = this.#hurry.signal
     await within(systemClock, timeout, this.#lifecycle.tell('beforeShutdown', this), hurry)
     this.#stopping.abort(sluiceError('ERR_SLUICE_SHUTTING_DOWN', 'The server is stopping'))
-    const stopped = core.stop()
+    const stopped = core.stop(this.#config.reload.drainGrace)
     const exitHooks = this.#lifecycle.tell('workerExit', this.worker, this.#stopping.signal)
     const settled = Promise.all([exitHooks, stopped.then(() => this.#runtime?.settled())])
     if (!(await within(systemClock, timeout, settled, hurry))) {

@@ -7,6 +7,7 @@ import type { MessagePort } from 'node:worker_threads'
 
 import { resolveApp, startRuntime, type WorkerRuntime } from '../app.ts'
 import { sluiceError } from '../errors.ts'
+import { installGlobals } from '../http/globals.ts'
 import { native } from '../native.ts'
 import type { WorkerInfo } from './api.ts'
 import { Board } from './board.ts'
@@ -46,6 +47,8 @@ const worker: WorkerInfo = {
   },
 }
 
+// Before the application is imported: what it captures at its top level must be ours already.
+installGlobals()
 native.nameThread(boot.name)
 if (boot.cpu !== undefined) native.pinThread(boot.cpu)
 
