@@ -21,14 +21,18 @@ function fakeNative() {
     },
     takeNotices: () => (queue.length === 0 ? null : JSON.stringify(queue.splice(0))),
     createWorker: () => slot,
-    activateWorker: (_server, of) => calls.push(`activate ${of}`),
+    activateWorker: (_server, of, home) => calls.push(`activate ${of} as ${home}`),
     drainWorker: (_server, of) => calls.push(`drain ${of}`),
-    writeOffWorker: (_server, of) => calls.push(`write off ${of}`),
+    writeOffWorker: (_server, of) => {
+      calls.push(`write off ${of}`)
+      return true
+    },
     serverStats: () => JSON.stringify({ requestCount: 3, rejected: { headerBytes: 1 }, perWorker: [{ slot: 0, requests: 3, inflight: 1 }] }),
     stopServer: () => calls.push('stop'),
     releaseServer: () => calls.push('release'),
     nameThread: () => undefined,
     pinThread: () => true,
+    errorCodes: () => [],
   }
   return {
     native,
@@ -48,7 +52,7 @@ const gone: WorkerNotice = { type: 'gone', slot: 0, inflight: 2, replayed: 1, re
 
 test('every notice reaches the worker it is about', (t) => {
   const { native, give, nextSlot } = fakeNative()
-  const core = new Core(native, '{}')
+  const core = new Core(native, '{}', nobody)
   const heard: string[] = []
   core.createWorker((notice) => heard.push(`first ${notice.type}`))
   nextSlot(1)
@@ -59,7 +63,7 @@ test('every notice reaches the worker it is about', (t) => {
 
 test('a slot that is given out again before its old `gone` was read does not confuse its holders', (t) => {
   const { native, give } = fakeNative()
-  const core = new Core(native, '{}')
+  const core = new Core(native, '{}', nobody)
   const heard: string[] = []
   core.createWorker((notice) => heard.push(`old ${notice.type}`))
   core.createWorker((notice) => heard.push(`new ${notice.type}`))
@@ -70,7 +74,7 @@ test('a slot that is given out again before its old `gone` was read does not con
 
 test('writeOff() spares the next holder of a slot', (t) => {
   const { native, calls, queue } = fakeNative()
-  const core = new Core(native, '{}')
+  const core = new Core(native, '{}', nobody)
   const heard: WorkerNotice[] = []
   const old = (notice: WorkerNotice): void => void heard.push(notice)
   const slot = core.createWorker(old)
@@ -83,15 +87,15 @@ test('writeOff() spares the next holder of a slot', (t) => {
 
 test('writeOff() takes a thread out that the core has not missed', (t) => {
   const { native, calls } = fakeNative()
-  const core = new Core(native, '{}')
+  const core = new Core(native, '{}', nobody)
   core.writeOff(core.createWorker(nobody), nobody)
   t.deepEqual(calls, ['write off 0'])
 })
 
 test('stop() asks once and settles with the `stopped` notice', async (t) => {
   const { native, calls, give } = fakeNative()
-  const core = new Core(native, '{}')
-  const stopped = Promise.all([core.stop(), core.stop()])
+  const core = new Core(native, '{}', nobody)
+  const stopped = Promise.all([core.stop(0), core.stop(0)])
   give({ type: 'stopped' })
   await stopped
   t.deepEqual(calls, ['stop'])
@@ -99,8 +103,8 @@ test('stop() asks once and settles with the `stopped` notice', async (t) => {
 
 test('release() happens once, keeps the last figures, and silences everything after it', async (t) => {
   const { native, calls } = fakeNative()
-  const core = new Core(native, '{}')
-  const stopped = core.stop()
+  const core = new Core(native, '{}', nobody)
+  const stopped = core.stop(0)
   core.release()
   core.release()
   await stopped
@@ -111,9 +115,18 @@ test('release() happens once, keeps the last figures, and silences everything af
 })
 
 test('ports() gives addresses and paths', (t) => {
-  const core = new Core(fakeNative().native, '{}')
+  const core = new Core(fakeNative().native, '{}', nobody)
   t.deepEqual(core.ports(), [
     { name: 'main', host: '127.0.0.1', port: 4711, path: undefined },
     { name: 'main2', host: undefined, port: undefined, path: '/run/x' },
   ])
+})
+
+test('a port that is lost is told', (t) => {
+  const { native, give } = fakeNative()
+  const errors: Error[] = []
+  const core = new Core(native, '{}', (error) => errors.push(error))
+  t.is(core.server, 7)
+  give({ type: 'failed', message: 'Bad file descriptor' })
+  t.like(errors, [{ code: 'ERR_SLUICE_LISTEN', message: 'A port accepts nothing any more: Bad file descriptor' }])
 })

@@ -4,7 +4,7 @@ import { Deferred } from './deferred.ts'
 import type { PortRecord } from './messages.ts'
 
 /** What the core said about one worker: the notices that carry a slot. */
-export type WorkerNotice = Exclude<Notice, { type: 'stopped' }>
+export type WorkerNotice = Extract<Notice, { slot: number }>
 /** What the core knows about one worker's work. */
 export interface SlotStats {
   readonly slot: number
@@ -25,6 +25,7 @@ type Listener = (notice: WorkerNotice) => void
 export class Core {
   readonly server: number
   readonly #native: NativeServer
+  readonly #failed: (error: Error) => void
   /**
    * Who hears the notices of a slot. The core may give a slot out again before the last notice about its former holder was
    * read; notices of a slot keep their order, and `gone` is a holder's last, so the oldest listener is always the one meant.
@@ -35,9 +36,10 @@ export class Core {
   #isReleased = false
   #lastStats: CoreStats | undefined
 
-  /** Binds the ports of the native configuration. @throws ERR_SLUICE_LISTEN, ERR_SLUICE_INVALID_OPTION */
-  constructor(native: NativeServer, config: string) {
+  /** Binds the ports of the native configuration. `failed` hears of ports that are lost later. @throws ERR_SLUICE_LISTEN, ERR_SLUICE_INVALID_OPTION */
+  constructor(native: NativeServer, config: string, failed: (error: Error) => void) {
     this.#native = native
+    this.#failed = failed
     this.server = native.startServer(config)
     native.attachMaster(this.server, () => this.#takeNotices())
   }
@@ -64,8 +66,9 @@ export class Core {
     return slot
   }
 
-  activate(slot: number): void {
-    this.#native.activateWorker(this.server, slot)
+  /** `id`: the worker's place, which its successor takes over with the clients that stick to it. */
+  activate(slot: number, id: number): void {
+    this.#native.activateWorker(this.server, slot, id)
   }
 
   drain(slot: number): void {
@@ -80,11 +83,11 @@ export class Core {
     if (this.#listeners.get(slot)?.[0] === listen) this.#native.writeOffWorker(this.server, slot)
   }
 
-  /** Stops accepting. Settles when no connection is left. */
-  stop(): Promise<void> {
+  /** Stops accepting; idle connections are closed after `grace` milliseconds. Settles when no connection is left. */
+  stop(grace: number): Promise<void> {
     if (!this.#isStopping) {
       this.#isStopping = true
-      this.#native.stopServer(this.server)
+      this.#native.stopServer(this.server, grace)
     }
     return this.#stopped.promise
   }
@@ -106,7 +109,8 @@ export class Core {
     if (json === null) return
     for (const notice of JSON.parse(json) as Notice[]) {
       if (notice.type === 'stopped') this.#stopped.resolve()
-      else if ('slot' in notice) this.#notify(notice)
+      else if (notice.type === 'failed') this.#failed(sluiceError('ERR_SLUICE_LISTEN', `A port accepts nothing any more: ${notice.message}`))
+      else this.#notify(notice)
     }
   }
 

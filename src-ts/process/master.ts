@@ -57,7 +57,7 @@ export class Master implements Server {
     this.#supervisor = new Supervisor({
       seats: workers,
       spawn: (id, generation, reason) => this.#spawn(id, generation, reason),
-      activate: (slot) => this.#core?.activate(slot),
+      activate: (slot, id) => this.#activate(slot, id),
       drain: (slot) => this.#core?.drain(slot),
       usage: (worker) => this.#usage(worker),
       clock: systemClock,
@@ -93,7 +93,7 @@ export class Master implements Server {
    * @throws ERR_SLUICE_LISTEN, ERR_SLUICE_WORKER_START, or what a `serverStart` handler threw
    */
   async start(): Promise<void> {
-    const core = new Core(this.#native, toNativeConfig(this.#config))
+    const core = new Core(this.#native, toNativeConfig(this.#config), (error) => this.#lifecycle.report(error, 'accept'))
     this.#core = core
     enter(this)
     try {
@@ -193,7 +193,7 @@ export class Master implements Server {
     this.#stopping.abort(sluiceError('ERR_SLUICE_SHUTTING_DOWN', 'The server is stopping'))
     this.#supervisor.freeze()
     const start = performance.now()
-    const stopped = core.stop()
+    const stopped = core.stop(this.#config.reload.drainGrace)
     for (const worker of this.#supervisor.serving) worker.drain('shutdown')
     await within(systemClock, timeout, stopped, this.#hurry.signal)
     await this.#supervisor.stop(Math.max(0, timeout - (performance.now() - start)), this.#hurry.signal)
@@ -267,6 +267,15 @@ export class Master implements Server {
     const stay = this.#board.enter(worker.slot, id, generation.number)
     void worker.exited.then(() => this.#board.leave(worker.slot, stay))
     return worker
+  }
+
+  #activate(slot: number, id: number): void {
+    try {
+      this.#core?.activate(slot, id)
+    } catch (error) {
+      // It died between its `ready` and now. Its end is on its way, and the seat is filled again then.
+      if (!(error instanceof Error && 'code' in error && error.code === 'ERR_SLUICE_INVALID_STATE')) throw error
+    }
   }
 
   #receive(message: WorkerMessage, worker: WorkerHandle): void {

@@ -29,7 +29,7 @@ export interface SupervisorOptions {
   /** Starts a thread. @throws when none is to be had */
   readonly spawn: (id: number, generation: Generation, reason: StartReason) => WorkerHandle
   /** Lets the dispatcher choose the worker. */
-  readonly activate: (slot: number) => void
+  readonly activate: (slot: number, id: number) => void
   /** Takes it out of dispatch. */
   readonly drain: (slot: number) => void
   readonly usage: (worker: WorkerHandle) => Usage
@@ -274,8 +274,7 @@ export class Supervisor {
     seat.current = worker
     seat.lifeSpan = new LifeSpan(recycle)
     seat.backoff.serving(clock.now())
-    // No matter if it has died just now: `lost` says so in a moment, and the seat is filled again.
-    activate(worker.slot)
+    activate(worker.slot, seat.id)
     events.serving(worker)
     void worker.lost.then((sign) => this.#lose(seat, worker, sign))
   }

@@ -158,6 +158,7 @@ export class ThreadHandle implements WorkerHandle {
       this.#unread += 1
       return
     }
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a MessagePort; only windows have origins
     this.#port.postMessage(message)
   }
 
