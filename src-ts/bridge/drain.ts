@@ -116,12 +116,14 @@ export function createDrain(commands: Commands, memory: WorkerMemory, handlers: 
 
   /** Runs until every lane is empty (true) or the budget is spent (false). */
   function runAll(deadline: number): boolean {
+    // Each time another lane first, so that a busy one cannot use up the budget of the others for long.
+    first = first + 1 < lanes.length ? first + 1 : 0
+    let next = first
     let empty = 0
     // One empty round: what came in on a lane while another ran is answered with the same flush.
     while (empty < lanes.length) {
-      const lane = lanes[first]!
-      // The next drain goes on with the next lane, so that a busy one cannot keep the others waiting.
-      first = first + 1 === lanes.length ? 0 : first + 1
+      const lane = lanes[next]!
+      next = next + 1 < lanes.length ? next + 1 : 0
       if (lane.tail() === lane.head) {
         empty++
       } else {

@@ -1,6 +1,7 @@
 import { headerId, headerNames } from '../bridge/header-names.ts'
 import { type Lane, latin1Slice } from '../bridge/lane.ts'
 import { FIELD_BYTES, HttpFlag, METHOD_SHIFT, methods, RECORD_WORDS, WELL_KNOWN, Word } from '../bridge/record.ts'
+import { textOf } from '../bridge/text-cache.ts'
 import { sluiceError } from '../errors.ts'
 
 /** Bytes before the field table. */
@@ -73,9 +74,19 @@ export function urlOf(head: Head): string {
   const target = targetOf(head)
   const code = target.charCodeAt(0)
   if (code !== 0x2f /* / */ && code !== 0x2a /* * */) return target
-  const host = fieldOf(head, 'host')
-  const scheme = (head.kind & HttpFlag.HTTPS) === 0 ? 'http://' : 'https://'
-  return scheme + (host === null || host === '' ? 'localhost' : host) + (code === 0x2f ? target : '/*')
+  return originOf(fieldOf(head, 'host') ?? '', schemeOf(head)) + (code === 0x2f ? target : '/*')
+}
+
+// Nearly every request names the same host, so the last origin is kept.
+const last: { host: string; scheme: string; origin: string } = { host: '', scheme: 'http', origin: 'http://localhost' }
+
+function originOf(host: string, scheme: string): string {
+  if (host !== last.host || scheme !== last.scheme) {
+    last.host = host
+    last.scheme = scheme
+    last.origin = `${scheme}://${host === '' ? 'localhost' : host}`
+  }
+  return last.origin
 }
 
 /**
@@ -89,6 +100,23 @@ export function fieldOf(head: Head, name: string): string | null {
     name = name.toLowerCase()
     id = headerId.get(name) ?? -1
   }
+  return id >= 0 && head.at >= 0 ? knownFieldOf(head, id) : anyFieldOf(head, id, name)
+}
+
+/** A well-known field, from the ring: the usual case, one comparison per field. */
+function knownFieldOf(head: Head, id: number): string | null {
+  const { words } = head.lane
+  const wanted = WELL_KNOWN | (id << 16)
+  const first = head.at + RECORD_WORDS
+  const end = first + (head.kind >>> 16) * 2
+  let found: string | null = null
+  for (let place = first; place < end; place += 2) {
+    if (words[place] === wanted) found = joined(found, text(head, words[place + 1]! & 0xffff, words[place + 1]! >>> 16), id === COOKIE)
+  }
+  return found
+}
+
+function anyFieldOf(head: Head, id: number, name: string): string | null {
   let found: string | null = null
   const count = head.kind >>> 16
   for (let field = 0; field < count; field++) {
@@ -96,10 +124,15 @@ export function fieldOf(head: Head, name: string): string | null {
     const nameWord = word(head, place)
     if ((nameWord & 0xffff) === WELL_KNOWN ? nameWord >>> 16 !== id : id >= 0 || !isNamed(head, nameWord, name)) continue
     const valueWord = word(head, place + 1)
-    const value = text(head, valueWord & 0xffff, valueWord >>> 16)
-    found = found === null ? value : found + (name === 'cookie' ? '; ' : ', ') + value
+    found = joined(found, text(head, valueWord & 0xffff, valueWord >>> 16), id === COOKIE)
   }
   return found
+}
+
+const COOKIE = headerId.get('cookie')
+
+function joined(found: string | null, value: string, isCookie: boolean): string {
+  return found === null ? value : found + (isCookie ? '; ' : ', ') + value
 }
 
 /** Every field as sent, in order, names in lower case. */
@@ -137,8 +170,7 @@ function word(head: Head, index: number): number {
 function text(head: Head, start: number, length: number): string {
   const from = TABLE + (head.kind >>> 16) * FIELD_BYTES + start
   if (head.at >= 0) {
-    const first = head.at * 4 + from
-    return latin1Slice.call(head.lane.bytes, first, first + length)
+    return textOf(head.lane.bytes, head.at * 4 + from, length)
   }
   if (head.text === '') throw released()
   return head.text.substring(from, from + length)
