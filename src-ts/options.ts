@@ -4,9 +4,8 @@
  *
  * Durations are milliseconds, sizes bytes, unless a name says otherwise. `docs/reference/configuration.md` lists them all.
  */
-import { isAbsolute, resolve, dirname, join } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import type { ResourceLimits } from 'node:worker_threads'
-import { fileURLToPath } from 'node:url'
 import * as v from 'valibot'
 import { explain } from './config/explain.ts'
 import { autoReactors } from './config/parallelism.ts'
@@ -164,7 +163,7 @@ export type RequestHook = (...details: never[]) => unknown
 
 /** The bounds of an HTTP port. The core enforces them; `stats().rejected` counts by the same names. */
 export interface Limits {
-  /** Request line and header fields together; beyond: 431. @default 65_536 */
+  /** Request line and header fields together, at most 64 KiB; beyond: 431. @default 65_536 */
   headerBytes: number
   /** Number of header fields; beyond: 431. @default 100 */
   headerFields: number
@@ -269,18 +268,13 @@ export function parseConfig(input: unknown, source?: string): ResolvedConfig {
     requestTimeout: { soft: options.requestTimeout.soft, hard },
     limits: { ...options.limits, answerTimeout: hard },
     recycle: { requests, grace, ...recycle },
+    hooks: { requestReceived: options.hooks.requestReceived, responseGenerated: options.hooks.responseGenerated },
     stateDir: options.stateDir !== false && resolve(source === undefined ? '.' : dirname(source), options.stateDir),
     log: { ...options.log, file: options.log.file === undefined ? undefined : resolve(root, options.log.file) },
     source,
   }
   resolvedConfigs.add(deepFreeze(resolved))
   return resolved
-}
-
-/** The app's module as an absolute path, with `root` as it is now. */
-export function appPath(config: ResolvedConfig & { readonly app: string }): string {
-  if (config.app.startsWith('file:')) return fileURLToPath(config.app)
-  return isAbsolute(config.app) ? config.app : join(config.root, config.app)
 }
 
 function isResolved(input: unknown): input is ResolvedConfig {

@@ -11,6 +11,6 @@ process.exitCode = await run(process.argv.slice(2))
 /** Closes an inspector that a signal has opened, not one that was asked for. */
 function closeUnaskedInspector(): void {
   const inspector = process.getBuiltinModule('node:inspector')
-  const isAskedFor = [...process.execArgv, process.env['NODE_OPTIONS'] ?? ''].some((option) => option.includes('--inspect'))
+  const isAskedFor = [...process.execArgv, process.env['NODE_OPTIONS'] ?? ''].some((option) => /--inspect(?!-port|-publish-uid)/.test(option))
   if (!isAskedFor && inspector.url() !== undefined) inspector.close()
 }

@@ -28,10 +28,23 @@ function listeningInodes(port: number): Set<string> {
 
 function holdsSocket(pid: string, inodes: ReadonlySet<string>): boolean {
   const directory = `/proc/${pid}/fd`
+  return namesIn(directory).some((descriptor) => inodes.has(linkTarget(`${directory}/${descriptor}`)))
+}
+
+/** Nothing of another user's process, or of one that has just ended. */
+function namesIn(directory: string): string[] {
   try {
-    return readdirSync(directory).some((descriptor) => inodes.has(readlinkSync(`${directory}/${descriptor}`)))
+    return readdirSync(directory)
   } catch {
-    // Another user's process, or one that has just ended.
-    return false
+    return []
+  }
+}
+
+/** Empty for a descriptor that has just been closed. */
+function linkTarget(path: string): string {
+  try {
+    return readlinkSync(path)
+  } catch {
+    return ''
   }
 }

@@ -90,7 +90,7 @@ function oneOrMore<const S extends v.GenericSchema>(item: S) {
 
 const tcpListenSchema = exactObject(
   {
-    host: v.optional(text, '127.0.0.1'),
+    host: v.optional(v.pipe(text, v.regex(/^[!-~]{1,255}$/, 'must be a host name or an IP address')), '127.0.0.1'),
     port: v.custom<number>((value) => Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 65_535, 'must be a port number from 0 to 65535'),
     reusePort: v.optional(flag, false),
     ipv6Only: v.optional(flag, false),
@@ -117,23 +117,28 @@ function isDispatch(value: unknown): value is Dispatch {
   return typeof key === 'string' && dispatchKey.test(key)
 }
 
+/** A record of the bridge names connections and exchanges in 24 bits. */
+const handlesMax = 2 ** 24 - 1
+const gib = 2 ** 30
+
+// The ranges are those of `crates/sluice-core/src/config/check.rs`; a test compares them.
 const limitsSchema = {
-  headerBytes: v.optional(bytes(64), 65_536),
-  headerFields: v.optional(whole('', 1, 1000), 100),
-  targetBytes: v.optional(bytes(1), 16_384),
-  bodyBytes: v.optional(bytes(0, Number.MAX_SAFE_INTEGER), 4_194_304),
+  headerBytes: v.optional(bytes(1024, 65_536), 65_536),
+  headerFields: v.optional(whole('', 1, 256), 100),
+  targetBytes: v.optional(bytes(1, 65_535), 16_384),
+  bodyBytes: v.optional(bytes(0, u32Max), 4_194_304),
   headerTimeout: v.optional(millis(1), 10_000),
-  bodyMinRate: v.optional(bytes(), 240),
+  bodyMinRate: v.optional(bytes(0, gib), 240),
   bodyGrace: v.optional(millis(), 10_000),
   keepAliveTimeout: v.optional(millis(1), 75_000),
   answerTimeout: v.optional(millis(), 60_000),
   sendTimeout: v.optional(millis(1), 30_000),
-  connections: v.optional(whole('', 1), 100_000),
-  concurrency: v.optional(whole('', 1), 100_000),
-  workerConcurrency: v.optional(whole('', 1), 1024),
+  connections: v.optional(whole('', 1, handlesMax), 100_000),
+  concurrency: v.optional(whole('', 1, handlesMax), 100_000),
+  workerConcurrency: v.optional(whole('', 1, handlesMax), 1024),
   queueTimeout: v.optional(millis(), 10_000),
-  pipeline: v.optional(whole('', 1), 32),
-  sendBuffer: v.optional(bytes(1), 262_144),
+  pipeline: v.optional(whole('', 1, 256), 32),
+  sendBuffer: v.optional(bytes(1024, gib), 262_144),
 } satisfies Record<keyof Limits, v.GenericSchema>
 
 const megabytes = () => v.optional(v.pipe(v.number('must be a number of MiB > 0'), v.gtValue(0, 'must be a number of MiB > 0')))
@@ -164,7 +169,7 @@ export const configSchema = exactObject(
     ),
     core: section({
       threads: v.optional(countOr(1, reactorsMax, 'auto'), 'auto'),
-      affinity: v.optional(v.array(whole('', 0, 4095), 'must be a list of CPU numbers'), []),
+      affinity: v.optional(v.array(whole('', 0, 1023), 'must be a list of CPU numbers'), []),
     }),
     dispatch: v.optional(
       v.custom<Dispatch>(
@@ -178,7 +183,7 @@ export const configSchema = exactObject(
     stuckAfter: millisOrFalse(10_000),
     onWorkerCrash: section({
       replay: v.optional(only(['idempotent', 'none']), 'idempotent'),
-      maxBody: v.optional(bytes(), 65_536),
+      maxBody: v.optional(bytes(0, gib), 65_536),
       status: v.optional(v.custom<number>((value) => Number.isInteger(value) && (value as number) >= 500 && (value as number) <= 599, fields(500, 599)), 503),
     }),
     recycle: section({
@@ -214,8 +219,8 @@ export const configSchema = exactObject(
     }),
     serverHeader: v.optional(
       v.custom<string | false>(
-        (value) => value === false || (typeof value === 'string' && /^[\x21-\x7e](?:[\t\x20-\x7e]*[\x21-\x7e])?$/.test(value)),
-        'must be visible ASCII text or false',
+        (value) => value === false || (typeof value === 'string' && /^[!-~](?:[ -~]{0,254}[!-~])?$/.test(value)),
+        'must be false or 1 to 256 characters of printable ASCII without blanks around them',
       ),
       false,
     ),

@@ -36,7 +36,8 @@ export class ControlServer {
   constructor(path: string, handlers: ControlHandlers) {
     this.#path = path
     this.#handlers = handlers
-    this.#server = createServer((socket) => void this.#serve(socket))
+    // A client may close its side after the last request and still gets its answers.
+    this.#server = createServer({ allowHalfOpen: true }, (socket) => void this.#serve(socket))
     this.#server.maxConnections = CONNECTIONS_MAX
   }
 
@@ -83,7 +84,8 @@ export class ControlServer {
     socket.on('timeout', () => socket.destroy())
     socket.setTimeout(IDLE_MS)
     try {
-      for await (const line of linesOf(socket)) {
+      // Not destroyed at the end of what is read: an answer may still be on its way.
+      for await (const line of linesOf(socket.iterator({ destroyOnReturn: false }))) {
         socket.setTimeout(0)
         const answer = await this.#answer(line)
         if (!socket.writable) break

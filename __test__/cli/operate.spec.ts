@@ -1,0 +1,98 @@
+import { existsSync, readFileSync } from 'node:fs'
+import test from 'ava'
+import { isAlive } from '../../src-ts/process/pid-file.ts'
+import { app, get, Workplace } from './command.ts'
+
+test('without a server stop exits with 0, and reload and status with 1', async (t) => {
+  const place = new Workplace(t)
+  t.like(await place.run(['stop']), { code: 0, stdout: 'Not running\n' })
+  t.like(await place.run(['status']), { code: 1, stdout: 'Not running\n' })
+  t.like(await place.run(['status', '--check']), { code: 1, stdout: '' })
+  t.like(await place.run(['status', '--json']), { code: 1, stdout: '{"running":false}\n' })
+  const { code, stderr } = await place.run(['reload'])
+  t.is(code, 1)
+  t.regex(stderr, /ERR_SLUICE_NOT_RUNNING/)
+})
+
+test('status shows the server, --json as one object, --check by the exit code alone', async (t) => {
+  const place = new Workplace(t)
+  const server = await place.serve()
+  await get(server.url)
+  const { code, stdout } = await place.run(['status'])
+  t.is(code, 0)
+  t.regex(stdout, new RegExp(`pid ${server.pid}, up \\d+ s: ready\\n`))
+  t.regex(stdout, /requests 1,/)
+  t.like(JSON.parse((await place.run(['status', '--json'])).stdout), { running: true, pid: server.pid, health: { ready: true } })
+  t.like(await place.run(['status', '--check']), { code: 0, stdout: '' })
+})
+
+test('info tells versions and addresses, of the running server or of a start', async (t) => {
+  const place = new Workplace(t, { 'app.mjs': app(), 'sluice.config.json': '{ "app": "app.mjs", "listen": { "port": 1234 }, "workers": 3 }' })
+  const before = await place.run(['info', '--json'])
+  t.like(JSON.parse(before.stdout), { running: false, workers: 3, node: process.version, configFile: place.file('sluice.config.json') })
+  t.regex((await place.run(['info'])).stdout, /not running[^]*http:\/\/127\.0\.0\.1:1234\n/)
+  const server = await place.serve()
+  t.like(JSON.parse((await place.run(['info', '--json'])).stdout), { running: true, pid: server.pid, workers: 1 })
+})
+
+test('stop ends the server and waits for it', async (t) => {
+  const place = new Workplace(t)
+  const server = await place.serve()
+  t.like(await place.run(['stop']), { code: 0, stdout: `Stopped pid ${server.pid}\n` })
+  t.like(await server.ended, { code: 0 })
+})
+
+test('stop gives up after --timeout with 1, and with --force kills', async (t) => {
+  const place = new Workplace(t)
+  const server = await place.serve()
+  const hanging = t.throwsAsync(get(`${server.url}/hang`))
+  await server.said(/hanging/)
+  const { code, stderr } = await place.run(['stop', '--timeout', '0.1', '--no-force'])
+  t.is(code, 1)
+  t.regex(stderr, new RegExp(`pid ${server.pid} did not stop in 0.1 s`))
+  t.true(isAlive(server.pid))
+  t.like(await place.run(['stop', '--timeout', '0.1', '--force']), { code: 0 })
+  t.like(await server.ended, { signal: 'SIGKILL' })
+  await hanging
+})
+
+test('reload serves new code; code that throws is refused with 1, its error, and the old code goes on', async (t) => {
+  const place = new Workplace(t)
+  const server = await place.serve()
+  place.write('app.mjs', app('two'))
+  t.regex((await place.run(['reload'])).stdout, /^Reloaded in \d+ ms\n$/)
+  t.is(await get(server.url), 'two')
+  place.write('app.mjs', 'throw new Error("half written")')
+  const { code, stderr } = await place.run(['reload'])
+  t.is(code, 1)
+  t.regex(stderr, /the old code goes on[^]*half written/)
+  t.is(await get(server.url), 'two')
+})
+
+test('-d returns when the server is ready, restart starts it in the same way, stop ends it', async (t) => {
+  const place = new Workplace(t)
+  const started = await place.run(['start', 'app.mjs', '-d', '--port', '0', '--workers', '1'])
+  t.is(started.code, 0, started.stderr)
+  const pid = Number(/with pid (\d+)/.exec(started.stdout)?.[1])
+  t.is(readFileSync(place.file('.sluice/sluice.pid'), 'utf8'), `${pid}\n`)
+  t.regex(readFileSync(place.file('.sluice/sluice.log'), 'utf8'), /ready in \d+ ms/)
+  t.like(await place.run(['status', '--check']), { code: 0 })
+  t.like(await place.run(['start', 'app.mjs', '-d', '--port', '0']), { code: 1 })
+
+  const restarted = await place.run(['restart'])
+  t.is(restarted.code, 0, restarted.stderr)
+  t.false(isAlive(pid))
+  const { pid: newPid, stats } = JSON.parse((await place.run(['status', '--json'])).stdout)
+  t.not(newPid, pid)
+  t.is(stats.workers, 1)
+  t.like(await place.run(['stop']), { code: 0 })
+  t.false(isAlive(newPid))
+  t.false(existsSync(place.file('.sluice/sluice.pid')))
+})
+
+test('-d of an app that fails exits with 1 and shows why', async (t) => {
+  const place = new Workplace(t, { 'app.mjs': 'throw new Error("no database")' })
+  const { code, stderr } = await place.run(['start', 'app.mjs', '-d', '--port', '0'])
+  t.is(code, 1)
+  t.regex(stderr, /no database/)
+})

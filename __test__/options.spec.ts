@@ -1,0 +1,176 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test from 'ava'
+import { parseConfig, toNativeConfig, type Config } from '../src-ts/options.ts'
+
+const source = join(process.cwd(), 'sluice.config.js')
+const codeAndMessage = (message: string) => ({ instanceOf: TypeError, code: 'ERR_SLUICE_INVALID_OPTION', message })
+
+const refuses = test.macro({
+  exec(t, input: unknown, message: string) {
+    t.throws(() => parseConfig(input, source), codeAndMessage(message))
+  },
+  title: (_, _input, message) => `parseConfig() says: ${message}`,
+})
+
+test(refuses, { worker: 2 }, 'unknown option `worker` in sluice.config.js, did you mean `workers`?')
+test(refuses, { limits: { bodybyte: 1 } }, 'unknown option `limits.bodybyte` in sluice.config.js, did you mean `limits.bodyBytes`?')
+test(refuses, { listen: [{ port: 1 }, { prt: 1 }] }, 'unknown option `listen[1].prt` in sluice.config.js, did you mean `listen[1].port`?')
+test(refuses, { listen: { path: 'a', hots: 1 } }, 'unknown option `listen.hots` in sluice.config.js')
+test(refuses, { reload: { rollback: { errors: 1, withn: 2 } } }, 'unknown option `reload.rollback.withn` in sluice.config.js, did you mean `reload.rollback.within`?')
+test(refuses, { lifecycle: { wrokerStart() {} } }, 'unknown option `lifecycle.wrokerStart` in sluice.config.js, did you mean `lifecycle.workerStart`?')
+test(refuses, { qqqqqqqq: 1 }, 'unknown option `qqqqqqqq` in sluice.config.js')
+test(refuses, { limits: { bodyBytes: '4MB' } }, 'limits.bodyBytes must be a whole number of bytes ≥ 0, got "4MB" (in sluice.config.js)')
+test(refuses, { limits: { bodyBytes: -1 } }, 'limits.bodyBytes must be a whole number of bytes ≥ 0, got -1 (in sluice.config.js)')
+test(refuses, { limits: { bodyBytes: 1.5 } }, 'limits.bodyBytes must be a whole number of bytes ≥ 0, got 1.5 (in sluice.config.js)')
+test(refuses, { limits: { bodyBytes: Number.NaN } }, 'limits.bodyBytes must be a whole number of bytes ≥ 0, got NaN (in sluice.config.js)')
+test(refuses, { limits: { pipeline: 0 } }, 'limits.pipeline must be a whole number ≥ 1, got 0 (in sluice.config.js)')
+test(refuses, { limits: { pipeline: 257 } }, 'limits.pipeline must be a whole number ≤ 256, got 257 (in sluice.config.js)')
+test(refuses, { maxWaitTime: 2 ** 31 }, 'maxWaitTime must be a whole number of milliseconds ≤ 2147483647, got 2147483648 (in sluice.config.js)')
+test(refuses, { workers: 0 }, 'workers must be a whole number from 1 to 120 or "auto" or "max", got 0 (in sluice.config.js)')
+test(refuses, { workers: 'all' }, 'workers must be a whole number from 1 to 120 or "auto" or "max", got "all" (in sluice.config.js)')
+test(refuses, { stuckAfter: 0 }, 'stuckAfter must be a whole number of milliseconds ≥ 1 or false, got 0 (in sluice.config.js)')
+test(refuses, { listen: {} }, 'listen.port is required in sluice.config.js')
+test(refuses, { listen: { port: 65_536 } }, 'listen.port must be a port number from 0 to 65535, got 65536 (in sluice.config.js)')
+test(refuses, { listen: 5200 }, 'listen must be { port } or { path }, got 5200 (in sluice.config.js)')
+test(refuses, { listen: [] }, 'listen must have at least one address, got a list (in sluice.config.js)')
+test(refuses, { core: [] }, 'core must be an object, got a list (in sluice.config.js)')
+test(refuses, { tcp: null }, 'tcp must be an object, got null (in sluice.config.js)')
+test(refuses, { app: 5 }, 'app must be a path or a file: URL, got 5 (in sluice.config.js)')
+test(refuses, { name: 'a b' }, 'name must be 1 to 64 letters, digits and . _ @ + -, got "a b" (in sluice.config.js)')
+test(refuses, { cleaners: [1] }, 'cleaners[0] must be a function, got 1 (in sluice.config.js)')
+test(refuses, { serverHeader: 'a\r\nb: c' }, 'serverHeader must be false or 1 to 256 characters of printable ASCII without blanks around them, got "a\\r\\nb: c" (in sluice.config.js)')
+test(refuses, { log: { level: 'loud' } }, 'log.level must be "trace" or "debug" or "info" or "warn" or "error", got "loud" (in sluice.config.js)')
+test(refuses, 'app.js', 'the configuration must be an object, got "app.js" (in sluice.config.js)')
+
+for (const key of ['sid', 'cookie:', 'cookie:a b', 'header:a:b', 'query:a=b', 'path:256', 'path:-1', 'path:+1', `query:${'a'.repeat(257)}`]) {
+  test(`parseConfig() refuses the dispatch key ${JSON.stringify(key.slice(0, 20))}`, (t) => {
+    t.throws(() => parseConfig({ dispatch: { key } }), { code: 'ERR_SLUICE_INVALID_OPTION', message: /^dispatch must be "least-requests", .* or \{ key: "cookie:NAME"/ })
+  })
+}
+for (const key of ['cookie:sid', 'header:X-Room', 'query:a%20b', 'path:0', 'path:255', `query:${'a'.repeat(256)}`]) {
+  test(`parseConfig() takes the dispatch key ${JSON.stringify(key.slice(0, 20))}`, (t) => {
+    t.deepEqual(parseConfig({ dispatch: { key } }).dispatch, { key } as never)
+  })
+}
+
+test('parseConfig() names no file when there is none', (t) => {
+  t.throws(() => parseConfig({ worker: 1 }), codeAndMessage('unknown option `worker`, did you mean `workers`?'))
+})
+
+test('parseConfig() treats undefined as not given', (t) => {
+  const given: Config = { workers: undefined, limits: undefined, hooks: { requestReceived: undefined }, log: { file: undefined } }
+  t.deepEqual(parseConfig(given), parseConfig({}))
+})
+
+test('parseConfig() gives a frozen result and leaves its argument as it was', (t) => {
+  const input = { limits: { pipeline: 1 }, listen: { port: 0 } }
+  const config = parseConfig(input)
+  t.true(Object.isFrozen(config) && Object.isFrozen(config.limits) && Object.isFrozen(config.listen) && Object.isFrozen(config.listen[0]))
+  t.false(Object.isFrozen(input.limits))
+  t.deepEqual(input, { limits: { pipeline: 1 }, listen: { port: 0 } })
+})
+
+test('parseConfig() of its own result gives that result', (t) => {
+  const config = parseConfig({ stuckAfter: false, listen: { path: 'a.sock' } }, source)
+  t.is(parseConfig(config), config)
+})
+
+test('paths start from root, and root from the directory of the file', (t) => {
+  const config = parseConfig({ root: 'current', listen: { path: 'run/a.sock' }, log: { file: 'a.log' }, app: 'app.js' }, '/srv/sluice.config.js')
+  t.is(config.root, '/srv/current')
+  t.deepEqual(config.listen, [{ path: '/srv/current/run/a.sock' }])
+  t.is(config.log.file, '/srv/current/a.log')
+  t.is(config.app, 'app.js')
+  t.is(config.stateDir, '/srv/.sluice')
+})
+
+test('requestTimeout.hard and limits.answerTimeout are one deadline', (t) => {
+  t.is(parseConfig({ limits: { answerTimeout: 5 } }).requestTimeout.hard, 5)
+  t.is(parseConfig({ requestTimeout: { hard: 7 }, limits: { answerTimeout: 5 } }).limits.answerTimeout, 7)
+})
+
+test('recycle.grace is half of requests beyond 10, unless it is given', (t) => {
+  const grace = (recycle: Config['recycle']) => parseConfig({ recycle }).recycle.grace
+  t.is(grace({ requests: 10 }), 0)
+  t.is(grace({ requests: 11 }), 5)
+  t.is(grace({ requests: 1000, grace: 3 }), 3)
+})
+
+test('lifecycle takes one hook or a list and gives lists', (t) => {
+  const hook = () => {}
+  const { lifecycle } = parseConfig({ lifecycle: { workerStart: hook, workerStop: [hook, hook] } })
+  t.deepEqual([lifecycle.workerStart, lifecycle.workerStop, lifecycle.serverStart], [[hook], [hook, hook], []])
+})
+
+const rust = readFileSync(new URL('../crates/sluice-core/src/config.rs', import.meta.url), 'utf8')
+
+/** `header_bytes` → `headerBytes`. */
+const camelCase = (name: string) => name.replace(/_(\w)/g, (_, letter: string) => letter.toUpperCase())
+
+function rustFields(struct: string): string[] {
+  const body = new RegExp(`pub struct ${struct} \\{(.*?)\\n\\}`, 's').exec(rust)?.[1] ?? ''
+  return [...body.matchAll(/^ {4}pub (\w+):/gm)].map((match) => camelCase(match[1] as string))
+}
+
+function rustDefaults(struct: string): Record<string, number | boolean> {
+  const body = new RegExp(`impl Default for ${struct} \\{.*?Self \\{(.*?)\\n {8}\\}`, 's').exec(rust)?.[1] ?? ''
+  const rows = [...body.matchAll(/(\w+): ([\w *]+),/g)].map(([, name, value]) => [camelCase(name as string), rustValue(value as string)] as const)
+  return Object.fromEntries(rows)
+}
+
+const rustValue = (text: string): number | boolean =>
+  text === 'true' || text === 'false' ? text === 'true' : text.replaceAll('_', '').split('*').reduce((product, factor) => product * Number(factor), 1)
+
+test('the native configuration has every field of the core, and no other', (t) => {
+  const native = JSON.parse(toNativeConfig(parseConfig({})))
+  t.deepEqual(Object.keys(native).sort(), rustFields('ServerConfig').sort())
+  const portFields = rustFields('PortConfig').filter((field) => field !== 'fixedAnswer')
+  t.deepEqual(Object.keys(native.ports[0]).sort(), portFields.sort())
+  t.deepEqual(Object.keys(native.ports[0].limits).sort(), rustFields('Limits').sort())
+  t.deepEqual(Object.keys(native.ports[0].tcp).sort(), rustFields('TcpConfig').sort())
+  t.deepEqual(Object.keys(native.replay).sort(), rustFields('ReplayConfig').sort())
+})
+
+test('the defaults are those of the core', (t) => {
+  const native = JSON.parse(toNativeConfig(parseConfig({})))
+  // 64 KiB, of which the core's 16-bit offsets hold 65 535 bytes.
+  t.true(rust.includes('header_bytes: HEADER_BYTES_MAX,') && rust.includes('HEADER_BYTES_MAX: u32 = u16::MAX as u32'))
+  t.deepEqual(native.ports[0].limits, { ...rustDefaults('Limits'), headerBytes: 65_536 })
+  t.deepEqual(native.ports[0].tcp, rustDefaults('TcpConfig'))
+  t.deepEqual(native.replay, rustDefaults('ReplayConfig'))
+  t.is(native.stuckAfter, Number(/fn stuck_after_ms\(\) -> u64 \{\s*([\d_]+)/.exec(rust)?.[1]?.replaceAll('_', '')))
+  t.is(native.dispatch, 'least-requests')
+  t.is(native.serverHeader, null)
+})
+
+const rangesOfCore = readFileSync(new URL('../crates/sluice-core/src/config/check.rs', import.meta.url), 'utf8')
+const rangeRows = [...rangesOfCore.matchAll(/^ {12}\("(\w+)", (\d+), (\w+)\),$/gm)].map(([, name, first, last]) => ({
+  name: name as string,
+  first: Number(first),
+  last: last === 'millis' ? 2 ** 31 - 1 : last === 'GIB' ? 2 ** 30 : Number(last?.replaceAll('_', '')),
+}))
+
+test('every limit is taken at the bounds of the core and refused beyond', (t) => {
+  t.is(rangeRows.length, rustFields('Limits').length - 1)
+  for (const { name, first, last } of [...rangeRows, { name: 'headerBytes', first: 1024, last: 65_536 }]) {
+    for (const value of [first, last]) t.notThrows(() => parseConfig({ limits: { [name]: value } }), `${name}: ${value}`)
+    for (const value of [first - 1, last + 1]) t.throws(() => parseConfig({ limits: { [name]: value } }), undefined, `${name}: ${value}`)
+  }
+})
+
+test('toNativeConfig() turns off into 0 and names the ports', (t) => {
+  const native = JSON.parse(
+    toNativeConfig(parseConfig({ stuckAfter: false, tcp: { keepAlive: false }, listen: [{ port: 0 }, { path: '/a.sock', mode: 0o600 }], onWorkerCrash: { replay: 'none' } })),
+  )
+  t.is(native.stuckAfter, 0)
+  t.is(native.ports[0].tcp.keepAlive, 0)
+  t.deepEqual(
+    native.ports.map((port: { name: string; listen: unknown }) => [port.name, port.listen]),
+    [
+      ['main', { host: '127.0.0.1', port: 0, reusePort: false, ipv6Only: false }],
+      ['main2', { path: '/a.sock', mode: 0o600 }],
+    ],
+  )
+  t.false(native.replay.safeMethods)
+})
