@@ -13,7 +13,7 @@ import { Core } from './core.ts'
 import { Deferred } from './deferred.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { requestFunctions } from './load-app.ts'
-import type { Receiver } from './messages.ts'
+import { cloneMessage, type Receiver } from './messages.ts'
 import { enter, leave } from './running.ts'
 import { healthReport, serverStats } from './stats.ts'
 import { keepVitals } from './vitals.ts'
@@ -130,7 +130,7 @@ export class InlineServer implements Server {
 
   /** Master and only worker are this thread: a message to `main`, `all` or 0 comes back to it. */
   postMessage(to: Receiver, data: unknown, transfer: readonly ArrayBuffer[] = []): void {
-    const copy: unknown = structuredClone(data, { transfer: [...transfer] })
+    const copy = cloneMessage(data, transfer)
     if (to === 'main' || to === 'all' || to === 0) void this.#lifecycle.tell('message', 'main', copy)
   }
 

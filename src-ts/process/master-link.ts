@@ -1,9 +1,9 @@
 import type { MessagePort, Transferable } from 'node:worker_threads'
 
-import { sluiceError, sluiceTypeError } from '../errors.ts'
+import { sluiceError } from '../errors.ts'
 import { Deferred } from './deferred.ts'
 import { fromRecord } from './error-record.ts'
-import { parseMasterMessage, type Call, type CallResult, type MasterMessage, type Receiver, type WorkerMessage } from './messages.ts'
+import { notCloneable, parseMasterMessage, type Call, type CallResult, type MasterMessage, type Receiver, type WorkerMessage } from './messages.ts'
 
 /** Calls to the master that wait for their answer. More at once are a loop gone wild. */
 const CALLS_MAX = 1_024
@@ -50,7 +50,7 @@ export class MasterLink {
       // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a MessagePort; only windows have origins
       this.#port.postMessage({ type: 'message', to, data } satisfies WorkerMessage, transfer as readonly Transferable[])
     } catch (cause) {
-      throw sluiceTypeError('ERR_SLUICE_INVALID_ARG', 'The message cannot be cloned', { cause })
+      throw notCloneable(cause)
     }
   }
 

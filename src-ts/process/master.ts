@@ -9,7 +9,7 @@ import { Core } from './core.ts'
 import { fromRecord, toRecord } from './error-record.ts'
 import { lookUp, type Generation } from './generation.ts'
 import { Lifecycle } from './lifecycle.ts'
-import { toCallResult, type Call, type CallResult, type PortRecord, type Receiver, type WorkerMessage } from './messages.ts'
+import { cloneMessage, toCallResult, type Call, type CallResult, type PortRecord, type Receiver, type WorkerMessage } from './messages.ts'
 import { JoinedRuns } from './reload.ts'
 import { enter, leave } from './running.ts'
 import { healthReport, serverStats, threadName } from './stats.ts'
@@ -154,8 +154,7 @@ export class Master implements Server {
     if (transfer.length > 0 && typeof to !== 'number' && to !== 'main') {
       throw sluiceTypeError('ERR_SLUICE_INVALID_ARG', `A transfer needs a single receiver, got "${to}"`)
     }
-    // Cloned here even for the own thread, so that a message never shares memory with its sender.
-    if (to === 'main') void this.#lifecycle.tell('message', 'main', structuredClone(data, { transfer: [...transfer] }))
+    if (to === 'main') void this.#lifecycle.tell('message', 'main', cloneMessage(data, transfer))
     else this.#route('main', to, data, transfer)
   }
 

@@ -2,6 +2,7 @@
  * What master and worker threads say to each other, over a port of their own: user code that listens on
  * `parentPort` neither sees nor sends any of it. Each side parses what arrives once, here, and trusts it from there on.
  */
+import { sluiceTypeError } from '../errors.ts'
 import type { ReloadResult, StartReason } from './api.ts'
 import { parseErrorRecord, toRecord, type ErrorRecord } from './error-record.ts'
 
@@ -80,6 +81,20 @@ export interface PortRecord {
   readonly host: string | undefined
   readonly port: number | undefined
   readonly path: string | undefined
+}
+
+/** What `postMessage` throws for data that structured clone refuses. */
+export function notCloneable(cause: unknown): Error {
+  return sluiceTypeError('ERR_SLUICE_INVALID_ARG', 'The message cannot be cloned', { cause })
+}
+
+/** For a message to the own thread: it never shares memory with its sender either. @throws ERR_SLUICE_INVALID_ARG */
+export function cloneMessage(data: unknown, transfer: readonly ArrayBuffer[]): unknown {
+  try {
+    return structuredClone(data, { transfer: [...transfer] })
+  } catch (cause) {
+    throw notCloneable(cause)
+  }
 }
 
 /** Reads a message from the master; undefined when it is none. */

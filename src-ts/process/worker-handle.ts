@@ -7,7 +7,7 @@ import type { Core, WorkerNotice } from './core.ts'
 import { Deferred } from './deferred.ts'
 import { fromRecord } from './error-record.ts'
 import type { Generation } from './generation.ts'
-import { parseWorkerMessage, type Boot, type LeaveReason, type MasterMessage, type WorkerMessage } from './messages.ts'
+import { notCloneable, parseWorkerMessage, type Boot, type LeaveReason, type MasterMessage, type WorkerMessage } from './messages.ts'
 
 /** How a worker ended that was not asked to. */
 export interface Death {
@@ -153,8 +153,12 @@ export class ThreadHandle implements WorkerHandle {
       if (this.#unread >= UNREAD_MAX) {
         throw sluiceError('ERR_SLUICE_INVALID_STATE', `Worker ${this.id} has ${UNREAD_MAX} messages that it has not read yet`)
       }
-      // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a MessagePort; only windows have origins
-      this.#port.postMessage(message, transfer as readonly Transferable[])
+      try {
+        // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a MessagePort; only windows have origins
+        this.#port.postMessage(message, transfer as readonly Transferable[])
+      } catch (cause) {
+        throw notCloneable(cause)
+      }
       this.#unread += 1
       return
     }
