@@ -1,7 +1,10 @@
 import { existsSync, readFileSync } from 'node:fs'
-import test from 'ava'
+import ava from 'ava'
 import { isAlive } from '../../src-ts/process/pid-file.ts'
 import { app, get, Workplace } from './command.ts'
+
+// Each test starts several processes; all at once they would only wait for each other's CPU.
+const test = ava.serial
 
 test('without a server stop exits with 0, and reload and status with 1', async (t) => {
   const place = new Workplace(t)

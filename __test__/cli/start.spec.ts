@@ -2,8 +2,11 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, renameSync, statSync } from 'node:fs'
 import { createServer, connect, type AddressInfo } from 'node:net'
 import { once } from 'node:events'
-import test from 'ava'
+import ava from 'ava'
 import { app, get, Workplace } from './command.ts'
+
+// Each test starts several processes; all at once they would only wait for each other's CPU.
+const test = ava.serial
 
 test('start serves, tells where, and keeps its state in .sluice until SIGTERM ends it with 0', async (t) => {
   const place = new Workplace(t)
