@@ -21,7 +21,6 @@ export const errorTable = {
   ERR_SLUICE_BODY_TOO_LARGE: { base: 'RangeError', summary: 'A request body passed its limit (HTTP 413)' },
   ERR_SLUICE_RESPONSE_SENT: { base: 'Error', summary: 'The response was used after it had been sent' },
   ERR_SLUICE_WORKER_START: { base: 'Error', summary: 'A worker did not become ready' },
-  ERR_SLUICE_WORKER_EXITED: { base: 'Error', summary: 'A worker ended with this work in hand' },
   ERR_SLUICE_SHUTTING_DOWN: { base: 'Error', summary: 'New work is refused because the server is stopping' },
   ERR_SLUICE_NATIVE_LOAD: { base: 'Error', summary: 'The native addon for this platform cannot be loaded' },
   ERR_SLUICE_NOT_RUNNING: { base: 'Error', summary: 'There is no running server to talk to' },
