@@ -210,7 +210,7 @@ export class SluiceResponse {
       const standard = new NativeResponse(body)
       this.#body = standard.body
       this.#type(null, standard.headers.get('content-type')!)
-    } else if (Symbol.asyncIterator in body) {
+    } else if (typeof body === 'object' && Symbol.asyncIterator in body) {
       this.#body = body
     } else {
       this.#body = String(body)
