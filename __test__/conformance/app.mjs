@@ -48,6 +48,14 @@ const routes = {
     return new Response(await req.arrayBuffer(), { headers: { 'content-type': 'application/octet-stream' } })
   },
   'echo-stream': (req) => new Response(req.body, { headers: { 'content-type': 'application/octet-stream' } }),
+  /** Begins its answer before it looks at the body. */
+  'late-read': (req) =>
+    new Response(
+      (async function* () {
+        yield Buffer.from('begun ')
+        yield Buffer.from(await req.arrayBuffer())
+      })(),
+    ),
   'ignore-body': () => text('ignored'),
 
   /** Enters the gate, waits to be let through, leaves. `log` shows whether two of them overlapped. */

@@ -12,9 +12,16 @@ for (const path of ['/echo', '/echo-stream']) {
       const body = randomBytes(size)
       client.send(request(`POST ${path}`, [`Content-Length: ${size}`]))
       client.send(body)
-      t.true((await client.response('POST')).body.equals(body))
-      client.send(request('GET /'))
-      t.is((await client.response()).text, 'hello')
+      const response = await client.response('POST')
+      t.true(response.body.equals(body))
+      if (response.headers.get('connection') === 'close') {
+        // An answer that begins before its request is in may end the connection, if it says so.
+        t.is(path, '/echo-stream')
+        t.is((await client.ended()).rest.length, 0)
+      } else {
+        client.send(request('GET /'))
+        t.is((await client.response()).text, 'hello')
+      }
     })
   }
 
@@ -81,7 +88,7 @@ testServed('HEAD has the header of GET and no body', async (t, served) => {
     const get = await client.response()
     const head = await client.response('HEAD')
     t.is(head.status, get.status)
-    t.deepEqual(withoutDate(head.lines), withoutDate(get.lines), path)
+    t.deepEqual(comparable(head.lines), comparable(get.lines), path)
     t.is((await client.response()).text, 'hello')
   }
 })
@@ -131,6 +138,7 @@ function encodeChunks(body: Buffer, size: number): Buffer {
   return Buffer.concat([...parts, Buffer.from('0\r\n\r\n')])
 }
 
-function withoutDate(lines: readonly (readonly [string, string])[]): (readonly [string, string])[] {
-  return lines.filter(([name]) => name !== 'date')
+/** Without what may differ: the time, and the framing of a body that is only known by making it (RFC 9110 section 9.3.2). */
+function comparable(lines: readonly (readonly [string, string])[]): (readonly [string, string])[] {
+  return lines.filter(([name]) => name !== 'date' && name !== 'transfer-encoding')
 }

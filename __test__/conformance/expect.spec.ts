@@ -20,6 +20,16 @@ for (const size of sizes) {
     })
   }
 
+  testServed(`100 never comes inside an answer that has begun (${size} bytes)`, async (t, served) => {
+    const client = await served.connect(t)
+    client.send(request('POST /late-read', ['Expect: 100-continue', `Content-Length: ${size}`]))
+    await client.arrived(1)
+    client.send(Buffer.alloc(size, 'x'))
+    const first = await client.response('POST')
+    const response = first.status === 100 ? await client.response('POST') : first
+    t.is(response.text, `begun ${'x'.repeat(size)}`)
+  })
+
   testServed(`a handler that does not read the body answers without 100 (${size} bytes)`, async (t, served) => {
     const client = await served.connect(t)
     client.send(request('POST /ignore-body', ['Expect: 100-continue', `Content-Length: ${size}`]))

@@ -18,6 +18,19 @@ testServed('so are all requests of a pipeline', async (t, served) => {
   t.is((await client.ended()).rest.length, 0)
 })
 
+testServed('requests that had to wait for the one in front of them are answered too', async (t, served) => {
+  const client = await served.connect(t)
+  const key = randomUUID()
+  client.send(post(`/wait/${key}/first`, '') + post('/echo', 'second') + request('GET /').repeat(50))
+  await served.get(t, `/entered/${key}`)
+  client.halfClose()
+  await served.get(t, `/release/${key}`)
+  t.is((await client.response('POST')).text, 'first')
+  t.is((await client.response('POST')).text, 'second')
+  for (let i = 0; i < 50; i++) t.is((await client.response()).text, 'hello')
+  t.is((await client.ended()).rest.length, 0)
+})
+
 testServed('the answer arrives when the handler is still at work at the half-close', async (t, served) => {
   const client = await served.connect(t)
   const key = randomUUID()

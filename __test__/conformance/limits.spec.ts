@@ -58,34 +58,34 @@ const headerBytes = 2_048
 testServed('limits.headerBytes: a head of that size is taken, one byte more is 431', async (t, served) => {
   await answered(t, served, headOf(headerBytes))
   await refused(t, served, headOf(headerBytes + 1), { status: 431, counter: 'headerBytes' })
-}, { limits: { headerBytes } })
+}, { isAlone: true, limits: { headerBytes } })
 
 testServed('limits.headerBytes: 431 does not wait for the end of the head', async (t, served) => {
   await refused(t, served, headOf(headerBytes + 3).slice(0, -2), { status: 431, counter: 'headerBytes' })
-}, { limits: { headerBytes } })
+}, { isAlone: true, limits: { headerBytes } })
 
 const headerFields = 10
 testServed('limits.headerFields: so many are taken, one more is 431', async (t, served) => {
   await answered(t, served, request('GET /', fieldLines(headerFields)))
   await refused(t, served, request('GET /', fieldLines(headerFields + 1)), { status: 431, counter: 'headerBytes' })
-}, { limits: { headerFields } })
+}, { isAlone: true, limits: { headerFields } })
 
 const targetBytes = 256
 testServed('limits.targetBytes: a target of that length is taken, one byte more is 414', async (t, served) => {
   await answered(t, served, request(`GET ${targetOf(targetBytes)}`))
   await refused(t, served, request(`GET ${targetOf(targetBytes + 1)}`), { status: 414, counter: 'targetBytes' })
-}, { limits: { targetBytes } })
+}, { isAlone: true, limits: { targetBytes } })
 
 testServed('limits.targetBytes: 414 does not wait for the end of the line', async (t, served) => {
   await refused(t, served, `GET /${'x'.repeat(targetBytes * 2)}`, { status: 414, counter: 'targetBytes' })
-}, { limits: { targetBytes } })
+}, { isAlone: true, limits: { targetBytes } })
 
 /** Below and above the sizes at which a body changes its way to the worker. */
 for (const bodyBytes of [1_000, 300_000]) {
   testServed(`limits.bodyBytes ${bodyBytes}: a body of that size is taken`, async (t, served) => {
     await answered(t, served, post('/echo', 'x'.repeat(bodyBytes)))
     await answered(t, served, chunkedPost(bodyBytes))
-  }, { limits: { bodyBytes } })
+  }, { isAlone: true, limits: { bodyBytes } })
 
   testServed(`limits.bodyBytes ${bodyBytes}: one byte more is 413`, async (t, served) => {
     for (const bytes of [post('/echo', 'x'.repeat(bodyBytes + 1)), chunkedPost(bodyBytes + 1)]) {
@@ -93,20 +93,20 @@ for (const bodyBytes of [1_000, 300_000]) {
       client.send(bytes)
       t.is((await client.response('POST')).status, 413)
     }
-  }, { limits: { bodyBytes } })
+  }, { isAlone: true, limits: { bodyBytes } })
 
   testServed(`limits.bodyBytes ${bodyBytes}: does not bind a handler that streams`, async (t, served) => {
     const client = await served.connect(t)
     client.send(post('/echo-stream', 'x'.repeat(bodyBytes + 1)))
     t.is((await client.response('POST')).body.length, bodyBytes + 1)
-  }, { limits: { bodyBytes } })
+  }, { isAlone: true, limits: { bodyBytes } })
 }
 
 testServed('limits.headerTimeout: an unfinished head is 408 then', async (t, served) => {
   const from = performance.now()
   await refused(t, served, request('GET /').slice(0, -2), { status: 408, counter: 'headerTimeout' })
   t.true(performance.now() - from >= 290)
-}, { limits: { headerTimeout: 300 } })
+}, { isAlone: true, limits: { headerTimeout: 300 } })
 
 testServed('limits.headerTimeout: more bytes do not win more time', async (t, served) => {
   const client = await served.connect(t)
@@ -114,18 +114,18 @@ testServed('limits.headerTimeout: more bytes do not win more time', async (t, se
   const drip = setInterval(() => client.send('X: 1\r\n'), 20)
   t.teardown(() => clearInterval(drip))
   t.is((await client.response()).status, 408)
-}, { limits: { headerTimeout: 300 } })
+}, { isAlone: true, limits: { headerTimeout: 300 } })
 
 testServed('limits.keepAliveTimeout: an idle connection is closed without a word', async (t, served) => {
   const before = rejected(served, 'keepAliveTimeout')
   const client = await served.connect(t)
+  const from = performance.now()
   client.send(request('GET /'))
   await client.response()
-  const from = performance.now()
   t.deepEqual(await client.ended(), { rest: Buffer.alloc(0), wasReset: false })
   t.true(performance.now() - from >= 290)
   t.true(rejected(served, 'keepAliveTimeout') > before)
-}, { limits: { keepAliveTimeout: 300 } })
+}, { isAlone: true, limits: { keepAliveTimeout: 300 } })
 
 testServed('limits.keepAliveTimeout: does not end a connection that waits for its answer', async (t, served) => {
   const client = await served.connect(t)
@@ -139,7 +139,7 @@ testServed('limits.keepAliveTimeout: does not end a connection that waits for it
   await idle.ended()
   await served.get(t, `/release/${key}`)
   t.is((await client.response()).text, 'late')
-}, { limits: { keepAliveTimeout: 300 } })
+}, { isAlone: true, limits: { keepAliveTimeout: 300 } })
 
 for (const [path, size] of [
   ['/echo', 1_000],
@@ -159,7 +159,7 @@ for (const [path, size] of [
       t.notRegex(rest.toString('latin1'), /\r\n0\r\n\r\n$/)
     }
     t.is(rejected(served, 'bodyMinRate'), before + 1)
-  }, { limits: { bodyMinRate: 1_000, bodyGrace: 300 } })
+  }, { isAlone: true, limits: { bodyMinRate: 1_000, bodyGrace: 300 } })
 }
 
 testServed('limits.answerTimeout: no answer by then is 504, ctx.signal aborts, and a late answer goes nowhere', async (t, served) => {
@@ -177,7 +177,7 @@ testServed('limits.answerTimeout: no answer by then is 504, ctx.signal aborts, a
     client.send(request('GET /'))
     t.is((await client.response()).text, 'hello')
   }
-}, { limits: { answerTimeout: 300 } })
+}, { isAlone: true, limits: { answerTimeout: 300 } })
 
 const concurrency = 2
 testServed('limits.concurrency: so many requests are in flight, one more is 503', async (t, served) => {
@@ -194,7 +194,7 @@ testServed('limits.concurrency: so many requests are in flight, one more is 503'
   // The two that were within the limit are still answered, now that their signal tells them to.
   for (const client of clients) client.halfClose()
   for (const client of clients) t.is((await client.response()).text, 'too late')
-}, { limits: { concurrency } })
+}, { isAlone: true, limits: { concurrency } })
 
 testServed('limits.queueTimeout: a request that no worker takes is 503', async (t, served) => {
   const before = rejected(served, 'queueTimeout')
@@ -206,7 +206,7 @@ testServed('limits.queueTimeout: a request that no worker takes is 503', async (
   t.is(response.status, 503)
   t.is(response.headers.get('retry-after'), '0')
   t.is(rejected(served, 'queueTimeout'), before + 1)
-}, { limits: { workerConcurrency: 1, queueTimeout: 300 } })
+}, { isAlone: true, limits: { workerConcurrency: 1, queueTimeout: 300 } })
 
 testServed('limits.workerConcurrency: the next request waits until the worker has room', async (t, served) => {
   const busy = await served.connect(t)
@@ -216,7 +216,7 @@ testServed('limits.workerConcurrency: the next request waits until the worker ha
   busy.halfClose()
   t.is((await busy.response()).text, 'too late')
   t.is((await waiting.response()).text, 'hello')
-}, { limits: { workerConcurrency: 1 } })
+}, { isAlone: true, limits: { workerConcurrency: 1 } })
 
 testServed('limits.connections: so many are open, one more waits until another ends', async (t, served) => {
   const first = await served.connect(t)
@@ -234,10 +234,10 @@ testServed('limits.connections: so many are open, one more waits until another e
   t.is(third.received, 0)
   second.destroy()
   t.is((await third.response()).text, 'hello')
-}, { limits: { connections: 2 } })
+}, { isAlone: true, limits: { connections: 2 } })
 
 testServed('limits.pipeline: more requests than that in one packet are all answered', async (t, served) => {
   const client = await served.connect(t)
   client.send(request('GET /').repeat(20))
   for (let i = 0; i < 20; i++) t.is((await client.response()).text, 'hello')
-}, { limits: { pipeline: 3 } })
+}, { isAlone: true, limits: { pipeline: 3 } })

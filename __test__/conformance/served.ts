@@ -10,8 +10,10 @@ import { RawClient } from '../support/raw-client.ts'
 type Mode = 'inline' | 'worker'
 const modes: readonly Mode[] = ['inline', 'worker']
 
-/** The options that a conformance test may set. */
-type ServedOptions = Pick<Config, 'limits' | 'core' | 'serverHeader' | 'requestTimeout'>
+interface ServedOptions extends Pick<Config, 'limits' | 'serverHeader'> {
+  /** The test counts what the server does, or how long it takes: it has a server and this thread to itself. @default false */
+  readonly isAlone?: boolean
+}
 
 export interface Served {
   readonly server: Server
@@ -24,7 +26,8 @@ export interface Served {
 
 /** Declares the test once per mode. */
 export function testServed(title: string, body: (t: ExecutionContext, served: Served) => Promise<void>, options: ServedOptions = {}): void {
-  for (const mode of modes) test(`${title} [${mode}]`, async (t) => body(t, await served(mode, options)))
+  const declare = options.isAlone ? test.serial : test
+  for (const mode of modes) declare(`${title} [${mode}]`, async (t) => body(t, await served(mode, options, options.isAlone ? title : '')))
 }
 
 const running = new Map<string, Promise<Served>>()
@@ -33,8 +36,8 @@ test.after.always('the servers stop', async () => {
   for (const each of running.values()) await (await each).server.shutdown({ timeout: 1_000 })
 })
 
-function served(mode: Mode, options: ServedOptions): Promise<Served> {
-  const key = JSON.stringify([mode, options])
+function served(mode: Mode, { isAlone: _, ...options }: ServedOptions, owner: string): Promise<Served> {
+  const key = JSON.stringify([mode, options, owner])
   const found = running.get(key) ?? start(mode, options)
   running.set(key, found)
   return found
@@ -42,7 +45,7 @@ function served(mode: Mode, options: ServedOptions): Promise<Served> {
 
 const appUrl = new URL('app.mjs', import.meta.url)
 
-async function start(mode: Mode, options: ServedOptions): Promise<Served> {
+async function start(mode: Mode, options: Omit<ServedOptions, 'isAlone'>): Promise<Served> {
   // One reactor, so that what two connections sent is seen in the order in which it was sent.
   const config = { listen: { host: '127.0.0.1', port: 0 }, core: { threads: 1 }, ...options }
   const server =

@@ -58,4 +58,4 @@ testServed('a client that reads nothing for sendTimeout is reset', async (t, ser
   t.is(await served.get(t, `/aborted/${key}`), 'aborted')
   client.resume()
   t.true((await client.ended()).wasReset)
-}, { limits: { sendBuffer, sendTimeout: 300 } })
+}, { isAlone: true, limits: { sendBuffer, sendTimeout: 300 } })

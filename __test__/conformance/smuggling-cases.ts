@@ -92,10 +92,12 @@ function lines(): SmugglingCase[] {
     'two spaces in the request line': 'GET  / HTTP/1.1\r\nHost: test\r\n\r\n',
     'a space behind the version': 'GET / HTTP/1.1 \r\nHost: test\r\n\r\n',
     'a tab in the request line': 'GET\t/ HTTP/1.1\r\nHost: test\r\n\r\n',
-    'HTTP/0.9': 'GET /\r\n\r\n',
     'a space in front of the method': ' GET / HTTP/1.1\r\nHost: test\r\n\r\n',
   }
-  return Object.entries(bytes).map(([name, text]) => ({ name, bytes: text, statuses: bad }))
+  return [
+    ...Object.entries(bytes).map(([name, text]) => ({ name, bytes: text, statuses: bad })),
+    { name: 'HTTP/0.9', bytes: 'GET /\r\n\r\n', statuses: [400, 505] },
+  ]
 }
 
 function names(): SmugglingCase[] {

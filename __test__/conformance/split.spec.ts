@@ -31,13 +31,14 @@ const cases: readonly Split[] = [
 
 for (const { name, bytes, method, text } of cases) {
   testServed(`${name} is the same request split at every byte`, async (t, served) => {
-    const client = await served.connect(t)
     const witness = await served.connect(t)
     for (let at = 1; at < bytes.length; at++) {
+      const client = await served.connect(t)
       client.send(bytes.slice(0, at))
       await seen(witness)
       client.send(bytes.slice(at))
       const response = await client.response(method)
+      client.destroy()
       t.is(response.status, 200, `split at ${at}`)
       t.is(response.text, text, `split at ${at}`)
     }

@@ -47,13 +47,13 @@ testServed('CONNECT is refused', async (t, served) => {
   t.true([400, 405, 501].includes(await statusOf(t, served, 'CONNECT test:443 HTTP/1.1\r\nHost: test:443\r\n\r\n')))
 })
 
-for (const host of ['example.com', 'example.com:', 'example.com:80', 'EXAMPLE.com', '127.0.0.1', '[::1]', '[::1]:8080', 'a_b', 'xn--bcher-kva.example']) {
+for (const host of ['example.com', 'example.com:', 'example.com:80', 'EXAMPLE.com', '127.0.0.1', '[::1]', '[::1]:8080', 'a_b', 'a,b', 'xn--bcher-kva.example']) {
   testServed(`Host: ${host} is taken`, async (t, served) => {
     t.is(await statusOf(t, served, `GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`), 200)
   })
 }
 
-for (const host of ['a b', 'a/b', 'a@b', 'a,b', 'a?b', 'a#b', 'a\\b', '[::1', '::1', 'a:b', 'a:80:90', '<script>', 'a\x00', '"a"', '']) {
+for (const host of ['a b', 'a/b', 'a@b', 'a?b', 'a#b', 'a\\b', '[::1', '::1', 'a:b', 'a:80:90', '<script>', 'a\x00', '"a"', '']) {
   testServed(`Host: ${JSON.stringify(host)} is refused`, async (t, served) => {
     const client = await served.connect(t)
     client.send(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n${request('GET /')}`)

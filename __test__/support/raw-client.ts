@@ -45,7 +45,7 @@ export class RawClient {
       this.#received += bytes.length
       this.#announce()
     })
-    socket.on('end', () => this.#end(false))
+    socket.on('end', () => this.#probe())
     socket.on('error', (error: NodeJS.ErrnoException) => {
       // A failed write only tells that the server has closed; what it said before is still to be read.
       if (error.code !== 'EPIPE') this.#end(true)
@@ -134,14 +134,11 @@ export class RawClient {
 
   async #wait(what: string): Promise<void> {
     let timer: NodeJS.Timeout | undefined
-    const expired = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error(`waited ${waitLimit} ms for ${what}; ${this.#soFar()}`)), waitLimit)
-    })
-    try {
-      await Promise.race([this.#news.promise, expired])
-    } finally {
-      clearTimeout(timer)
-    }
+    const expired = new Promise<boolean>((resolve) => (timer = setTimeout(() => resolve(true), waitLimit)))
+    // Thrown from here rather than from the timer, so that the stack leads to the test.
+    const isExpired = await Promise.race([this.#news.promise, expired])
+    clearTimeout(timer)
+    if (isExpired) throw new Error(`waited ${waitLimit} ms for ${what}; ${this.#soFar()}`)
   }
 
   #announce(): void {
@@ -153,6 +150,15 @@ export class RawClient {
   #end(wasReset: boolean): void {
     this.#ending ??= { wasReset }
     this.#announce()
+  }
+
+  /**
+   * Tells a RST from a FIN. libuv can report a RST behind data as a plain end, but a write shows the difference: it
+   * fails at once on a broken connection. With our own half closed there is nothing to try; it then counts as a FIN.
+   */
+  #probe(): void {
+    if (!this.#socket.writable) return this.#end(false)
+    this.#socket.write('\r\n', (error) => this.#end(error !== null && error !== undefined))
   }
 
   #soFar(): string {
