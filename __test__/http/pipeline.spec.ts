@@ -3,6 +3,7 @@ import { AbortReason } from '../../src-ts/bridge/record.ts'
 import { SluiceResponse as Response } from '../../src-ts/http/response.ts'
 import type { App } from '../../src-ts/app.ts'
 import { startFakeWorker } from '../support/fake-worker.ts'
+import { streamOf } from '../support/streams.ts'
 
 const answer = (text = 'ok'): never => new Response(text) as never
 
@@ -36,8 +37,15 @@ test('an asynchronous handler is in flight until its answer is sent', async (t) 
   t.is(native.calls.at(-1), 'flush')
 })
 
+class Later {
+  // oxlint-disable-next-line no-thenable -- a promise of another library is what is tested
+  then(resolve: (value: unknown) => void): void {
+    resolve(answer('later'))
+  }
+}
+
 test('a thenable that is no promise is awaited', async (t) => {
-  const { native, runtime } = startFakeWorker((() => ({ then: (resolve: (value: unknown) => void) => resolve(answer('later')) })) as never)
+  const { native, runtime } = startFakeWorker((() => new Later()) as never)
   native.request()
   native.wake()
   await runtime.settled()
@@ -151,7 +159,7 @@ for (const [what, error] of [
 }
 
 test('an error handler may answer with a stream', async (t) => {
-  const { native, runtime } = startFakeWorker({ fetch: () => { throw new Error('x') }, error: () => new Response(ReadableStream.from([Buffer.from('s')]), { status: 503 }) as never })
+  const { native, runtime } = startFakeWorker({ fetch: () => { throw new Error('x') }, error: () => new Response(streamOf(Buffer.from('s')), { status: 503 }) as never })
   native.request()
   native.wake()
   await runtime.settled()

@@ -5,6 +5,7 @@ import { NativeResponse } from '../../src-ts/http/native-classes.ts'
 import { SluiceResponse as Response } from '../../src-ts/http/response.ts'
 import type { Command, FakeRequest } from '../support/fake-native.ts'
 import { startFakeWorker } from '../support/fake-worker.ts'
+import { streamOf } from '../support/streams.ts'
 
 const KIB = 1024
 const WINDOW = 256 * KIB
@@ -21,15 +22,10 @@ async function answering(make: () => unknown, request: FakeRequest = {}) {
   return { ...worker, commands: worker.native.commands }
 }
 
-const only = (commands: readonly Command[]): Partial<Command> => {
-  const [{ lane: _lane, index: _index, generation: _generation, ...command } = {} as Command] = commands
-  return command
-}
-
 test('text goes up in one call, its type as template 1', async (t) => {
   const { commands } = await answering(() => new Response('hello'))
   t.is(commands.length, 1)
-  t.deepEqual(only(commands), { call: 'respond', status: 200, template: 1, flags: 0, headers: '', body: 'hello' })
+  t.deepEqual(commands[0], { call: 'respond', lane: 0, index: 0, generation: 1, status: 200, template: 1, flags: 0, headers: '', body: 'hello' })
 })
 
 test('an answer names lane, index and generation of its request', async (t) => {
@@ -124,7 +120,7 @@ async function* letters(): AsyncGenerator<string> {
 }
 
 const sources: [what: string, make: () => ConstructorParameters<typeof Response>[0]][] = [
-  ['a ReadableStream', () => ReadableStream.from([Buffer.from('a'), Buffer.from('b')])],
+  ['a ReadableStream', () => streamOf(Buffer.from('a'), Buffer.from('b'))],
   ['an async iterable of text', letters],
   ['a Node stream', () => Readable.from([Buffer.from('a'), Buffer.from('b')])],
 ]
@@ -214,7 +210,7 @@ test('beyond 256 KiB the source waits for DRAIN, and no chunk is larger', async 
 
 for (const bytes of [WINDOW, WINDOW + 1]) {
   test(`one chunk of ${bytes} bytes ${bytes > WINDOW ? 'goes up in pieces and waits' : 'goes up at once'}`, async (t) => {
-    const { native, runtime } = startFakeWorker(() => new Response(ReadableStream.from([new Uint8Array(bytes)])) as never)
+    const { native, runtime } = startFakeWorker(() => new Response(streamOf(new Uint8Array(bytes))) as never)
     native.request()
     native.wake()
     await native.until((commands) => commands.some(({ call, wantDrain }) => call === 'respondEnd' || wantDrain === true))
@@ -282,7 +278,7 @@ test('when the client leaves, a Node stream is destroyed', async (t) => {
 })
 
 test('a stream that waits for DRAIN ends when the client leaves', async (t) => {
-  const { native, runtime } = startFakeWorker(() => new Response(ReadableStream.from([new Uint8Array(2 * WINDOW)])) as never)
+  const { native, runtime } = startFakeWorker(() => new Response(streamOf(new Uint8Array(2 * WINDOW))) as never)
   native.request()
   native.wake()
   await native.until((commands) => commands.some(({ wantDrain }) => wantDrain === true))
