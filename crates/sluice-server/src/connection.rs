@@ -76,8 +76,8 @@ pub(crate) struct Connection {
     pub(crate) dirty: bool,
     /// Waiting for room in an event ring.
     pub(crate) ring_blocked: bool,
-    /// `100 Continue` was sent for the request being buffered.
-    pub(crate) continued: bool,
+    /// Input waits until some of the output is sent.
+    pub(crate) output_blocked: bool,
     /// The worker that `dispatch: connection` chose.
     pub(crate) worker: Option<WorkerSlot>,
     pub(crate) meter: Meter,

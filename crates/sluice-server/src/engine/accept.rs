@@ -172,7 +172,7 @@ impl Engine {
             write_blocked: false,
             dirty: false,
             ring_blocked: false,
-            continued: false,
+            output_blocked: false,
             worker: None,
             meter: Meter::default(),
             connected_at: self.now,

@@ -132,11 +132,12 @@ impl Engine {
             .has(command_flag::LENGTH_KNOWN)
             .then(|| words.content_length())
             .flatten();
+        // To HEAD the framing of the answer to GET is told, as node:http does; nothing is framed by it.
         let (length, chunked) = match known {
             Some(length) => (Length::Known(length), false),
-            None if bodiless => (Length::None, false),
+            None if is_bodiless(words.status()) => (Length::None, false),
             None if http10 => (Length::Close, false),
-            None => (Length::Chunked, true),
+            None => (Length::Chunked, !bodiless),
         };
         let close = self.write_answer_head(index, words, block, length) || length == Length::Close;
         if let Some(exchange) = self.pending.get_mut(index) {

@@ -94,6 +94,13 @@ impl Engine {
         {
             self.release_drain(first);
         }
+        if let Some(connection) = self.connection(slot)
+            && connection.output_blocked
+            && connection.output.len() <= low_water
+        {
+            connection.output_blocked = false;
+            self.mark_dirty(slot);
+        }
         let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
             return;
         };
@@ -122,7 +129,11 @@ impl Engine {
         let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
             return;
         };
-        if matches!(connection.phase, Phase::Closing) && connection.first.is_none() {
+        if connection.first.is_some() || connection.dirty {
+            return;
+        }
+        // After the peer's FIN, what is not a whole request by now never will be.
+        if connection.eof || matches!(connection.phase, Phase::Closing) {
             self.finish(slot);
         }
     }

@@ -159,10 +159,11 @@ impl Engine {
             return Step::Stuck;
         };
         let (limits, head_limits) = &self.limits[usize::from(connection.port)];
-        if connection.barrier
-            || connection.in_flight >= limits.pipeline
-            || connection.output.len() >= limits.send_buffer as usize
-        {
+        if connection.output.len() >= limits.send_buffer as usize {
+            connection.output_blocked = true;
+            return Step::Stuck;
+        }
+        if connection.barrier || connection.in_flight >= limits.pipeline {
             return Step::Stuck;
         }
         let scanned = std::mem::take(&mut connection.scanned);
@@ -197,14 +198,18 @@ impl Engine {
                 self.begin(slot, input, &[], safe);
                 Step::Consumed(head_end)
             }
-            Framing::Length(length) if length <= BUFFERED_BODY as u64 => {
+            Framing::Length(length) if body.len() as u64 >= length => {
                 let length = length as usize;
-                if body.len() < length {
-                    self.wait_for_body(slot, head_end + length);
-                    return Step::Stuck;
-                }
                 self.begin(slot, input, &body[..length], safe);
                 Step::Consumed(head_end + length)
+            }
+            // A client that waits for `100 Continue` gets it when the body is first read, and not before: the worker
+            // must have the head to decide.
+            Framing::Length(length)
+                if length <= BUFFERED_BODY as u64 && !self.head.expect_continue =>
+            {
+                self.wait_for_body(slot, head_end + length as usize);
+                Step::Stuck
             }
             Framing::Chunked if !self.head.expect_continue => {
                 let mut decoder = BodyDecoder::new(Framing::Chunked);
@@ -239,7 +244,6 @@ impl Engine {
 
     /// Waits until `need` bytes, head and body, are in.
     fn wait_for_body(&mut self, slot: u32, need: usize) {
-        let expects = self.head.expect_continue && !self.head.http10;
         let now = self.now;
         let Some(connection) = self.connection(slot) else {
             return;
@@ -250,10 +254,6 @@ impl Engine {
             bytes: 0,
         };
         let port = connection.port;
-        if expects && !connection.continued {
-            connection.continued = true;
-            self.write_small(slot, answer::CONTINUE);
-        }
         let at = now + self.port_limits(port).body_grace;
         self.set_deadline(slot, at);
     }
@@ -364,7 +364,6 @@ impl Engine {
         }
         connection.last = Some(index);
         connection.in_flight += 1;
-        connection.continued = false;
         connection.barrier = !safe || upload || !self.head.keep_alive;
         let fixed = self.shared.config.ports[port].fixed_answer.is_some();
         self.set_deadline(slot, u64::MAX);
@@ -434,8 +433,7 @@ impl Engine {
                 }
             }
             Err(reject) => {
-                self.break_upload(slot, index);
-                self.reject(slot, reject);
+                self.fail_upload(index, reject);
                 Step::Stuck
             }
         };
@@ -465,12 +463,19 @@ impl Engine {
         }
     }
 
-    /// The body of a request will not be complete.
-    fn break_upload(&mut self, slot: u32, index: u32) {
-        if let Some(connection) = self.connection(slot) {
-            connection.phase = Phase::Closing;
-        }
+    /// The body of a request breaks the framing: the reactor answers in place of its worker, and closes.
+    fn fail_upload(&mut self, index: u32, reject: Reject) {
+        self.count_reject(reject);
         self.end_upload(index, event_flag::BROKEN);
+        let Some(exchange) = self.pending.get_mut(index) else {
+            return;
+        };
+        exchange.keep_alive = false;
+        let generation = exchange.generation;
+        if !std::mem::replace(&mut exchange.aborted, true) {
+            self.signal(index, Self::abort_words(index, generation));
+        }
+        self.refuse(index, reject.status(), reject.name());
     }
 
     fn end_upload(&mut self, index: u32, flags: u8) {
@@ -505,7 +510,9 @@ impl Engine {
             return;
         };
         let slot = exchange.connection;
-        let send_continue = std::mem::take(&mut exchange.expects_continue);
+        // Behind the head of an answer it would be taken for a part of the body.
+        let begun = matches!(exchange.stage, Stage::Answering { .. });
+        let send_continue = std::mem::take(&mut exchange.expects_continue) && !begun;
         let now = self.now;
         let Some(connection) = self.connection(slot) else {
             return;
@@ -579,19 +586,12 @@ impl Engine {
         };
         connection.eof = true;
         if connection.first.is_none() {
-            if connection.output.is_empty() {
-                self.close(slot);
-            } else {
-                connection.phase = Phase::Closing;
-                self.mark_dirty(slot);
-            }
-            return;
+            // Closes as soon as nothing of what has come can be taken any more.
+            return self.mark_dirty(slot);
         }
-        if let Phase::Streaming(upload) = &connection.phase {
-            let index = upload.exchange;
-            self.break_upload(slot, index);
-        } else {
-            connection.phase = Phase::Closing;
+        if matches!(connection.phase, Phase::Streaming(_)) {
+            // The rest of the body will never come, so there is nothing to answer.
+            return self.lose(slot);
         }
         self.abort_exchanges(slot);
     }
@@ -611,14 +611,7 @@ impl Engine {
 
     /// Refuses what the client sends and closes: after a framing error nothing behind it can be trusted.
     pub(super) fn reject(&mut self, slot: u32, reject: Reject) {
-        match reject.status() {
-            408 => self.rejected.header_timeout += 1,
-            413 => self.rejected.body_bytes += 1,
-            414 => self.rejected.target_bytes += 1,
-            431 => self.rejected.header_bytes += 1,
-            400 => self.rejected.malformed += 1,
-            _ => self.rejected.unsupported += 1,
-        }
+        self.count_reject(reject);
         let date = *self.date.get(self.shared.unix_seconds(self.now));
         let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
             return;
@@ -639,6 +632,17 @@ impl Engine {
             None => connection.output.append(refusal),
         }
         self.mark_dirty(slot);
+    }
+
+    fn count_reject(&mut self, reject: Reject) {
+        match reject.status() {
+            408 => self.rejected.header_timeout += 1,
+            413 => self.rejected.body_bytes += 1,
+            414 => self.rejected.target_bytes += 1,
+            431 => self.rejected.header_bytes += 1,
+            400 => self.rejected.malformed += 1,
+            _ => self.rejected.unsupported += 1,
+        }
     }
 
     /// Something a reactor says on its own, in front of any answer.
