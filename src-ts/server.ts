@@ -1,13 +1,14 @@
 /**
  * How a server is started. `createServer()` and `serve({ app })` run the application in worker threads under supervision;
  * `serve(app)` with functions runs them on the calling thread.
+ *
+ * What starts a server is imported when one is started: an application that imports `sluice` in a worker does not wait for it.
  */
 import { sluiceError, sluiceTypeError } from './errors.ts'
-import { parseConfig, type Config, type ResolvedConfig } from './options.ts'
 import type { App } from './app.ts'
+import type { Config, ResolvedConfig } from './options.ts'
 import type { Server } from './process/api.ts'
-import { InlineServer } from './process/inline-server.ts'
-import { Master, type MasterConfig } from './process/master.ts'
+import type { MasterConfig } from './process/master.ts'
 import { running } from './process/running.ts'
 
 export type * from './process/api.ts'
@@ -37,6 +38,7 @@ export interface ServeModule extends Config, Address {
  * @throws ERR_SLUICE_INVALID_OPTION, ERR_SLUICE_LISTEN, ERR_SLUICE_WORKER_START; nothing is left running then
  */
 export async function createServer(config: Config | ResolvedConfig): Promise<Server> {
+  const [{ parseConfig }, { Master }] = await Promise.all([import('./options.ts'), import('./process/master.ts')])
   const resolved = parseConfig(config)
   if (!namesApp(resolved)) throw sluiceTypeError('ERR_SLUICE_INVALID_OPTION', '`app` is missing: the path or file: URL of the module that every worker imports')
   const server = new Master(resolved)
@@ -85,6 +87,7 @@ export const server: Server = new Proxy({} as Server, {
 })
 
 async function startInline(app: unknown, options: Record<string, unknown>): Promise<Server> {
+  const [{ parseConfig }, { InlineServer }] = await Promise.all([import('./options.ts'), import('./process/inline-server.ts')])
   const { port, host, hostname, ...config } = options
   const inline = new InlineServer(app, parseConfig({ ...config, workers: 1, ...listenOf({ port, host, hostname }, config['listen']) }))
   await inline.start()

@@ -1,5 +1,5 @@
 import type { Lane } from './lane.ts'
-import { BODY_INCOMPLETE, FIELD_BYTES, RECORD_WORDS, RecordKind, Word } from './record.ts'
+import { AbortReason, BODY_INCOMPLETE, FIELD_BYTES, RECORD_WORDS, RecordKind, Word } from './record.ts'
 
 /** An exchange that outlived its handler call, and what the core may still tell it. */
 export interface OpenExchange {
@@ -9,6 +9,8 @@ export interface OpenExchange {
   bodyChunk(data: Uint8Array<ArrayBuffer>): void
   /** No more of the request body follows. */
   bodyEnd(complete: boolean): void
+  /** The client has closed its half. An answer is still sent, but most likely nobody reads it. */
+  halfClosed(): void
   /** The client or the answer's deadline is lost; `reason` as in `AbortReason`. Nothing follows. */
   lost(reason: number): void
   /** A streamed answer may go on. */
@@ -51,6 +53,10 @@ export class Exchanges<T extends OpenExchange> {
         exchange.bodyEnd((words[at + Word.KIND]! & BODY_INCOMPLETE) === 0)
         return
       case RecordKind.ABORT:
+        if (words[at + Word.TARGET] === AbortReason.HALF_CLOSED) {
+          exchange.halfClosed()
+          return
+        }
         this.remove(exchange)
         exchange.lost(words[at + Word.TARGET]!)
         return

@@ -54,6 +54,7 @@ export class Exchange implements Head, OpenExchange {
   #body: Uint8Array<ArrayBuffer> | null
   #abort: AbortController | null
   #isLost: boolean
+  #isLeaving: boolean
   /** What the client did to us: left, broke its body off, or waited too long. No error of the app. */
   #peerError: unknown
   #kept: boolean
@@ -74,6 +75,7 @@ export class Exchange implements Head, OpenExchange {
     this.#body = null
     this.#abort = null
     this.#isLost = false
+    this.#isLeaving = false
     this.#peerError = undefined
     this.#kept = false
   }
@@ -123,7 +125,7 @@ export class Exchange implements Head, OpenExchange {
   get signal(): AbortSignal {
     if (this.#abort === null) {
       this.#abort = new AbortController()
-      const reason = this.#isLost ? this.#peerError : this.host.abortReason
+      const reason = this.#isLost || this.#isLeaving ? this.#peerError : this.host.abortReason
       if (reason !== undefined) this.#abort.abort(reason)
     }
     return this.#abort.signal
@@ -179,6 +181,13 @@ export class Exchange implements Head, OpenExchange {
       this.#peerError = new DOMException('The request body broke off', 'AbortError')
       this.#incoming?.fail(this.#peerError)
     }
+  }
+
+  /** Fires the signal and nothing else: a stream goes on until writing fails, since the client may only have closed its half. */
+  halfClosed(): void {
+    this.#isLeaving = true
+    this.#peerError ??= new DOMException('The client has left', 'AbortError')
+    this.#abort?.abort(this.#peerError)
   }
 
   lost(reason: number): void {

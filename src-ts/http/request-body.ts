@@ -10,7 +10,7 @@ const BYTE_ORDER_MARK = 0xfeff
 /**
  * The body of a request as the Fetch standard shows it: read once, whole or as a stream.
  *
- * Reading a streamed body as a whole is bound by `limits.bodyBytes` (ERR_SLUICE_BODY_TOO_LARGE, answered with 413 when
+ * Reading a body as a whole is bound by `limits.bodyBytes` (ERR_SLUICE_BODY_TOO_LARGE, answered with 413 when
  * nobody catches it); reading it as a stream is not.
  */
 export class RequestBody {
@@ -67,7 +67,7 @@ export class RequestBody {
     const exchange = this.#exchange
     this.#take()
     let text: string
-    if (this.#stream === null && !exchange.isStreamed && exchange.inlineLength() > 0) {
+    if (this.#stream === null && !exchange.isStreamed && exchange.inlineLength() > 0 && exchange.inlineLength() <= exchange.host.bodyBytes) {
       // Straight from the ring: the usual small body needs no copy of its bytes.
       const start = exchange.inlineStart()
       text = utf8Slice.call(exchange.lane.bytes, start, start + exchange.inlineLength())
@@ -118,8 +118,12 @@ export class RequestBody {
   /** Bytes in a buffer of their own. */
   async #whole(): Promise<Uint8Array<ArrayBuffer>> {
     const exchange = this.#exchange
-    if (this.#stream === null && !exchange.isStreamed) return this.#held()
     const limit = exchange.host.bodyBytes
+    if (this.#stream === null && !exchange.isStreamed) {
+      const body = this.#held()
+      if (body.byteLength > limit) throw tooLarge(limit)
+      return body
+    }
     const announced = Number(fieldOf(exchange, 'content-length') ?? 0)
     if (announced > limit) throw tooLarge(limit)
     return this.#stream === null ? collect(exchange.incoming(), limit) : collect(reads(this.#stream), limit)

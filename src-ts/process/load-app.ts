@@ -2,9 +2,8 @@ import { fileURLToPath } from 'node:url'
 
 import type { RequestHooks, RuntimeOptions } from '../app.ts'
 import { importModule } from '../config/import-module.ts'
-import { loadConfigFile } from '../config/load.ts'
 import type { Context } from '../context.ts'
-import { parseConfig, type ResolvedConfig } from '../options.ts'
+import type { ResolvedConfig } from '../options.ts'
 import type { Boot } from './messages.ts'
 
 /**
@@ -21,6 +20,8 @@ export type WorkerFunctions = Pick<ResolvedConfig, 'lifecycle' | 'hooks' | 'clea
 /** Loads the configuration file again: functions cannot cross threads. Without a file there are none. */
 export async function loadFunctions({ configFile, env, version }: Pick<Boot, 'configFile' | 'env' | 'version'>): Promise<WorkerFunctions | undefined> {
   if (configFile === undefined || configFile.endsWith('.json')) return undefined
+  // Imported only here: a worker without a configuration file starts without the schema and its checker.
+  const [{ loadConfigFile }, { parseConfig }] = await Promise.all([import('../config/load.ts'), import('../options.ts')])
   return parseConfig(await loadConfigFile(configFile, { command: 'start', env: env ?? '', version }), configFile)
 }
 

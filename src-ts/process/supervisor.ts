@@ -311,6 +311,8 @@ export class Supervisor {
     // After the replacement was started, and without waiting: a native call cannot be interrupted.
     if (sign === 'stuck') worker.terminate()
     void worker.death.then((death) => {
+      // What the core has given up must not go on running, should it not be dying by itself.
+      if (sign === 'dead') worker.terminate()
       events.died(worker, death)
       this.#judge(worker.generation)
     })

@@ -171,10 +171,14 @@ export class ThreadHandle implements WorkerHandle {
       case 'drained':
         this.#drained.resolve()
         break
-      case 'stuck':
+      case 'stuck': {
         this.#isStuck = true
+        // The reactors may be done with it, and say so, before the watchdog has spoken: then it was lost as dead, and still runs.
+        const wasLost = !this.isAlive
         this.#sign('stuck')
+        if (wasLost) this.terminate()
         break
+      }
       case 'gone':
         this.#handover = { inflight: notice.inflight, replayed: notice.replayed }
         this.#gone.resolve()

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use sluice_core::id::WorkerSlot;
-use sluice_shared::record::Words;
+use sluice_shared::record::{AbortReason, Words};
 
 use crate::output::Output;
 
@@ -42,8 +42,8 @@ pub(crate) struct Exchange {
     pub(crate) expects_continue: bool,
     /// The worker wants a DRAIN record when the connection's buffer is low.
     pub(crate) wants_drain: bool,
-    /// The worker has been told that the client left.
-    pub(crate) aborted: bool,
+    /// The worst its worker has been told of its client.
+    pub(crate) told: Option<AbortReason>,
     /// The connection closes after this answer.
     pub(crate) close: bool,
     pub(crate) words: Words,
@@ -198,7 +198,7 @@ mod tests {
             body_done: true,
             expects_continue: false,
             wants_drain: false,
-            aborted: false,
+            told: None,
             close: false,
             words: Words::default(),
             record: Vec::new(),

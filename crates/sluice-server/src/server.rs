@@ -475,6 +475,7 @@ impl Server {
                     commands,
                     shared,
                     events: memory,
+                    reader: Some(reader),
                     unflushed: 0,
                 }
             })

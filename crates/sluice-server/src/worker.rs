@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use sluice_core::id::WorkerSlot;
 use sluice_shared::record::{CommandKind, Words, command_flag};
-use sluice_shared::{MemoryView, Producer, PushError, WorkerBlock};
+use sluice_shared::{Consumer, MemoryView, Producer, PushError, WorkerBlock};
 
 use crate::connection_info::ConnectionInfo;
 use crate::lane::LaneShared;
@@ -56,6 +56,8 @@ pub(crate) struct WorkerLane {
     pub(crate) commands: Producer,
     pub(crate) shared: Arc<LaneShared>,
     pub(crate) events: MemoryView,
+    /// Until a consumer in Rust takes it; JavaScript reads the memory itself.
+    pub(crate) reader: Option<Consumer>,
     /// Commands pushed since the last flush.
     pub(crate) unflushed: u32,
 }
@@ -146,6 +148,15 @@ impl Worker {
     /// The event ring of each reactor.
     pub fn events(&self) -> impl Iterator<Item = &MemoryView> {
         self.lanes.iter().map(|lane| &lane.events)
+    }
+
+    /// The reading ends of the event rings, one for each lane, once: for a worker that is written in Rust instead of
+    /// JavaScript. Empty when they are taken already.
+    pub fn take_readers(&mut self) -> Vec<Consumer> {
+        self.lanes
+            .iter_mut()
+            .filter_map(|lane| lane.reader.take())
+            .collect()
     }
 
     /// Answers in one go. False when there is no such lane.

@@ -73,6 +73,8 @@ pub enum AbortReason {
     ClientGone = 0,
     /// No answer was started in time; the client has got a 504.
     AnswerDeadline = 1,
+    /// The client has closed its half of the connection: it has probably left, but an answer would still be sent.
+    HalfClosed = 2,
 }
 
 /// What a worker tells a reactor.
@@ -366,6 +368,7 @@ impl Words {
     pub const fn abort_reason(&self) -> AbortReason {
         match self.0[4] {
             1 => AbortReason::AnswerDeadline,
+            2 => AbortReason::HalfClosed,
             _ => AbortReason::ClientGone,
         }
     }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use sluice_core::id::WorkerSlot;
-use sluice_shared::record::{CommandKind, EventKind, Words, command_flag, event_flag};
+use sluice_shared::record::{AbortReason, CommandKind, EventKind, Words, command_flag, event_flag};
 
 use super::Engine;
 use crate::connection::Phase;
@@ -111,7 +111,8 @@ impl Engine {
             304 if body.len() == 0 => Length::None,
             _ => Length::Known(body.len() as u64),
         };
-        let close = self.write_answer_head(index, words, block, length);
+        let close = !self.body_can_be_skipped(exchange);
+        let close = self.write_answer_head(index, words, block, length, close);
         if has_body {
             self.write_body(index, body);
         }
@@ -128,6 +129,14 @@ impl Engine {
         }
         let bodiless = exchange.head_request || is_bodiless(words.status());
         let http10 = exchange.http10;
+        // The answer may be made of the body, and `100 Continue` cannot be said once its head is out.
+        if words.status() < 300
+            && let Some(exchange) = self.pending.get_mut(index)
+            && std::mem::take(&mut exchange.expects_continue)
+            && let Some(out) = self.answer_tail(index)
+        {
+            out.extend_from_slice(answer::CONTINUE);
+        }
         let known = words
             .has(command_flag::LENGTH_KNOWN)
             .then(|| words.content_length())
@@ -139,7 +148,9 @@ impl Engine {
             None if http10 => (Length::Close, false),
             None => (Length::Chunked, !bodiless),
         };
-        let close = self.write_answer_head(index, words, block, length) || length == Length::Close;
+        // Whether the request's body will have been read is known when the answer ends.
+        let close = length == Length::Close;
+        let close = self.write_answer_head(index, words, block, length, close);
         if let Some(exchange) = self.pending.get_mut(index) {
             exchange.close = close;
             exchange.stage = Stage::Answering {
@@ -224,16 +235,15 @@ impl Engine {
         words: Words,
         block: &[u8],
         length: Length,
+        close: bool,
     ) -> bool {
         let date = *self.date.get(self.shared.unix_seconds(self.now));
         let shared = std::sync::Arc::clone(&self.shared);
         let Some(exchange) = self.pending.get(index) else {
             return true;
         };
-        let close = words.has(command_flag::CLOSE)
-            || !exchange.keep_alive
-            || self.stopping
-            || !self.body_can_be_skipped(exchange);
+        let close =
+            close || words.has(command_flag::CLOSE) || !exchange.keep_alive || self.stopping;
         let head = AnswerHead {
             status: words.status(),
             template: words.template(),
@@ -403,7 +413,7 @@ impl Engine {
                 if let Some(connection) = self.connection(slot) {
                     connection.phase = Phase::Closing;
                 }
-                self.abort_exchanges(slot);
+                self.abort_exchanges(slot, AbortReason::ClientGone);
                 self.drop_exchanges(slot);
                 return;
             }
@@ -487,27 +497,39 @@ impl Engine {
         self.respond(index, words, b"", Body::Inline(text.as_bytes()));
     }
 
-    /// Tells the workers of a connection's exchanges that their client has left. Once per exchange.
-    pub(super) fn abort_exchanges(&mut self, slot: u32) {
+    /// Tells the workers of a connection's exchanges what has become of their client.
+    pub(super) fn abort_exchanges(&mut self, slot: u32, reason: AbortReason) {
         let mut next = self.connections[slot as usize]
             .as_deref()
             .and_then(|connection| connection.first);
         while let Some(index) = next {
-            let Some(exchange) = self.pending.get_mut(index) else {
-                return;
-            };
-            next = exchange.next;
-            if std::mem::replace(&mut exchange.aborted, true) {
-                continue;
-            }
-            let (generation, broken) = (exchange.generation, !exchange.body_done);
-            if broken {
-                let end = Words::event(EventKind::BodyEnd, event_flag::BROKEN)
-                    .with_exchange(index, generation);
-                self.signal(index, end);
-            }
-            self.signal(index, Self::abort_words(index, generation));
+            next = self.pending.get(index).and_then(|exchange| exchange.next);
+            self.abort(index, reason);
         }
+    }
+
+    /// Tells the worker of an exchange what has become of its client; each thing once, and nothing after the worst.
+    pub(super) fn abort(&mut self, index: u32, reason: AbortReason) {
+        let Some(exchange) = self.pending.get_mut(index) else {
+            return;
+        };
+        if exchange
+            .told
+            .is_some_and(|told| told == reason || told != AbortReason::HalfClosed)
+        {
+            return;
+        }
+        exchange.told = Some(reason);
+        let generation = exchange.generation;
+        if !exchange.body_done && reason != AbortReason::HalfClosed {
+            let end = Words::event(EventKind::BodyEnd, event_flag::BROKEN)
+                .with_exchange(index, generation);
+            self.signal(index, end);
+        }
+        let words = Words::event(EventKind::Abort, 0)
+            .with_exchange(index, generation)
+            .with_abort_reason(reason);
+        self.signal(index, words);
     }
 
     /// Forgets a connection's exchanges; their answers will find nothing.

@@ -113,7 +113,7 @@ impl Engine {
                     .pending
                     .get(index)
                     .is_some_and(|exchange| !matches!(exchange.stage, Stage::Answering { .. }));
-                self.abort_exchanges(slot);
+                self.abort_exchanges(slot, AbortReason::ClientGone);
                 if !unanswered {
                     return self.lose(slot);
                 }
@@ -140,9 +140,7 @@ impl Engine {
             }
             Stage::Dispatched => {
                 self.rejected.answer_timeout += 1;
-                let words = Self::abort_words(index, exchange.generation)
-                    .with_abort_reason(AbortReason::AnswerDeadline);
-                self.signal(index, words);
+                self.abort(index, AbortReason::AnswerDeadline);
                 self.refuse(index, 504, "answer-timeout");
             }
             Stage::Answering { .. } | Stage::Answered => {}

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use sluice_core::dispatch::{Candidate, Facts};
 use sluice_core::id::WorkerSlot;
-use sluice_shared::record::{EventKind, Words, event_flag};
+use sluice_shared::record::{Words, event_flag};
 
 use super::Engine;
 use crate::http1::{Field, RequestHead};
@@ -216,11 +216,6 @@ impl Engine {
             exchange.replayed = true;
             exchange.words = exchange.words.with_flag(event_flag::REPLAY);
         }
-    }
-
-    /// Tells the worker of an exchange that nobody waits for its answer.
-    pub(super) fn abort_words(index: u32, generation: u32) -> Words {
-        Words::event(EventKind::Abort, 0).with_exchange(index, generation)
     }
 
     /// The blob of an exchange is no longer wanted.

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use sluice_core::flow::Credit;
 use sluice_core::id::ReactorId;
-use sluice_shared::record::{EventKind, FIELD_BYTES, Words, event_flag};
+use sluice_shared::record::{AbortReason, EventKind, FIELD_BYTES, Words, event_flag};
 use tokio::io::ReadBuf;
 
 use super::Engine;
@@ -345,7 +345,7 @@ impl Engine {
             body_done: !upload,
             expects_continue: upload && self.head.expect_continue && !self.head.http10,
             wants_drain: false,
-            aborted: false,
+            told: None,
             close: false,
             words,
             record,
@@ -471,10 +471,7 @@ impl Engine {
             return;
         };
         exchange.keep_alive = false;
-        let generation = exchange.generation;
-        if !std::mem::replace(&mut exchange.aborted, true) {
-            self.signal(index, Self::abort_words(index, generation));
-        }
+        self.abort(index, AbortReason::ClientGone);
         self.refuse(index, reject.status(), reject.name());
     }
 
@@ -593,7 +590,7 @@ impl Engine {
             // The rest of the body will never come, so there is nothing to answer.
             return self.lose(slot);
         }
-        self.abort_exchanges(slot);
+        self.abort_exchanges(slot, AbortReason::HalfClosed);
     }
 
     /// The connection is broken: nothing can be sent any more.
@@ -603,7 +600,7 @@ impl Engine {
         };
         if connection.first.is_some() {
             self.counters.abort_count += 1;
-            self.abort_exchanges(slot);
+            self.abort_exchanges(slot, AbortReason::ClientGone);
             self.drop_exchanges(slot);
         }
         self.close(slot);

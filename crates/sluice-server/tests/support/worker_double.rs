@@ -1,0 +1,273 @@
+//! A worker in Rust, driven step by step by its test: what it reads, begins, answers, and when it dies.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::time::Instant;
+
+use sluice_core::id::WorkerSlot;
+use sluice_server::{AnswerBody, AnswerMeta, ExchangeName, Server, Worker};
+use sluice_shared::record::{AbortReason, EventKind, event_flag};
+use sluice_shared::{Consumer, Current, WorkerBlock};
+
+use super::LIMIT;
+
+/// A request as the worker sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    pub name: ExchangeName,
+    pub position: u32,
+    pub flags: u8,
+    /// The request line.
+    pub line: String,
+    pub body: Vec<u8>,
+}
+
+impl Asked {
+    pub fn path(&self) -> &str {
+        self.line.split(' ').nth(1).unwrap_or_default()
+    }
+
+    pub fn is_replay(&self) -> bool {
+        self.flags & event_flag::REPLAY != 0
+    }
+}
+
+/// One record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    Request(Asked),
+    Chunk(ExchangeName, Vec<u8>),
+    /// The end of a body; false when it is cut short.
+    End(ExchangeName, bool),
+    Abort(ExchangeName, AbortReason),
+    Drain(ExchangeName),
+}
+
+/// See the module. Dropping it is the death of the worker: nothing more is flushed or released than was.
+pub struct WorkerDouble {
+    pub slot: WorkerSlot,
+    pub worker: Worker,
+    lanes: Vec<Consumer>,
+    block: WorkerBlock,
+    wakes: Receiver<()>,
+    /// Read while waiting for something else.
+    kept: VecDeque<Event>,
+    /// Releases a record as soon as it is read; else only [`release`](Self::release) does.
+    pub eager: bool,
+}
+
+impl WorkerDouble {
+    pub fn attach(server: &Server, slot: WorkerSlot) -> Self {
+        let (send, wakes) = sync_channel(1);
+        let wake = move || {
+            // Full means that a wake is on the way already.
+            let _ = send.try_send(());
+        };
+        let mut worker = server
+            .attach_worker(slot, Box::new(wake))
+            .expect("the slot was just made");
+        Self {
+            slot,
+            lanes: worker.take_readers(),
+            block: worker.block().clone(),
+            worker,
+            wakes,
+            kept: VecDeque::new(),
+            eager: true,
+        }
+    }
+
+    /// The next record that is there, or `None`.
+    pub fn poll(&mut self) -> Option<Event> {
+        if let Some(event) = self.kept.pop_front() {
+            return Some(event);
+        }
+        self.read()
+    }
+
+    fn read(&mut self) -> Option<Event> {
+        for (lane, ring) in (0..).zip(&mut self.lanes) {
+            let Some(record) = ring.next_event().expect("the ring is sound") else {
+                continue;
+            };
+            let words = record.words;
+            let name = ExchangeName {
+                lane,
+                index: words.index(),
+                generation: words.generation(),
+            };
+            let event = match EventKind::from_u8(words.kind()).expect("a known kind") {
+                EventKind::Http => {
+                    let (head, rest) = record.bytes.split_at(words.head_len() as usize);
+                    let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
+                    let body = if words.has(event_flag::BLOB) {
+                        self.worker.take_blob(name).expect("the blob waits").to_vec()
+                    } else if words.has(event_flag::STREAM) {
+                        Vec::new()
+                    } else {
+                        rest[..words.event_body_len() as usize].to_vec()
+                    };
+                    Event::Request(Asked {
+                        name,
+                        position: record.position,
+                        flags: words.flags(),
+                        line: String::from_utf8_lossy(line).into_owned(),
+                        body,
+                    })
+                }
+                EventKind::BodyChunk => Event::Chunk(
+                    name,
+                    record.bytes[..words.event_body_len() as usize].to_vec(),
+                ),
+                EventKind::BodyEnd => Event::End(name, !words.has(event_flag::BROKEN)),
+                EventKind::Abort => Event::Abort(name, words.abort_reason()),
+                EventKind::Drain => Event::Drain(name),
+            };
+            if self.eager {
+                ring.release();
+            }
+            return Some(event);
+        }
+        None
+    }
+
+    /// The next record; waits for it as JavaScript does, parked.
+    pub fn event(&mut self, what: &str) -> Event {
+        self.event_before(Instant::now() + LIMIT)
+            .unwrap_or_else(|| panic!("waited in vain for {what}"))
+    }
+
+    fn event_before(&mut self, end: Instant) -> Option<Event> {
+        if let Some(event) = self.kept.pop_front() {
+            return Some(event);
+        }
+        self.fresh_before(end)
+    }
+
+    fn fresh_before(&mut self, end: Instant) -> Option<Event> {
+        loop {
+            self.block.beat();
+            if let Some(event) = self.read() {
+                return Some(event);
+            }
+            self.worker.flush();
+            self.block.park();
+            if self.lanes.iter().all(Consumer::is_empty) {
+                let left = end.saturating_duration_since(Instant::now());
+                if self.wakes.recv_timeout(left).is_err() {
+                    self.block.unpark();
+                    return None;
+                }
+            }
+            self.block.unpark();
+        }
+    }
+
+    /// The next request; what else comes before it is kept.
+    pub fn request(&mut self, what: &str) -> Asked {
+        let kept = self
+            .kept
+            .iter()
+            .position(|event| matches!(event, Event::Request(_)));
+        if let Some(Event::Request(asked)) = kept.and_then(|at| self.kept.remove(at)) {
+            return asked;
+        }
+        let end = Instant::now() + LIMIT;
+        loop {
+            match self.fresh_before(end) {
+                Some(Event::Request(asked)) => return asked,
+                Some(other) => self.kept.push_back(other),
+                None => panic!("waited in vain for {what}"),
+            }
+        }
+    }
+
+    /// Marks a record as the one whose handler runs.
+    pub fn begin(&self, asked: &Asked) {
+        self.block.set_current(Some(Current {
+            lane: asked.name.lane as u8,
+            position: asked.position,
+        }));
+    }
+
+    /// No handler runs.
+    pub fn rest(&self) {
+        self.block.set_current(None);
+    }
+
+    /// Gives the space of everything read back.
+    pub fn release(&mut self) {
+        for lane in &mut self.lanes {
+            lane.release();
+        }
+    }
+
+    /// Answers 200 and flushes.
+    pub fn answer(&mut self, asked: &Asked, body: &str) {
+        self.answer_late(asked.name, body);
+    }
+
+    pub fn answer_late(&mut self, name: ExchangeName, body: &str) {
+        self.queue(name, 200, body.as_bytes());
+        self.worker.flush();
+    }
+
+    /// Answers without a flush.
+    pub fn queue(&mut self, name: ExchangeName, status: u16, body: &[u8]) {
+        let sent = self
+            .worker
+            .respond(name, meta(status), b"", &AnswerBody::Bytes(body));
+        assert!(sent, "the lane exists");
+    }
+
+    /// Begins a streamed answer and flushes.
+    pub fn head(&mut self, asked: &Asked, length: Option<u64>) {
+        assert!(
+            self.worker
+                .respond_head(asked.name, meta(200), b"", length)
+        );
+        self.worker.flush();
+    }
+
+    /// More of it.
+    pub fn chunk(&mut self, asked: &Asked, data: &[u8], want_drain: bool) {
+        assert!(self.worker.respond_chunk(asked.name, data, want_drain));
+        self.worker.flush();
+    }
+
+    /// Its end.
+    pub fn end(&mut self, asked: &Asked) {
+        assert!(self.worker.respond_end(asked.name));
+        self.worker.flush();
+    }
+
+    /// Takes `bytes` more of a body.
+    pub fn credit(&mut self, asked: &Asked, bytes: u32) {
+        assert!(self.worker.credit(asked.name, bytes));
+        self.worker.flush();
+    }
+
+    /// Reads a streamed body to its end, giving credit for what it takes. `None` when it is cut short.
+    pub fn body(&mut self, asked: &Asked) -> Option<Vec<u8>> {
+        self.credit(asked, 0);
+        let mut body = Vec::new();
+        loop {
+            match self.event("the rest of a body") {
+                Event::Chunk(name, bytes) if name == asked.name => {
+                    self.credit(asked, bytes.len() as u32);
+                    body.extend(bytes);
+                }
+                Event::End(name, whole) if name == asked.name => return whole.then_some(body),
+                other => panic!("expected more of the body, got {other:?}"),
+            }
+        }
+    }
+}
+
+fn meta(status: u16) -> AnswerMeta {
+    AnswerMeta {
+        status,
+        template: 0,
+        flags: 0,
+    }
+}
