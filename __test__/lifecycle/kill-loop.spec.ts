@@ -14,6 +14,8 @@ const WAYS = ['throw', 'reject', 'exit', 'oom', 'loop', 'wait'] as const
 
 /** From a worker's death to the moment its successor serves, in milliseconds: the promise of the design. */
 const REPLACED_WITHIN = 300
+/** The promise in thread starts, for a machine so busy that a thread that does nothing takes more than a sixth of it. */
+const BARE_STARTS = 6
 
 /** What `serve-mortal.mjs` says. */
 type Line =
@@ -22,6 +24,7 @@ type Line =
   | { type: 'died'; id: number; reason: string; inflight: number; replayed: number }
   | { type: 'serving'; id: number; reason: string; at: number; workers: number }
   | { type: 'reloaded'; ok: boolean }
+  | { type: 'bare'; ms: number }
 
 /** The server process, and what it has said. */
 class Mortal {
@@ -68,17 +71,20 @@ test(`reload and every way to die, ${ROUNDS} times under load: no request fails,
   t.timeout(60_000)
   const mortal = new Mortal(t)
   const { port } = await mortal.next('listening', 0)
-  const load = await Load.start({ port, connections: 4 })
+  const load = await Load.start({ port, connections: 8, pause: 4 })
   const killer = await RawClient.connect(port)
   t.teardown(() => killer.destroy())
   /** From death to service, by way. */
   const gaps = new Map<string, number[]>()
+  const bare: number[] = []
 
   for (let round = 0; round < ROUNDS; round += 1) {
-    // New code forgives the deaths of the old one: back-off starts anew in every round.
-    mortal.say('reload')
-    t.true((await mortal.next('reloaded')).ok)
+    mortal.say('bare')
+    bare.push((await mortal.next('bare')).ms)
     for (const way of WAYS) {
+      // New code forgives the deaths of the old one, so that no back-off comes into what is measured.
+      mortal.say('reload')
+      t.true((await mortal.next('reloaded')).ok)
       const from = mortal.said
       killer.send(`POST /die/${way} HTTP/1.1\r\nHost: test\r\nContent-Length: 0\r\n\r\n`)
       const { status } = await killer.response('POST')
@@ -91,15 +97,19 @@ test(`reload and every way to die, ${ROUNDS} times under load: no request fails,
     }
   }
 
+  killer.destroy()
   await load.more(20)
   const { statuses, failures, longest } = await load.stop()
   t.log(`${statuses.get(200)} answers, the slowest took ${longest.toFixed(0)} ms`)
   for (const [way, times] of gaps) t.log(`${way}: served again after ${times.join(', ')} ms`)
   t.deepEqual(failures, [])
   t.deepEqual([...statuses.keys()], [200])
+  const median = bare.sort((a, b) => a - b)[Math.floor(ROUNDS / 2)] ?? 0
+  const limit = Math.max(REPLACED_WITHIN, BARE_STARTS * median)
+  t.log(`a bare thread starts in ${median.toFixed(0)} ms, so the limit is ${limit.toFixed(0)} ms`)
   for (const [way, times] of gaps) {
-    // The best of five: back-off delays later ones on purpose, and the machine may be busy. A full heap dies slowly itself.
-    if (way !== 'oom') t.true(Math.min(...times) <= REPLACED_WITHIN, `${way}: ${times.join(', ')} ms`)
+    // The best of five, as the machine may be busy with something else. A full heap takes its time to die.
+    if (way !== 'oom') t.true(Math.min(...times) <= limit, `${way}: ${times.join(', ')} ms`)
   }
   t.is(await mortal.stop(), 0)
 })

@@ -2,6 +2,8 @@
  * Constant load on keep-alive connections, and an account of it that hides nothing: every answer, every connection that ended,
  * every request that was not answered.
  */
+import { setTimeout as delay } from 'node:timers/promises'
+
 import { RawClient, type RawResponse } from './raw-client.ts'
 
 export interface LoadOptions {
@@ -12,6 +14,8 @@ export interface LoadOptions {
   readonly method?: string
   /** @default '/' */
   readonly path?: string
+  /** Milliseconds between an answer and the next request of a connection: what leaves the machine time to breathe. @default 0 */
+  readonly pause?: number
 }
 
 export interface LoadReport {
@@ -41,16 +45,17 @@ export class Load {
   #longest = 0
   #isEnding = false
 
-  private constructor(clients: readonly RawClient[], request: string, method: string) {
+  private constructor(clients: readonly RawClient[], request: string, { method = 'GET', pause = 0 }: LoadOptions) {
     this.#clients = clients
-    this.#lines = clients.map((client) => this.#keepAsking(client, request, method))
+    this.#lines = clients.map((client) => this.#keepAsking(client, request, method, pause))
   }
 
   /** Connects everyone, then starts. */
-  static async start({ port, connections = 4, method = 'GET', path = '/' }: LoadOptions): Promise<Load> {
+  static async start(options: LoadOptions): Promise<Load> {
+    const { port, connections = 4, method = 'GET', path = '/' } = options
     const clients = await Promise.all(Array.from({ length: connections }, () => RawClient.connect(port)))
     const length = method === 'GET' || method === 'HEAD' ? '' : 'Content-Length: 0\r\n'
-    return new Load(clients, `${method} ${path} HTTP/1.1\r\nHost: test\r\n${length}\r\n`, method)
+    return new Load(clients, `${method} ${path} HTTP/1.1\r\nHost: test\r\n${length}\r\n`, options)
   }
 
   /** Resolves when `count` more answers have come. Never, when everybody has failed; a test's own limit says so then. */
@@ -79,7 +84,7 @@ export class Load {
     }
   }
 
-  async #keepAsking(client: RawClient, request: string, method: string): Promise<void> {
+  async #keepAsking(client: RawClient, request: string, method: string, pause: number): Promise<void> {
     while (!this.#isEnding) {
       const start = performance.now()
       client.send(request)
@@ -89,6 +94,7 @@ export class Load {
         this.#failures.push(error instanceof Error ? error.message : String(error))
         return
       }
+      if (pause > 0) await delay(pause)
     }
   }
 
