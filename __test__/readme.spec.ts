@@ -1,0 +1,120 @@
+import { spawn } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import test, { type ExecutionContext } from 'ava'
+import { createProgram } from '../src-ts/cli/program.ts'
+import { parseConfig } from '../src-ts/options.ts'
+import { Command, Workplace } from './cli/command.ts'
+
+const root = new URL('../', import.meta.url)
+const text = (name: string) => readFileSync(new URL(name, root), 'utf8')
+const readme = text('README.md')
+
+/** The code blocks that begin with their file's name in a comment, by that name. */
+const files = Object.fromEntries([...readme.matchAll(/^```js\n(\/\/ (\S+)\n[^]*?)^```$/gm)].map(([, code = '', name = '']) => [name, code]))
+const shell = [...readme.matchAll(/^```sh\n([^]*?)^```$/gm)].flatMap(([, block = '']) => block.trim().split('\n').map((line) => line.replace(/ +#.*/, '')))
+
+/** The README's programs in an empty folder where sluice is installed. */
+const workplace = (t: ExecutionContext) => new Workplace(t, { 'package.json': '{ "type": "module" }', ...files })
+
+test('the first screen has ten lines that run and the two commands', (t) => {
+  const screen = readme.split('\n').slice(0, 30).join('\n')
+  t.true('app.js' in files)
+  t.true((files['app.js'] ?? '').trim().split('\n').length <= 10)
+  t.true(screen.includes('npm start') && screen.includes('npm test'))
+})
+
+test('app.js answers as it reads', async (t) => {
+  const { url } = await workplace(t).serve(['-c', 'sluice.config.js', 'app.js'])
+  t.deepEqual(await (await fetch(`${url}/there`)).json(), { hello: '/there', worker: 0 })
+  t.deepEqual(await (await fetch(url, { method: 'POST', body: 'four' })).json(), { received: 4 })
+})
+
+test('sluice.config.js is a configuration that starts, with the name, the app and the limit it shows', async (t) => {
+  const { url } = await workplace(t).serve()
+  t.is((await fetch(url)).status, 200)
+  t.is((await fetch(url, { method: 'POST', body: 'x'.repeat(1024 * 1024 + 1) })).status, 413)
+})
+
+for (const [name, expected] of [
+  ['embed.js', 'You asked for /here'],
+  ['workers.js', /^\{"hello":"\/here","worker":[01]\}$/],
+] as const) {
+  test(`${name} prints its address and answers`, async (t) => {
+    const child = spawn(process.execPath, [name], { cwd: workplace(t).path, stdio: ['ignore', 'pipe', 'pipe'] })
+    t.teardown(() => child.kill('SIGKILL'))
+    const program = new Command(child)
+    const [url] = await program.said(/http:\S+/)
+    const answer = await (await fetch(`${url}/here`)).text()
+    if (typeof expected === 'string') t.is(answer, expected)
+    else t.regex(answer, expected)
+  })
+}
+
+test('the commands under "Run an app" start, show, reload and stop it', async (t) => {
+  const lines = shell.filter((line) => line.startsWith('npx sluice ')).map((line) => line.split(' ').slice(2))
+  t.deepEqual(lines.map(([command]) => command), ['start', 'status', 'reload', 'stop'])
+  // Without the configuration file, which names another address than the free port.
+  const place = new Workplace(t, { 'package.json': '{ "type": "module" }', 'app.js': files['app.js'] ?? '' })
+  const [start = [], ...others] = lines
+  const server = place.spawn([...start, '--port', '0'])
+  await server.said(/stop: /)
+  t.regex(server.output, /\(2 workers, pid \d+\)/)
+  for (const command of others) {
+    const { code, stdout, stderr } = await place.run(command)
+    t.is(code, 0, `${command.join(' ')}: ${stdout}${stderr}`)
+  }
+  t.is((await server.ended).code, 0)
+})
+
+test('the table of commands is the list of commands', (t) => {
+  const shown = [...readme.matchAll(/^\| `sluice (\w+)/gm)].map(([, name]) => name)
+  const program = createProgram([], () => undefined)
+  t.deepEqual(shown.sort(), [...program.commands.map((command) => command.name()), 'help'].sort())
+})
+
+test('every npm script that is named exists', (t) => {
+  const { scripts } = JSON.parse(text('package.json')) as { scripts: Record<string, string> }
+  for (const page of [readme, text('CONTRIBUTING.md')]) {
+    for (const [, name = ''] of page.matchAll(/npm run ([\w:]+)/g)) t.true(name in scripts, name)
+  }
+})
+
+const pages = ['README.md', 'CONTRIBUTING.md', 'docs/server-behavior.md', 'examples/hello/README.md', 'examples/embed/README.md']
+for (const page of pages) {
+  test(`every relative link of ${page} leads somewhere`, (t) => {
+    const links = [...text(page).matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, link = '']) => link)
+    for (const link of links) t.true(existsSync(fileURLToPath(new URL(link, new URL(page, root)))), link)
+    t.pass()
+  })
+}
+
+for (const page of ['README.md', 'docs/server-behavior.md']) {
+  test(`the limits of ${page} are all there are, with their defaults`, (t) => {
+    const shown = Object.fromEntries([...text(page).matchAll(/^\| `limits\.(\w+)` \| ([^|]+?) \|/gm)].map(([, name = '', value = '']) => [name, value]))
+    const real = Object.fromEntries(Object.entries(parseConfig({}).limits).map(([name, value]) => [name, shownValue(name, value)]))
+    t.deepEqual(shown, real)
+  })
+}
+
+test('the other defaults of docs/server-behavior.md are the real ones', (t) => {
+  const config = parseConfig({})
+  const page = text('docs/server-behavior.md')
+  const rows = [...page.slice(page.indexOf('\n| option | default |\n')).matchAll(/^\| `([\w.]+)` \| ([^|]+?) \|$/gm)]
+  t.true(rows.length >= 6)
+  for (const [, path = '', value] of rows) {
+    const name = path.split('.').at(-1) ?? ''
+    const real: unknown = path.split('.').reduce<unknown>((at, key) => (at as Record<string, unknown>)[key], config)
+    t.is(value, shownValue(name, real as number), path)
+  }
+  const { errors, within } = config.reload.rollback || { errors: 0, within: 0 }
+  t.true(page.includes(`\`reload.rollback\` (${errors} crashes within ${within / 1000} s)`))
+})
+
+/** A default as the tables write it. */
+function shownValue(name: string, value: number): string {
+  if (name === 'bodyMinRate') return `${value} B/s`
+  if (/Bytes$|Body$|^sendBuffer$/.test(name)) return value % 1_048_576 === 0 ? `${value / 1_048_576} MiB` : `${value / 1024} KiB`
+  if (/Timeout$|Grace$|Time$|After$/.test(name)) return `${value / 1000} s`
+  return String(value).replace(/\B(?=(?:\d{3})+$)/g, ' ')
+}
