@@ -71,6 +71,8 @@ export interface NativeWorker {
   respondReset(worker: number, lane: number, index: number, generation: number): boolean
   /** Returns credit for `bytes` of a streamed request body. The first call of an exchange also sends `100 Continue` if the client waits for it. */
   credit(worker: number, lane: number, index: number, generation: number, bytes: number): void
+  /** Declares that the exchange may be repeated if this worker dies, whatever its method. */
+  markIdempotent(worker: number, lane: number, index: number, generation: number): boolean
   /** The out-of-line body of a request; undefined when it is gone. */
   takeBlob(worker: number, lane: number, index: number, generation: number): Buffer | undefined
   /** JSON of `ConnectionInfo`, or null when the exchange is gone. */

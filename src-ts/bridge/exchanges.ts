@@ -11,6 +11,8 @@ export interface OpenExchange {
   bodyEnd(complete: boolean): void
   /** The client has closed its half. An answer is still sent, but most likely nobody reads it. */
   halfClosed(): void
+  /** The soft time limit has passed. An answer is still sent. */
+  late(): void
   /** The client or the answer's deadline is lost; `reason` as in `AbortReason`. Nothing follows. */
   lost(reason: number): void
   /** A streamed answer may go on. */
@@ -53,10 +55,8 @@ export class Exchanges<T extends OpenExchange> {
         exchange.bodyEnd((words[at + Word.KIND]! & BODY_INCOMPLETE) === 0)
         return
       case RecordKind.ABORT:
-        if (words[at + Word.TARGET] === AbortReason.HALF_CLOSED) {
-          exchange.halfClosed()
-          return
-        }
+        if (words[at + Word.TARGET] === AbortReason.HALF_CLOSED) return exchange.halfClosed()
+        if (words[at + Word.TARGET] === AbortReason.SOFT_TIMEOUT) return exchange.late()
         this.remove(exchange)
         exchange.lost(words[at + Word.TARGET]!)
         return

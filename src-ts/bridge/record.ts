@@ -24,7 +24,7 @@ export const HttpFlag = {
 export const BODY_INCOMPLETE: number = 1 << 8
 
 /** Values of word 4 of an ABORT record. */
-export const AbortReason = { CLIENT_GONE: 0, ANSWER_DEADLINE: 1, HALF_CLOSED: 2 } as const
+export const AbortReason = { CLIENT_GONE: 0, ANSWER_DEADLINE: 1, HALF_CLOSED: 2, SOFT_TIMEOUT: 3 } as const
 
 /** Bits 5–7 of the flags of an HTTP record. 0 is any other method, read from the bytes before the target. */
 export const methods: readonly string[] = ['', 'GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']

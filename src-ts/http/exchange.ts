@@ -190,6 +190,12 @@ export class Exchange implements Head, OpenExchange {
     this.#abort?.abort(this.#peerError)
   }
 
+  /** Fires the signal: the handler should hurry or give up. */
+  late(): void {
+    this.signal
+    this.#abort?.abort(new DOMException('The handler takes longer than requestTimeout.soft', 'TimeoutError'))
+  }
+
   lost(reason: number): void {
     const error =
       reason === AbortReason.ANSWER_DEADLINE

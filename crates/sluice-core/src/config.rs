@@ -215,6 +215,8 @@ pub struct Limits {
     pub body_grace: u64,
     /// Idle time between requests of a connection, at least 1, then it is closed. Default 75 s.
     pub keep_alive_timeout: u64,
+    /// From dispatch until the request's signal aborts; the handler may still answer. Default 0 = off.
+    pub soft_timeout: u64,
     /// From dispatch to the start of the answer: 504. Default 60 s. 0 = off.
     pub answer_timeout: u64,
     /// How long an answer may make no progress into the socket, at least 1, then it is reset. Default 30 s.
@@ -244,6 +246,7 @@ impl Default for Limits {
             body_min_rate: 240,
             body_grace: 10_000,
             keep_alive_timeout: 75_000,
+            soft_timeout: 0,
             answer_timeout: 60_000,
             send_timeout: 30_000,
             connections: 100_000,

@@ -36,13 +36,14 @@ thread_local! {
 /// The hot calls as an object, taken once per thread.
 #[napi(catch_unwind, ts_return_type = "object")]
 pub fn worker_calls(env: Env) -> Result<Raw> {
-    let calls: [(&str, sys::napi_callback); 9] = [
+    let calls: [(&str, sys::napi_callback); 10] = [
         ("respond", Some(respond)),
         ("respondHead", Some(respond_head)),
         ("respondChunk", Some(respond_chunk)),
         ("respondEnd", Some(respond_end)),
         ("respondReset", Some(respond_reset)),
         ("credit", Some(credit)),
+        ("markIdempotent", Some(mark_idempotent)),
         ("takeBlob", Some(take_blob)),
         ("connectionInfo", Some(connection_info)),
         ("flush", Some(flush)),
@@ -180,6 +181,19 @@ extern "C" fn credit(env: sys::napi_env, info: sys::napi_callback_info) -> sys::
     guarded(env, || {
         with_worker(uint32(env, values[0]), |worker| {
             worker.credit(exchange(env, &values), uint32(env, values[4]))
+        })
+        .unwrap_or(false)
+    })
+}
+
+extern "C" fn mark_idempotent(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
+    let values = arguments::<4>(env, info);
+    guarded(env, || {
+        with_worker(uint32(env, values[0]), |worker| {
+            worker.mark_idempotent(exchange(env, &values))
         })
         .unwrap_or(false)
     })

@@ -44,6 +44,8 @@ pub(crate) struct Exchange {
     pub(crate) wants_drain: bool,
     /// The worst its worker has been told of its client.
     pub(crate) told: Option<AbortReason>,
+    /// The soft time limit has passed.
+    pub(crate) is_late: bool,
     /// The connection closes after this answer.
     pub(crate) close: bool,
     pub(crate) words: Words,
@@ -199,6 +201,7 @@ mod tests {
             expects_continue: false,
             wants_drain: false,
             told: None,
+            is_late: false,
             close: false,
             words: Words::default(),
             record: Vec::new(),

@@ -204,19 +204,35 @@ impl Shared {
 
     /// Takes everything out of a worker's hands, once per life of a worker. True for the one call that does it.
     pub(crate) fn worker_gone(&self, slot: WorkerSlot, generation: u32) -> bool {
-        if self.workers.generation(slot) != generation {
-            return false;
+        let won = self.enter_gone(slot, generation);
+        if won {
+            self.settle_gone(slot);
         }
-        let gone = [
-            WorkerState::Running,
-            WorkerState::Draining,
-            WorkerState::Starting,
-        ]
-        .into_iter()
-        .any(|from| self.workers.set_state(slot, from, WorkerState::Gone));
-        if !gone {
-            return false;
+        won
+    }
+
+    /// The same for a worker that hangs; the master hears why before it hears that the worker is gone.
+    pub(crate) fn worker_stuck(&self, slot: WorkerSlot, generation: u32, ms: u64) {
+        if self.enter_gone(slot, generation) {
+            self.notices.push(Notice::Stuck { slot: slot.0, ms });
+            self.settle_gone(slot);
         }
+    }
+
+    /// Claims the death of a worker: of several that notice it, one goes on.
+    fn enter_gone(&self, slot: WorkerSlot, generation: u32) -> bool {
+        self.workers.generation(slot) == generation
+            && [
+                WorkerState::Running,
+                WorkerState::Draining,
+                WorkerState::Starting,
+            ]
+            .into_iter()
+            .any(|from| self.workers.set_state(slot, from, WorkerState::Gone))
+    }
+
+    /// Lets every reactor take over what the worker had; the last one reports it gone.
+    fn settle_gone(&self, slot: WorkerSlot) {
         let report = Arc::new(GoneReport {
             slot,
             left: AtomicUsize::new(usize::from(self.config.reactors)),
@@ -227,7 +243,6 @@ impl Shared {
             slot,
             report: Arc::clone(&report),
         });
-        true
     }
 }
 

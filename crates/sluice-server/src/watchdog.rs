@@ -8,7 +8,6 @@ use std::time::Duration;
 use sluice_core::id::WorkerSlot;
 use sluice_core::workers::SLOTS;
 
-use crate::notice::Notice;
 use crate::server::Shared;
 
 /// What is known of one worker.
@@ -78,7 +77,7 @@ impl Watchdog {
             });
         }
         let (stop, stopped) = mpsc::channel();
-        let period = Duration::from_millis((stuck_after / 16).clamp(5, 100));
+        let period = Duration::from_millis((stuck_after / 64).clamp(5, 25));
         let thread = std::thread::Builder::new()
             .name("sluice-watch".to_owned())
             .spawn(move || {
@@ -125,9 +124,7 @@ fn watch(shared: &Shared, pulses: &mut [Pulse], stuck_after: u64) {
             Verdict::Fine => {}
             Verdict::Probe => link.wake(),
             Verdict::Stuck { ms } => {
-                if shared.worker_gone(slot, shared.workers.generation(slot)) {
-                    shared.notices.push(Notice::Stuck { slot: slot.0, ms });
-                }
+                shared.worker_stuck(slot, shared.workers.generation(slot), ms);
             }
         }
     }

@@ -222,6 +222,11 @@ impl Worker {
         self.push(name.lane, words, &[], &[])
     }
 
+    /// Declares that the exchange may be repeated if this worker dies.
+    pub fn mark_idempotent(&mut self, name: ExchangeName) -> bool {
+        self.signal(name, CommandKind::Idempotent)
+    }
+
     /// The out-of-line body of a request, once.
     pub fn take_blob(&self, name: ExchangeName) -> Option<Bytes> {
         self.lanes

@@ -75,6 +75,8 @@ pub enum AbortReason {
     AnswerDeadline = 1,
     /// The client has closed its half of the connection: it has probably left, but an answer would still be sent.
     HalfClosed = 2,
+    /// The soft time limit has passed: the handler should hurry or give up, an answer is still sent.
+    SoftTimeout = 3,
 }
 
 /// What a worker tells a reactor.
@@ -93,6 +95,8 @@ pub enum CommandKind {
     Reset = 5,
     /// Credit for bytes of a streamed request body that were consumed.
     Credit = 6,
+    /// The handler may be repeated: the exchange is replayed after a crash like one with a safe method.
+    Idempotent = 7,
 }
 
 impl CommandKind {
@@ -105,6 +109,7 @@ impl CommandKind {
             4 => Self::End,
             5 => Self::Reset,
             6 => Self::Credit,
+            7 => Self::Idempotent,
             _ => return None,
         })
     }
@@ -369,6 +374,7 @@ impl Words {
         match self.0[4] {
             1 => AbortReason::AnswerDeadline,
             2 => AbortReason::HalfClosed,
+            3 => AbortReason::SoftTimeout,
             _ => AbortReason::ClientGone,
         }
     }

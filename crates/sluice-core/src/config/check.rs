@@ -97,7 +97,7 @@ impl ListenConfig {
 
 impl Limits {
     fn check(&self, path: &str) -> Result<(), ConfigError> {
-        let ranges: [(&str, u64, RangeInclusive<u64>); 16] = [
+        let ranges: [(&str, u64, RangeInclusive<u64>); 17] = [
             (
                 "headerBytes",
                 self.header_bytes.into(),
@@ -115,6 +115,7 @@ impl Limits {
             ("bodyMinRate", self.body_min_rate, 0..=GIB),
             ("bodyGrace", self.body_grace, 0..=MILLIS_MAX),
             ("keepAliveTimeout", self.keep_alive_timeout, 1..=MILLIS_MAX),
+            ("softTimeout", self.soft_timeout, 0..=MILLIS_MAX),
             ("answerTimeout", self.answer_timeout, 0..=MILLIS_MAX),
             ("sendTimeout", self.send_timeout, 1..=MILLIS_MAX),
             ("connections", self.connections.into(), 1..=HANDLES_MAX),

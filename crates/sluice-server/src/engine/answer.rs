@@ -94,6 +94,11 @@ impl Engine {
             CommandKind::End => self.respond_end(index),
             CommandKind::Reset => self.respond_reset(index),
             CommandKind::Credit => self.credit(index, words.command_body_len()),
+            CommandKind::Idempotent => {
+                if let Some(exchange) = self.pending.get_mut(index) {
+                    exchange.safe = true;
+                }
+            }
         }
     }
 
@@ -513,15 +518,17 @@ impl Engine {
         let Some(exchange) = self.pending.get_mut(index) else {
             return;
         };
+        // The mild ones leave the exchange alive, and a worse one may follow.
+        let is_mild = |reason| matches!(reason, AbortReason::HalfClosed | AbortReason::SoftTimeout);
         if exchange
             .told
-            .is_some_and(|told| told == reason || told != AbortReason::HalfClosed)
+            .is_some_and(|told| told == reason || !is_mild(told))
         {
             return;
         }
         exchange.told = Some(reason);
         let generation = exchange.generation;
-        if !exchange.body_done && reason != AbortReason::HalfClosed {
+        if !exchange.body_done && !is_mild(reason) {
             let end = Words::event(EventKind::BodyEnd, event_flag::BROKEN)
                 .with_exchange(index, generation);
             self.signal(index, end);

@@ -129,15 +129,60 @@ impl Engine {
         self.begin_close(slot);
     }
 
+    /// Starts the clock of a dispatched exchange whose body is in: the handler cannot answer before that.
+    pub(super) fn await_answer(&mut self, index: u32) {
+        let Some(exchange) = self.pending.get(index) else {
+            return;
+        };
+        let limits = self.connections[exchange.connection as usize]
+            .as_deref()
+            .map(|connection| self.port_limits(connection.port));
+        let (soft, hard) = limits.map_or((0, 0), |limits| {
+            (limits.soft_timeout, limits.answer_timeout)
+        });
+        let wait = match (soft, hard) {
+            _ if !exchange.body_done => 0,
+            (0, hard) => hard,
+            (soft, 0) => soft,
+            (soft, hard) => soft.min(hard),
+        };
+        let at = if wait == 0 { u64::MAX } else { self.now + wait };
+        self.pending.set_deadline(index, at);
+    }
+
+    /// The soft limit has passed: tells the handler, and waits for the hard one. False when that has passed.
+    fn pass_soft_limit(&mut self, index: u32) -> bool {
+        let Some(exchange) = self.pending.get_mut(index) else {
+            return false;
+        };
+        let limits = self.connections[exchange.connection as usize]
+            .as_deref()
+            .map(|connection| &self.limits[usize::from(connection.port)].0);
+        let (soft, hard) = limits.map_or((0, 0), |limits| {
+            (limits.soft_timeout, limits.answer_timeout)
+        });
+        if soft == 0 || (hard > 0 && soft >= hard) || exchange.is_late {
+            return false;
+        }
+        exchange.is_late = true;
+        if hard > 0 {
+            self.pending.set_deadline(index, self.now + (hard - soft));
+        }
+        self.abort(index, AbortReason::SoftTimeout);
+        true
+    }
+
     fn exchange_expired(&mut self, index: u32) {
         let Some(exchange) = self.pending.get(index) else {
             return;
         };
-        match exchange.stage {
+        let stage = exchange.stage;
+        match stage {
             Stage::Waiting => {
                 self.rejected.queue_timeout += 1;
                 self.refuse(index, 503, Reject::NoWorker.name());
             }
+            Stage::Dispatched if self.pass_soft_limit(index) => {}
             Stage::Dispatched => {
                 self.rejected.answer_timeout += 1;
                 self.abort(index, AbortReason::AnswerDeadline);

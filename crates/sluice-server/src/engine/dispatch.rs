@@ -155,12 +155,7 @@ impl Engine {
         connection.worker = Some(slot);
         workers.begin(slot);
         self.counters.dispatch_count += 1;
-        let deadline = if limits.answer_timeout > 0 && exchange.body_done {
-            self.now + limits.answer_timeout
-        } else {
-            u64::MAX
-        };
-        self.pending.set_deadline(index, deadline);
+        self.await_answer(index);
         true
     }
 

@@ -10,6 +10,8 @@ use crate::connection::Phase;
 
 /// How long a closing connection waits for the peer's FIN, ms.
 const LINGER: u64 = 2_000;
+/// The same while the server stops: a peer that keeps its half open must not hold up the end.
+const LINGER_STOPPING: u64 = 250;
 
 impl Engine {
     /// Goes on with every connection that changed in this pass: parses what had to wait, writes what is to be sent.
@@ -154,7 +156,12 @@ impl Engine {
             .stream
             .shutdown_write(&mut Context::from_waker(&waker));
         self.recycle(input);
-        self.set_deadline(slot, now + LINGER);
+        let linger = if self.stopping {
+            LINGER_STOPPING
+        } else {
+            LINGER
+        };
+        self.set_deadline(slot, now + linger);
         self.read(slot);
     }
 

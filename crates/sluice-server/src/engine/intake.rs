@@ -346,6 +346,7 @@ impl Engine {
             expects_continue: upload && self.head.expect_continue && !self.head.http10,
             wants_drain: false,
             told: None,
+            is_late: false,
             close: false,
             words,
             record,
@@ -448,18 +449,12 @@ impl Engine {
         }
         self.set_deadline(slot, u64::MAX);
         self.end_upload(index, 0);
-        let timeout = self.connections[slot as usize]
-            .as_deref()
-            .map_or(0, |connection| {
-                self.port_limits(connection.port).answer_timeout
-            });
-        if timeout > 0
-            && self
-                .pending
-                .get(index)
-                .is_some_and(|exchange| exchange.stage == Stage::Dispatched)
+        if self
+            .pending
+            .get(index)
+            .is_some_and(|exchange| exchange.stage == Stage::Dispatched)
         {
-            self.pending.set_deadline(index, self.now + timeout);
+            self.await_answer(index);
         }
     }
 
