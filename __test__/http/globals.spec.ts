@@ -4,12 +4,13 @@ import { gzipSync } from 'node:zlib'
 import test from 'ava'
 import { HttpFlag } from '../../src-ts/bridge/record.ts'
 import { installGlobals } from '../../src-ts/http/globals.ts'
-import { NativeRequest, NativeResponse } from '../../src-ts/http/native-classes.ts'
+import { nativeClasses } from '../../src-ts/http/native-classes.ts'
 import { SluiceResponse } from '../../src-ts/http/response.ts'
 import type { FakeNative } from '../support/fake-native.ts'
 import { startFakeWorker } from '../support/fake-worker.ts'
 
 installGlobals()
+const { Request: NativeRequest, Response: NativeResponse } = nativeClasses()
 
 /** What `read` gives in an asynchronous handler. */
 async function inHandler(read: (req: Request) => unknown, deliver: (native: FakeNative) => void = (native) => native.request()) {

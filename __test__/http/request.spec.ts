@@ -1,8 +1,11 @@
 import { inspect } from 'node:util'
 import test from 'ava'
 import { HttpFlag } from '../../src-ts/bridge/record.ts'
+import { installGlobals } from '../../src-ts/http/globals.ts'
 import type { FakeRequest } from '../support/fake-native.ts'
 import { startFakeWorker } from '../support/fake-worker.ts'
+
+installGlobals()
 
 type Received = Request & { header(name: string): string | null }
 

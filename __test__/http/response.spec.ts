@@ -1,8 +1,10 @@
 import { Readable } from 'node:stream'
 import { inspect } from 'node:util'
 import test from 'ava'
-import { NativeResponse } from '../../src-ts/http/native-classes.ts'
+import { nativeClasses } from '../../src-ts/http/native-classes.ts'
 import { SluiceResponse as Response } from '../../src-ts/http/response.ts'
+
+const { Response: NativeResponse } = nativeClasses()
 
 test('a response without arguments is an empty 200', (t) => {
   const response = new Response()

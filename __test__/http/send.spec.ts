@@ -1,11 +1,13 @@
 import { Readable } from 'node:stream'
 import test from 'ava'
 import { AbortReason } from '../../src-ts/bridge/record.ts'
-import { NativeResponse } from '../../src-ts/http/native-classes.ts'
+import { nativeClasses } from '../../src-ts/http/native-classes.ts'
 import { SluiceResponse as Response } from '../../src-ts/http/response.ts'
 import type { Command, FakeRequest } from '../support/fake-native.ts'
 import { startFakeWorker } from '../support/fake-worker.ts'
 import { streamOf } from '../support/streams.ts'
+
+const { Response: NativeResponse } = nativeClasses()
 
 const KIB = 1024
 const WINDOW = 256 * KIB

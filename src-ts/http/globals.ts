@@ -1,4 +1,4 @@
-import { NativeRequest, nativeFetch } from './native-classes.ts'
+import { areNativeClassesInUse, type NativeClasses, isNativeInstance, nativeClasses, nativeFetch, whenNativeClassesLoad } from './native-classes.ts'
 import { isSluiceRequest, toNativeRequest } from './request.ts'
 import { SluiceResponse } from './response.ts'
 
@@ -6,21 +6,65 @@ let isInstalled = false
 
 /**
  * Puts our `Response` in the place of the global one, and lets `new Request(req)` and `fetch(req)` take our requests.
- * Idempotent; once per thread.
- *
- * `Request` stays Node's own class behind a proxy that unwraps ours: its private state cannot be given to an object that
- * its constructor did not make.
+ * Idempotent; once per thread. Loads nothing that is not loaded: Node's classes come when they are first needed.
  */
 export function installGlobals(): void {
   if (isInstalled) return
   isInstalled = true
+  if (areNativeClassesInUse()) nativeClasses()
   install('Response', SluiceResponse, false)
-  install('Request', new Proxy(NativeRequest, { construct: (target, args, newTarget) => Reflect.construct(target, [unwrap(args[0]), ...args.slice(1)], newTarget) as object }), false)
+  install('Request', requestClass(), false)
   install('fetch', (input: RequestInfo | URL, init?: RequestInit): Promise<Response> => callFetch(input, init), true)
+  // Through us, so that our headers become instances of it at the same time.
+  const headers = { get: () => nativeClasses().Headers, set: (value: unknown) => install('Headers', value, false), enumerable: false, configurable: true }
+  Object.defineProperty(globalThis, 'Headers', headers)
+  whenNativeClassesLoad(({ Headers }) => {
+    if (Object.getOwnPropertyDescriptor(globalThis, 'Headers')?.get === headers.get) install('Headers', Headers, false)
+  })
+  for (const name of ['compileStreaming', 'instantiateStreaming'] as const) linkFirst(WebAssembly, name)
 }
 
 function install(name: string, value: unknown, enumerable: boolean): void {
   Object.defineProperty(globalThis, name, { value, writable: true, enumerable, configurable: true })
+}
+
+/**
+ * `Request` stays Node's own class, behind a proxy that unwraps ours: its private state cannot be given to an object that
+ * its constructor did not make.
+ */
+function requestClass(): object {
+  // A proxy may not hide what its target has for good; so the target gets the one such member, `prototype`, from Node's.
+  const target = function Request(): void {}
+  whenNativeClassesLoad(({ Request }) => Object.defineProperty(target, 'prototype', { value: Request.prototype, writable: false }))
+  const real = (): NativeClasses['Request'] => nativeClasses().Request
+  const proxy: object = new Proxy(target, {
+    construct: (_, [input, ...rest], newTarget) => Reflect.construct(real(), [unwrap(input), ...rest], newTarget) as object,
+    get: (_, name) => (name === Symbol.hasInstance ? hasInstance : (Reflect.get(real(), name) as unknown)),
+    set: (_, name, value) => Reflect.set(real(), name, value),
+    has: (_, name) => name in real(),
+    ownKeys: () => Reflect.ownKeys(real()),
+    getOwnPropertyDescriptor: (_, name) => Reflect.getOwnPropertyDescriptor(real(), name),
+    defineProperty: (own, name, descriptor) => Reflect.defineProperty(real(), name, descriptor) && Reflect.defineProperty(own, name, descriptor),
+    deleteProperty: (own, name) => Reflect.deleteProperty(real(), name) && Reflect.deleteProperty(own, name),
+  })
+
+  function hasInstance(this: unknown, value: unknown): boolean {
+    // A class that extends `Request` inherits this.
+    if (this !== proxy) return Function.prototype[Symbol.hasInstance].call(this as () => void, value)
+    return isSluiceRequest(value) || isNativeInstance('Request', value)
+  }
+  return proxy
+}
+
+/** These look at a response with Node's own class, which has to know ours by then. */
+function linkFirst(owner: Record<string, unknown>, name: string): void {
+  const original = owner[name]
+  if (typeof original !== 'function') return
+  const linked = (...args: unknown[]): unknown => {
+    nativeClasses()
+    return Reflect.apply(original, owner, args)
+  }
+  Object.defineProperty(owner, name, { value: Object.defineProperty(linked, 'name', { value: name }), writable: true, enumerable: true, configurable: true })
 }
 
 // Async, so that what cannot be converted rejects as the standard's own refusals do.

@@ -1,7 +1,7 @@
 import { AnswerFlag, Template, templates } from '../bridge/record.ts'
 import { sluiceTypeError } from '../errors.ts'
 import { checkValue, fieldRule, Rule } from './field-rule.ts'
-import { ResponseHeaders } from './response-headers.ts'
+import { responseHeaders } from './response-headers.ts'
 
 const templateId: ReadonlyMap<string, number> = new Map(templates.map((type, id): [string, number] => [type, id]).slice(1))
 
@@ -76,7 +76,7 @@ export class HeaderBlock {
 
   /** The same as a `Headers` of its own. */
   toHeaders(): Headers {
-    const headers = new ResponseHeaders()
+    const headers = responseHeaders()
     if (this.template !== Template.NONE) headers.append('content-type', templates[this.template]!)
     if (this.length >= 0) headers.append('content-length', String(this.length))
     if ((this.flags & AnswerFlag.CLOSE) !== 0) headers.append('connection', 'close')

@@ -3,7 +3,7 @@ import { utf8Slice } from '../bridge/lane.ts'
 import { sluiceRangeError } from '../errors.ts'
 import type { Exchange } from './exchange.ts'
 import { fieldOf } from './head.ts'
-import { NativeResponse } from './native-classes.ts'
+import { nativeClasses } from './native-classes.ts'
 
 const BYTE_ORDER_MARK = 0xfeff
 
@@ -36,7 +36,7 @@ export class RequestBody {
     if (this.#taken) this.#stream = emptied()
     else if (!exchange.hasBody()) return null
     else if (exchange.isStreamed) this.#stream = exchange.incoming().readable()
-    else this.#stream = new NativeResponse(this.#held()).body as ReadableStream<Uint8Array<ArrayBuffer>>
+    else this.#stream = new (nativeClasses().Response)(this.#held()).body as ReadableStream<Uint8Array<ArrayBuffer>>
     return this.#stream
   }
 
@@ -98,7 +98,7 @@ export class RequestBody {
 
   async formData(): Promise<FormData> {
     const type = fieldOf(this.#exchange, 'content-type') ?? ''
-    return new NativeResponse(await this.bytes(), { headers: { 'content-type': type } }).formData()
+    return new (nativeClasses().Response)(await this.bytes(), { headers: { 'content-type': type } }).formData()
   }
 
   #take(): void {

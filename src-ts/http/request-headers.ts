@@ -1,6 +1,6 @@
 import { inspect, type InspectOptions } from 'node:util'
 import { fieldOf, fieldsOf, type Head } from './head.ts'
-import { NativeHeaders } from './native-classes.ts'
+import { nativeClasses, whenNativeClassesLoad } from './native-classes.ts'
 
 /**
  * The `Headers` of a received request: reads single fields where they lie, and becomes Node's own when it is changed.
@@ -14,6 +14,13 @@ export class RequestHeaders {
 
   constructor(head: Head) {
     this.#head = head
+  }
+
+  /** The same fields once more, changed apart from these. */
+  copy(): RequestHeaders {
+    const copy = new RequestHeaders(this.#head)
+    if (this.#own !== null) copy.#own = new (nativeClasses().Headers)(this.#own)
+    return copy
   }
 
   get(name: string): string | null {
@@ -65,12 +72,13 @@ export class RequestHeaders {
   }
 
   #changed(): Headers {
-    return (this.#own ??= new NativeHeaders(fieldsOf(this.#head)))
+    return (this.#own ??= new (nativeClasses().Headers)(fieldsOf(this.#head)))
   }
 }
 
+Object.defineProperty(RequestHeaders.prototype, Symbol.toStringTag, { value: 'Headers', configurable: true })
 // `instanceof Headers`, without the constructor that is the cost.
-Object.setPrototypeOf(RequestHeaders.prototype, NativeHeaders.prototype)
+whenNativeClassesLoad(({ Headers }) => Object.setPrototypeOf(RequestHeaders.prototype, Headers.prototype))
 
 /** Names in order, each once with its values joined, as the standard iterates. */
 function* sorted(head: Head): HeadersIterator<[string, string]> {

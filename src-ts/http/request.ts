@@ -1,7 +1,7 @@
 import { inspect, type InspectOptions } from 'node:util'
 import type { Exchange } from './exchange.ts'
 import { fieldOf, methodOf, urlOf } from './head.ts'
-import { NativeHeaders, NativeRequest } from './native-classes.ts'
+import { nativeClasses, whenNativeClassesLoad } from './native-classes.ts'
 import { RequestBody } from './request-body.ts'
 import { RequestHeaders } from './request-headers.ts'
 
@@ -25,10 +25,10 @@ export let isSluiceRequest: (value: unknown) => value is SluiceRequest
 export class SluiceRequest {
   readonly #exchange: Exchange
   #url: string | null = null
-  #headers: Headers | null = null
+  #headers: RequestHeaders | null = null
   #body: RequestBody | null = null
 
-  // What the standard says the same of every request a server receives; see inheritConstants().
+  // What the standard says the same of every request a server receives; see CONSTANTS.
   declare readonly cache: Request['cache']
   declare readonly credentials: Request['credentials']
   declare readonly destination: Request['destination']
@@ -62,7 +62,7 @@ export class SluiceRequest {
 
   /** The fields. A change stays in this object; going through all of them costs about 1 µs for 8. */
   get headers(): Headers {
-    return (this.#headers ??= new RequestHeaders(this.#exchange) as unknown as Headers)
+    return (this.#headers ??= new RequestHeaders(this.#exchange)) as unknown as Headers
   }
 
   /** The value of one field, or null; the same as `headers.get(name)` without making a `Headers`. Not in the standard. */
@@ -112,7 +112,7 @@ export class SluiceRequest {
   clone(): SluiceRequest {
     const clone = new SluiceRequest(this.#exchange)
     clone.#body = this.#payload().tee()
-    if (this.#headers !== null) clone.#headers = new NativeHeaders(this.#headers)
+    if (this.#headers !== null) clone.#headers = this.#headers.copy()
     return clone
   }
 
@@ -125,26 +125,48 @@ export class SluiceRequest {
   }
 
   #toNative(): Request {
-    const headers = new NativeHeaders(this.headers)
+    const { Headers, Request } = nativeClasses()
+    const headers = new Headers(this.headers)
     for (const name of HOP_BY_HOP) headers.delete(name)
     const init: RequestInit & { duplex: 'half' } = { method: this.method, headers, signal: this.signal, duplex: 'half' }
     // The standard knows no body for these two; a body that came is left unread.
     if (this.method !== 'GET' && this.method !== 'HEAD') init.body = this.#payload().transfer()
-    return new NativeRequest(this.url, init)
+    return new Request(this.url, init)
   }
 }
 
-// `instanceof Request` without running Request's constructor, which costs more than a whole answer of ours.
-Object.setPrototypeOf(SluiceRequest.prototype, NativeRequest.prototype)
-Object.setPrototypeOf(SluiceRequest, NativeRequest)
-inheritConstants()
+/** What the standard says of every request that a server receives. */
+const CONSTANTS: Readonly<Record<string, string | boolean>> = {
+  cache: 'default',
+  credentials: 'same-origin',
+  destination: '',
+  duplex: 'half',
+  integrity: '',
+  isHistoryNavigation: false,
+  isReloadNavigation: false,
+  keepalive: false,
+  mode: 'cors',
+  redirect: 'follow',
+  referrer: 'about:client',
+  referrerPolicy: '',
+}
 
-/** What we do not define ourselves would look for Node's private state in our objects; give what a plain request says. */
-function inheritConstants(): void {
-  const plain = new NativeRequest('http://localhost/', { method: 'POST', body: '', duplex: 'half' } as RequestInit)
-  for (const [name, member] of Object.entries(Object.getOwnPropertyDescriptors(NativeRequest.prototype))) {
+for (const [name, value] of Object.entries(CONSTANTS)) defineConstant(name, value)
+Object.defineProperty(SluiceRequest.prototype, Symbol.toStringTag, { value: 'Request', configurable: true })
+
+// `instanceof` of Node's class without running its constructor, which costs more than a whole answer of ours.
+whenNativeClassesLoad(({ Request }) => {
+  Object.setPrototypeOf(SluiceRequest.prototype, Request.prototype)
+  Object.setPrototypeOf(SluiceRequest, Request)
+  // A member that we do not have would look for Node's private state in our objects; give what a plain request says.
+  let plain: Request | undefined
+  for (const [name, member] of Object.entries(Object.getOwnPropertyDescriptors(Request.prototype))) {
     if (member.get === undefined || Object.hasOwn(SluiceRequest.prototype, name)) continue
-    const value: unknown = Reflect.get(plain, name)
-    Object.defineProperty(SluiceRequest.prototype, name, { get: () => value, enumerable: true, configurable: true })
+    plain ??= new Request('http://localhost/')
+    defineConstant(name, Reflect.get(plain, name))
   }
+})
+
+function defineConstant(name: string, value: unknown): void {
+  Object.defineProperty(SluiceRequest.prototype, name, { get: () => value, enumerable: true, configurable: true })
 }

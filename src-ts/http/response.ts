@@ -3,7 +3,7 @@ import { inspect, type InspectOptions } from 'node:util'
 import { Template } from '../bridge/record.ts'
 import { sluiceError, sluiceRangeError, sluiceTypeError } from '../errors.ts'
 import { HeaderBlock } from './header-block.ts'
-import { NativeResponse } from './native-classes.ts'
+import { isNativeInstance, nativeClasses, whenNativeClassesLoad } from './native-classes.ts'
 
 /** What a body may be: everything the standard has, and any async iterable of bytes or text, such as a Node stream. */
 export type ResponseBody = BodyInit | AsyncIterable<Uint8Array | string> | null
@@ -96,12 +96,12 @@ export class SluiceResponse {
 
   /** The standard's network error. It cannot be sent. */
   static error(): Response {
-    return NativeResponse.error()
+    return nativeClasses().Response.error()
   }
 
   /** Node's own responses, such as those of `fetch`, are instances as well. */
   static [Symbol.hasInstance](value: unknown): boolean {
-    if (this === SluiceResponse) return isSluiceResponse(value) || value instanceof NativeResponse
+    if (this === SluiceResponse) return isSluiceResponse(value) || isNativeInstance('Response', value)
     return Function.prototype[Symbol.hasInstance].call(this, value)
   }
 
@@ -205,9 +205,9 @@ export class SluiceResponse {
     } else if (body instanceof URLSearchParams) {
       this.#body = String(body)
       this.#type(null, 'application/x-www-form-urlencoded;charset=UTF-8')
-    } else if (body instanceof FormData) {
+    } else if (isFormData(body)) {
       // Node chooses the boundary, and writes the parts when they are read.
-      const standard = new NativeResponse(body)
+      const standard = new (nativeClasses().Response)(body)
       this.#body = standard.body
       this.#type(null, standard.headers.get('content-type')!)
     } else if (typeof body === 'object' && Symbol.asyncIterator in body) {
@@ -228,10 +228,11 @@ export class SluiceResponse {
     if (this.#native === null) {
       const body = this.#body
       const whole = body === null || typeof body === 'string' || body instanceof Blob
+      const { Response } = nativeClasses()
       const init = { headers: { 'content-type': this.headers.get('content-type') ?? '' } }
-      if (whole) this.#native = new NativeResponse(body, init)
-      else if (body instanceof Uint8Array) this.#native = new NativeResponse(new Uint8Array(body), init)
-      else this.#native = new NativeResponse(streamOf(body), init)
+      if (whole) this.#native = new Response(body, init)
+      else if (body instanceof Uint8Array) this.#native = new Response(new Uint8Array(body), init)
+      else this.#native = new Response(streamOf(body), init)
     }
     return this.#native
   }
@@ -250,11 +251,19 @@ export class SluiceResponse {
 }
 
 // `instanceof` of Node's own class, and of a library's that kept it, is true for ours.
-Object.setPrototypeOf(SluiceResponse.prototype, NativeResponse.prototype)
-Object.setPrototypeOf(SluiceResponse, NativeResponse)
+whenNativeClassesLoad(({ Response }) => {
+  Object.setPrototypeOf(SluiceResponse.prototype, Response.prototype)
+  Object.setPrototypeOf(SluiceResponse, Response)
+})
+Object.defineProperty(SluiceResponse.prototype, Symbol.toStringTag, { value: 'Response', configurable: true })
 Object.defineProperty(SluiceResponse, 'name', { value: 'Response', configurable: true })
 for (const [name, value] of Object.entries({ type: 'default', url: '', redirected: false })) {
   Object.defineProperty(SluiceResponse.prototype, name, { value, enumerable: true, configurable: true })
+}
+
+/** Node's class comes with the whole of `fetch`; only what says to be one is compared with it. */
+function isFormData(value: unknown): value is FormData {
+  return typeof value === 'object' && value !== null && Reflect.get(value, Symbol.toStringTag) === 'FormData' && value instanceof FormData
 }
 
 function sent(): Error {

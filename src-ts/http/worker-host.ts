@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import type { Commands } from '../bridge/commands.ts'
 import { Exchanges } from '../bridge/exchanges.ts'
 import type { Lane } from '../bridge/lane.ts'
@@ -15,7 +14,7 @@ export class WorkerHost implements ExchangeHost, ContextHost {
   readonly #report: Report
   /** By lane. */
   readonly #exchanges: readonly Exchanges<Exchange>[]
-  readonly #idPrefix: string
+  #idPrefix = ''
   #ids = 0
   #now = 0
   #abortReason: unknown
@@ -29,8 +28,6 @@ export class WorkerHost implements ExchangeHost, ContextHost {
     this.worker = options.worker
     this.#report = options.report
     this.#exchanges = Array.from({ length: lanes }, () => new Exchanges<Exchange>())
-    // 48 random bits for this thread, then a count: unique, short, and of the characters a client's id may have.
-    this.#idPrefix = `${randomBytes(6).toString('base64url')}-`
   }
 
   get now(): number {
@@ -66,7 +63,10 @@ export class WorkerHost implements ExchangeHost, ContextHost {
     this.#settle()
   }
 
+  /** 48 random bits for this thread, then a count: unique, short, and of the characters a client's id may have. */
   nextId(): string {
+    // Loaded here: an app that never asks for an id starts without it.
+    if (this.#idPrefix === '') this.#idPrefix = `${process.getBuiltinModule('node:crypto').randomBytes(6).toString('base64url')}-`
     return this.#idPrefix + (++this.#ids).toString(36)
   }
 

@@ -1,5 +1,4 @@
 import { performance } from 'node:perf_hooks'
-import { getHeapStatistics } from 'node:v8'
 import { threadId } from 'node:worker_threads'
 
 import type { Board } from './board.ts'
@@ -13,7 +12,7 @@ export function keepVitals(board: Board, slot: number): Cancel {
   let last = performance.eventLoopUtilization()
   const write = (): void => {
     const now = performance.eventLoopUtilization()
-    board.setVitals(slot, threadId, getHeapStatistics().used_heap_size, performance.eventLoopUtilization(now, last).utilization)
+    board.setVitals(slot, threadId, process.memoryUsage().heapUsed, performance.eventLoopUtilization(now, last).utilization)
     last = now
   }
   write()
