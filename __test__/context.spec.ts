@@ -151,3 +151,32 @@ test('an abort for another generation does not reach the request that has its pl
   native.wake()
   t.false(signal!.aborted)
 })
+
+test('idempotent() tells the core of this request, before its answer and behind an await', async (t) => {
+  const { native } = startFakeWorker(async (_req, ctx) => {
+    await null
+    ctx.idempotent()
+    return new Response() as never
+  })
+  native.request({ method: 'POST', index: 5, generation: 9 })
+  native.wake()
+  await native.until((commands) => commands.length === 2)
+  t.like(native.commands[0], { call: 'markIdempotent', lane: 0, index: 5, generation: 9 })
+  t.is(native.commands[1]!.call, 'respond')
+  // Nobody else flushes what is said outside a batch.
+  await new Promise((resolve) => process.nextTick(resolve))
+  t.is(native.calls.at(-1), 'flush')
+})
+
+test('idempotent() of an answered request does nothing', (t) => {
+  let kept: Context | undefined
+  const { native, runtime } = startFakeWorker((_req, ctx) => {
+    kept = ctx
+    return new Response() as never
+  })
+  native.request()
+  native.wake()
+  runtime.detach()
+  kept!.idempotent()
+  t.deepEqual(native.commands.map(({ call }) => call), ['respond'])
+})

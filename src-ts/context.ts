@@ -136,6 +136,15 @@ export class Context {
     this.#host.waitUntil(promise, this)
   }
 
+  /**
+   * Declares that this request may be run a second time, whatever its method: if the worker dies before the answer has
+   * begun, another worker gets it, once. GET, HEAD and OPTIONS need no declaration. The worker that dies in this very
+   * handler call takes the request with it all the same, since running it again could kill the next one.
+   */
+  idempotent(): void {
+    this.#exchange.host.commands.markIdempotent(this.#exchange)
+  }
+
   /** Calls `fn` after the response was sent, also when sending failed. In order, one after the other; an error is reported. */
   after(fn: () => unknown): void {
     this.#exchange.keep()

@@ -4,7 +4,7 @@ import type { NativeWorker, WorkerMemory } from '../../src-ts/native.ts'
 
 /** One command, as the core would see it. */
 export interface Command {
-  readonly call: 'respond' | 'respondHead' | 'respondChunk' | 'respondEnd' | 'respondReset' | 'credit'
+  readonly call: 'respond' | 'respondHead' | 'respondChunk' | 'respondEnd' | 'respondReset' | 'credit' | 'markIdempotent'
   readonly lane: number
   readonly index: number
   readonly generation: number
@@ -227,6 +227,10 @@ export class FakeNative implements NativeWorker {
 
   credit(_worker: number, lane: number, index: number, generation: number, bytes: number): void {
     this.#take({ call: 'credit', lane, index, generation, length: bytes })
+  }
+
+  markIdempotent(_worker: number, lane: number, index: number, generation: number): boolean {
+    return this.#take({ call: 'markIdempotent', lane, index, generation })
   }
 
   takeBlob(_worker: number, _lane: number, index: number, _generation: number): Buffer | undefined {

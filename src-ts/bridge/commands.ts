@@ -95,6 +95,13 @@ export class Commands {
     return this.#closed ? undefined : this.#native.takeBlob(this.#worker, to.lane.index, to.index, to.generation)
   }
 
+  /** Says that the request may be run again by another worker, should this one die. False when the exchange is gone. */
+  markIdempotent(to: ExchangeName): boolean {
+    if (this.#closed) return false
+    if (!this.#held) this.#schedule()
+    return this.#native.markIdempotent(this.#worker, to.lane.index, to.index, to.generation)
+  }
+
   /** JSON of the connection an exchange came on, or null when it is gone. */
   connectionInfo(to: ExchangeName): string | null {
     return this.#closed ? null : this.#native.connectionInfo(this.#worker, to.lane.index, to.index, to.generation)
