@@ -62,7 +62,8 @@ export async function installPackages(folder) {
 async function run(says, program, ...args) {
   const started = performance.now()
   console.error(`setup: ${says}`)
-  const { ok, reason } = await runCommand(program, args, { cwd: root })
+  // `npm test --silent` hands its silence down, and an error of npm's own would go unsaid.
+  const { ok, reason } = await runCommand(program, args, { cwd: root, env: { npm_config_loglevel: 'error' } })
   if (!ok) throw new Error(`Setup failed while ${says}: ${reason}`)
   console.error(`setup: done in ${((performance.now() - started) / 1000).toFixed(1)} s`)
 }
