@@ -18,13 +18,13 @@ export default {
   }
 }`
 
-const loads = test.macro({
-  exec: async (t, use: string, expected: readonly string[], method = 'GET') => {
+const loads = test.macro<[use: string, expected: readonly string[], method?: string]>({
+  exec: async (t, use, expected, method = 'GET') => {
     const folder = await AppFolder.create(t)
     const server = await startServer(t, { app: await folder.write(telling(use)), workers: 1 })
     t.deepEqual(JSON.parse((await ask(server, '/', method)).text), expected)
   },
-  title: (title) => title,
+  title: (title = '') => title,
 })
 
 const UNDICI = heavy[0]!

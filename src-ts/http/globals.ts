@@ -1,4 +1,4 @@
-import { areNativeClassesInUse, type NativeClasses, isNativeInstance, nativeClasses, nativeFetch, whenNativeClassesLoad } from './native-classes.ts'
+import { areNativeClassesInUse, isNativeInstance, nativeClasses, nativeFetch, whenNativeClassesLoad } from './native-classes.ts'
 import { isSluiceRequest, toNativeRequest } from './request.ts'
 import { SluiceResponse } from './response.ts'
 
@@ -13,7 +13,7 @@ export function installGlobals(): void {
   isInstalled = true
   if (areNativeClassesInUse()) nativeClasses()
   install('Response', SluiceResponse, false)
-  install('Request', requestClass(), false)
+  install('Request', RequestClass, false)
   install('fetch', (input: RequestInfo | URL, init?: RequestInit): Promise<Response> => callFetch(input, init), true)
   // Through us, so that our headers become instances of it at the same time.
   const headers = { get: () => nativeClasses().Headers, set: (value: unknown) => install('Headers', value, false), enumerable: false, configurable: true }
@@ -28,32 +28,29 @@ function install(name: string, value: unknown, enumerable: boolean): void {
   Object.defineProperty(globalThis, name, { value, writable: true, enumerable, configurable: true })
 }
 
+/** A proxy may not hide what its target has for good; this one gets the only such member, `prototype`, from Node's class. */
+function RequestTarget(): void {}
+whenNativeClassesLoad(({ Request }) => Object.defineProperty(RequestTarget, 'prototype', { value: Request.prototype, writable: false }))
+
 /**
  * `Request` stays Node's own class, behind a proxy that unwraps ours: its private state cannot be given to an object that
  * its constructor did not make.
  */
-function requestClass(): object {
-  // A proxy may not hide what its target has for good; so the target gets the one such member, `prototype`, from Node's.
-  const target = function Request(): void {}
-  whenNativeClassesLoad(({ Request }) => Object.defineProperty(target, 'prototype', { value: Request.prototype, writable: false }))
-  const real = (): NativeClasses['Request'] => nativeClasses().Request
-  const proxy: object = new Proxy(target, {
-    construct: (_, [input, ...rest], newTarget) => Reflect.construct(real(), [unwrap(input), ...rest], newTarget) as object,
-    get: (_, name) => (name === Symbol.hasInstance ? hasInstance : (Reflect.get(real(), name) as unknown)),
-    set: (_, name, value) => Reflect.set(real(), name, value),
-    has: (_, name) => name in real(),
-    ownKeys: () => Reflect.ownKeys(real()),
-    getOwnPropertyDescriptor: (_, name) => Reflect.getOwnPropertyDescriptor(real(), name),
-    defineProperty: (own, name, descriptor) => Reflect.defineProperty(real(), name, descriptor) && Reflect.defineProperty(own, name, descriptor),
-    deleteProperty: (own, name) => Reflect.deleteProperty(real(), name) && Reflect.deleteProperty(own, name),
-  })
+const RequestClass: object = new Proxy(RequestTarget, {
+  construct: (_, [input, ...rest], newTarget) => Reflect.construct(nativeClasses().Request, [unwrap(input), ...rest], newTarget) as object,
+  get: (_, name) => (name === Symbol.hasInstance ? isRequest : (Reflect.get(nativeClasses().Request, name) as unknown)),
+  set: (_, name, value) => Reflect.set(nativeClasses().Request, name, value),
+  has: (_, name) => name in nativeClasses().Request,
+  ownKeys: () => Reflect.ownKeys(nativeClasses().Request),
+  getOwnPropertyDescriptor: (_, name) => Reflect.getOwnPropertyDescriptor(nativeClasses().Request, name),
+  defineProperty: (own, name, descriptor) => Reflect.defineProperty(nativeClasses().Request, name, descriptor) && Reflect.defineProperty(own, name, descriptor),
+  deleteProperty: (own, name) => Reflect.deleteProperty(nativeClasses().Request, name) && Reflect.deleteProperty(own, name),
+})
 
-  function hasInstance(this: unknown, value: unknown): boolean {
-    // A class that extends `Request` inherits this.
-    if (this !== proxy) return Function.prototype[Symbol.hasInstance].call(this as () => void, value)
-    return isSluiceRequest(value) || isNativeInstance('Request', value)
-  }
-  return proxy
+function isRequest(this: unknown, value: unknown): boolean {
+  // A class that extends `Request` inherits this.
+  if (this !== RequestClass) return Function.prototype[Symbol.hasInstance].call(this as () => void, value)
+  return isSluiceRequest(value) || isNativeInstance('Request', value)
 }
 
 /** These look at a response with Node's own class, which has to know ours by then. */
