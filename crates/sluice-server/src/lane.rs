@@ -24,9 +24,24 @@ pub(crate) struct LaneShared {
     pub(crate) blobs: Mutex<HashMap<u32, (u32, Bytes)>>,
     /// The reactor has something for the event ring and no room. The worker's next flush wakes it.
     pub(crate) wants_space: AtomicBool,
+    /// The reactor has given the lane up; nobody reads commands any more. A written-off worker may live on.
+    closed: AtomicBool,
 }
 
 impl LaneShared {
+    /// Gives the lane up, and what waits in it.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        lock(&self.bodies).clear();
+        lock(&self.spill).clear();
+        lock(&self.blobs).clear();
+    }
+
+    /// Whether commands still reach anybody. A hint: it may turn false at any moment.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.closed.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn put_blob(&self, index: u32, generation: u32, blob: Bytes) {
         lock(&self.blobs).insert(index, (generation, blob));
     }
@@ -59,6 +74,10 @@ pub(crate) struct EventLane {
     pub(crate) link: Arc<WorkerLink>,
     /// Payload-free records that found the ring full. At most three per exchange.
     overflow: VecDeque<Words>,
+    /// Bytes ever written. A ring's own positions wrap at 2^32, and a request may outlive that.
+    written: u64,
+    /// Space was asked for and not looked for since.
+    asked: bool,
     /// Something is pushed and not published.
     pub(crate) dirty: bool,
     /// The dispatcher may choose this worker.
@@ -72,45 +91,74 @@ impl EventLane {
             shared,
             link,
             overflow: VecDeque::new(),
+            written: 0,
+            asked: false,
             dirty: false,
             active: false,
         }
     }
 
-    /// Appends a record with a payload, unless it would overtake an older one or does not fit.
-    pub(crate) fn push(&mut self, words: Words, parts: &[&[u8]]) -> Result<u32, PushError> {
+    /// Appends a record with a payload, unless it would overtake an older one or does not fit; then the worker is
+    /// asked for space. Returns where it is, as [`place`](Self::place) gives it.
+    pub(crate) fn push(&mut self, words: Words, parts: &[&[u8]]) -> Result<u64, PushError> {
         if !self.overflow.is_empty() {
             return Err(PushError::Full);
         }
-        let position = self.ring.push(words, parts)?;
+        self.write(words, parts)
+    }
+
+    fn write(&mut self, words: Words, parts: &[&[u8]]) -> Result<u64, PushError> {
+        let before = self.ring.position();
+        let pushed = self.ring.push(words, parts).or_else(|_| {
+            self.ask_for_space();
+            // Once more: the worker may have made room before it could see that we wait.
+            self.ring.push(words, parts)
+        });
+        let position = pushed?;
+        self.written += u64::from(self.ring.position().wrapping_sub(before));
         self.dirty = true;
-        Ok(position)
+        Ok(self.place(position))
+    }
+
+    /// A position in the ring, counted from the lane's beginning. Only for positions of records that are in the ring.
+    pub(crate) fn place(&self, position: u32) -> u64 {
+        let behind = self.ring.position().wrapping_sub(position);
+        self.written.saturating_sub(u64::from(behind))
+    }
+
+    /// Up to where the worker has done with the ring.
+    pub(crate) fn consumed(&self) -> u64 {
+        self.place(self.ring.consumed())
     }
 
     /// Appends a record that must not be lost.
     pub(crate) fn push_signal(&mut self, words: Words) {
         if self.push(words, &[]).is_err() {
             self.overflow.push_back(words);
-            self.ask_for_space();
         }
     }
 
-    /// Moves what overflowed into the ring. True when nothing is left over.
-    pub(crate) fn drain_overflow(&mut self) -> bool {
+    /// Looks for space again: moves what overflowed into the ring, as far as there is room.
+    pub(crate) fn drain_overflow(&mut self) {
+        self.asked = false;
         while let Some(&words) = self.overflow.front() {
-            if self.ring.push(words, &[]).is_err() {
-                self.ask_for_space();
-                return false;
+            if self.write(words, &[]).is_err() {
+                return;
             }
-            self.dirty = true;
             self.overflow.pop_front();
         }
-        true
+    }
+
+    /// The worker has read on since it was asked to, and nobody has looked yet: its wake may have found the reactor
+    /// awake, between its last look and its sleep.
+    pub(crate) fn has_space_news(&self) -> bool {
+        self.asked && !self.shared.wants_space.load(Ordering::SeqCst)
     }
 
     /// Asks the worker to wake this reactor when it has read on. The caller tries once more after it:
     /// the worker may have made room before it could see the request.
-    pub(crate) fn ask_for_space(&self) {
+    pub(crate) fn ask_for_space(&mut self) {
+        self.asked = true;
         self.shared.wants_space.store(true, Ordering::SeqCst);
     }
 
@@ -124,15 +172,14 @@ impl EventLane {
                 >= 2 * (payload as u32 + HEADER_AND_PADDING)
     }
 
-    /// Publishes what was pushed and wakes the worker if it sleeps.
-    pub(crate) fn publish(&mut self) {
-        if !self.dirty {
-            return;
+    /// Publishes what was pushed. True when the worker sleeps and the caller now has to wake it.
+    pub(crate) fn publish(&mut self) -> bool {
+        let must_wake =
+            std::mem::take(&mut self.dirty) && self.ring.publish() && self.link.block.try_unpark();
+        if must_wake {
+            self.link.block.count_wake();
         }
-        self.dirty = false;
-        if self.ring.publish() && self.link.block.try_unpark() {
-            self.link.wake();
-        }
+        must_wake
     }
 }
 
@@ -157,5 +204,94 @@ impl CommandLane {
         let mut spill = lock(&self.shared.spill);
         self.shared.spilled.store(false, Ordering::SeqCst);
         std::mem::take(&mut *spill)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sluice_shared::record::{CommandKind, EventKind};
+    use sluice_shared::{WorkerBlock, ring};
+
+    use super::*;
+
+    fn lane(log2: u32) -> (EventLane, Consumer) {
+        let (ring, reader) = ring(log2);
+        let link = Arc::new(WorkerLink::new(WorkerBlock::acquire(), Box::new(|| {})));
+        (
+            EventLane::new(ring, Arc::new(LaneShared::default()), link),
+            reader,
+        )
+    }
+
+    fn signal(index: u32) -> Words {
+        Words::event(EventKind::Drain, 0).with_exchange(index, 0)
+    }
+
+    #[test]
+    fn a_place_stays_behind_what_was_read_however_much_follows() {
+        let (mut lane, mut reader) = lane(26);
+        let first = lane.push(signal(0), &[]).expect("the ring is empty");
+        let part = vec![0; 8 << 20];
+        let mut written = 0_u64;
+        // Past 2^31, where a difference of positions changes its sign, and past 2^32, where they repeat.
+        while written < (9 << 29) {
+            let part = &part[..part.len() - 40];
+            let place = lane.push(signal(1), &[part]).expect("the ring was read");
+            lane.publish();
+            while reader.next_event().expect("it is sound").is_some() {}
+            reader.release();
+            assert!(first < place && place < lane.consumed());
+            written += part.len() as u64;
+        }
+        let unread = lane.push(signal(2), &[]).expect("there is room");
+        assert!(unread >= lane.consumed());
+    }
+
+    #[test]
+    fn what_overflowed_comes_later_and_in_order() {
+        let (mut lane, mut reader) = lane(8);
+        for index in 0..20 {
+            lane.push_signal(signal(index));
+        }
+        assert!(lane.shared.wants_space.load(Ordering::SeqCst));
+        let mut seen = Vec::new();
+        while seen.len() < 20 {
+            lane.publish();
+            while let Some(record) = reader.next_event().expect("it is sound") {
+                seen.push(record.words.index());
+            }
+            reader.release();
+            lane.drain_overflow();
+        }
+        assert!(seen.into_iter().eq(0..20));
+    }
+
+    #[test]
+    fn room_made_while_the_reactor_is_awake_is_news_until_it_looks() {
+        let (mut lane, mut reader) = lane(8);
+        while lane.push(signal(0), &[]).is_ok() {}
+        lane.publish();
+        assert!(!lane.has_space_news());
+        while reader.next_event().expect("it is sound").is_some() {}
+        reader.release();
+        // The worker's flush.
+        assert!(lane.shared.wants_space.swap(false, Ordering::SeqCst));
+        assert!(lane.has_space_news());
+        lane.drain_overflow();
+        assert!(!lane.has_space_news());
+        assert!(lane.push(signal(1), &[]).is_ok());
+    }
+
+    #[test]
+    fn a_closed_lane_holds_nothing() {
+        let shared = LaneShared::default();
+        shared.put_blob(1, 2, Bytes::from_static(b"blob"));
+        lock(&shared.bodies).push_back(Bytes::from_static(b"body"));
+        lock(&shared.spill).push_back((Words::command(CommandKind::End, 0, 0), Vec::new()));
+        assert!(shared.is_open());
+        shared.close();
+        assert!(!shared.is_open());
+        assert!(shared.take_blob(1, 2).is_none());
+        assert!(lock(&shared.bodies).is_empty() && lock(&shared.spill).is_empty());
     }
 }

@@ -28,7 +28,7 @@ pub(crate) struct Exchange {
     pub(crate) stage: Stage,
     pub(crate) worker: Option<WorkerSlot>,
     /// Where its record lies in the worker's event ring.
-    pub(crate) position: u32,
+    pub(crate) position: u64,
     pub(crate) safe: bool,
     pub(crate) head_request: bool,
     pub(crate) http10: bool,
@@ -120,6 +120,13 @@ impl Pending {
             .filter(|exchange| exchange.generation == generation && exchange.worker == Some(worker))
     }
 
+    /// Whether that exchange is still there and no worker has it.
+    pub(crate) fn is_waiting(&self, index: u32, generation: u32) -> bool {
+        self.get(index).is_some_and(|exchange| {
+            exchange.generation == generation && exchange.stage == Stage::Waiting
+        })
+    }
+
     /// Makes every name of the exchange that is out there stale; it goes on under a new one.
     pub(crate) fn renew(&mut self, index: u32) {
         if let Some(entry) = self.entries.get_mut(index as usize) {
@@ -144,6 +151,13 @@ impl Pending {
         if let Some(deadline) = self.deadlines.get_mut(index as usize) {
             *deadline = at;
         }
+    }
+
+    /// Whether an entry must move on at some time.
+    pub(crate) fn is_timed(&self, index: u32) -> bool {
+        self.deadlines
+            .get(index as usize)
+            .is_some_and(|&deadline| deadline != u64::MAX)
     }
 
     /// Collects the entries whose deadline has passed, and clears it.

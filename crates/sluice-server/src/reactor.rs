@@ -21,6 +21,7 @@ use crate::lane::{CommandLane, EventLane};
 use crate::listener::{Bound, Detached};
 use crate::server::{GoneReport, Shared};
 use crate::wake::{ReadyQueue, lock};
+use crate::worker::WorkerLink;
 
 /// Passes in a row before the runtime gets a turn to look for new events.
 const PASSES: usize = 4;
@@ -101,6 +102,7 @@ impl Reactor {
             let driver = Driver {
                 reactor,
                 tokens: Vec::new(),
+                wakes: Vec::new(),
                 sleep: None,
                 task_set: false,
             };
@@ -149,12 +151,15 @@ impl Reactor {
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return false,
         };
+        let mut wakes = Vec::new();
         engine.begin_pass();
         engine.commands();
-        engine.end_pass();
+        engine.end_pass(&mut wakes);
         // The reactor still sleeps: say so again, then look again, as it would have done itself.
         self.parked.prepare();
         let idle = !engine.has_commands() && self.ready.is_empty() && lock(&self.inbox).is_empty();
+        drop(engine);
+        wake_all(&mut wakes);
         idle || !self.parked.cancel()
     }
 }
@@ -163,6 +168,7 @@ impl Reactor {
 struct Driver {
     reactor: Arc<Reactor>,
     tokens: Vec<u32>,
+    wakes: Vec<Arc<WorkerLink>>,
     sleep: Option<Pin<Box<tokio::time::Sleep>>>,
     task_set: bool,
 }
@@ -183,7 +189,9 @@ impl Future for Driver {
             // Before the inbox: what was sent before the end is still carried out.
             let ended = reactor.ended.load(Ordering::Acquire);
             engine.begin_pass();
-            for message in std::mem::take(&mut *lock(&reactor.inbox)) {
+            // Not within the `for`, which would hold the lock: what a message does may send another one to this reactor.
+            let messages = std::mem::take(&mut *lock(&reactor.inbox));
+            for message in messages {
                 engine.handle(message);
             }
             engine.commands();
@@ -192,7 +200,7 @@ impl Future for Driver {
                 engine.on_ready(token);
             }
             this.tick(&mut engine, cx);
-            engine.end_pass();
+            engine.end_pass(&mut this.wakes);
             if ended {
                 return Poll::Ready(());
             }
@@ -201,17 +209,23 @@ impl Future for Driver {
             let more = engine.has_commands()
                 || !reactor.ready.is_empty()
                 || !lock(&reactor.inbox).is_empty();
-            if !more {
+            // Not more, or somebody has unparked us meanwhile and wakes the task.
+            if !more || !reactor.parked.cancel() {
+                drop(engine);
+                wake_all(&mut this.wakes);
                 return Poll::Pending;
             }
-            if !reactor.parked.cancel() {
-                // Somebody has unparked us meanwhile and wakes the task.
-                return Poll::Pending;
-            }
+            wake_all(&mut this.wakes);
         }
         // Still busy: let the runtime look at the sockets before the next pass.
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+fn wake_all(links: &mut Vec<Arc<WorkerLink>>) {
+    for link in links.drain(..) {
+        link.wake();
     }
 }
 

@@ -41,6 +41,8 @@ pub(crate) struct Shared {
     /// For each port: the reactor that waits for a connection to close, plus one.
     port_full: Vec<AtomicU32>,
     reactors: OnceLock<Vec<Weak<Reactor>>>,
+    /// Guards the steps of a worker's life too, with the message that each sends: reactors hear of them in order, and
+    /// the end of a slot's holder is never taken for the end of the next.
     links: Mutex<Vec<Option<Arc<WorkerLink>>>>,
     running_reactors: AtomicUsize,
     started: Instant,
@@ -176,11 +178,7 @@ impl Shared {
     }
 
     fn set_link(&self, slot: WorkerSlot, link: Option<Arc<WorkerLink>>) {
-        let mut links = lock(&self.links);
-        if links.len() <= slot.index() {
-            links.resize(slot.index() + 1, None);
-        }
-        links[slot.index()] = link;
+        put_link(&mut lock(&self.links), slot, link);
     }
 
     /// Nothing is in a draining worker's hands.
@@ -202,37 +200,44 @@ impl Shared {
         });
     }
 
-    /// Takes everything out of a worker's hands, once per life of a worker. True for the one call that does it.
-    pub(crate) fn worker_gone(&self, slot: WorkerSlot, generation: u32) -> bool {
-        let won = self.enter_gone(slot, generation);
-        if won {
-            self.settle_gone(slot);
-        }
-        won
+    /// Takes everything out of the hands of the worker with this link, if it still holds the slot. `None`: of
+    /// whoever holds it. Once per life of a worker: true for the one call that does it.
+    pub(crate) fn worker_gone(&self, slot: WorkerSlot, link: Option<&Arc<WorkerLink>>) -> bool {
+        self.end_worker(slot, link, None)
     }
 
     /// The same for a worker that hangs; the master hears why before it hears that the worker is gone.
-    pub(crate) fn worker_stuck(&self, slot: WorkerSlot, generation: u32, ms: u64) {
-        if self.enter_gone(slot, generation) {
-            self.notices.push(Notice::Stuck { slot: slot.0, ms });
-            self.settle_gone(slot);
+    pub(crate) fn worker_stuck(&self, slot: WorkerSlot, link: &Arc<WorkerLink>, ms: u64) {
+        self.end_worker(slot, Some(link), Some(Notice::Stuck { slot: slot.0, ms }));
+    }
+
+    fn end_worker(
+        &self,
+        slot: WorkerSlot,
+        link: Option<&Arc<WorkerLink>>,
+        why: Option<Notice>,
+    ) -> bool {
+        let links = lock(&self.links);
+        let holder = links.get(slot.index()).and_then(Option::as_ref);
+        if let Some(link) = link
+            && !holder.is_some_and(|holder| Arc::ptr_eq(holder, link))
+        {
+            return false;
         }
-    }
-
-    /// Claims the death of a worker: of several that notice it, one goes on.
-    fn enter_gone(&self, slot: WorkerSlot, generation: u32) -> bool {
-        self.workers.generation(slot) == generation
-            && [
-                WorkerState::Running,
-                WorkerState::Draining,
-                WorkerState::Starting,
-            ]
-            .into_iter()
-            .any(|from| self.workers.set_state(slot, from, WorkerState::Gone))
-    }
-
-    /// Lets every reactor take over what the worker had; the last one reports it gone.
-    fn settle_gone(&self, slot: WorkerSlot) {
+        // Of several that notice the death, one goes on.
+        let is_first = [
+            WorkerState::Running,
+            WorkerState::Draining,
+            WorkerState::Starting,
+        ]
+        .into_iter()
+        .any(|from| self.workers.set_state(slot, from, WorkerState::Gone));
+        if !is_first {
+            return false;
+        }
+        if let Some(why) = why {
+            self.notices.push(why);
+        }
         let report = Arc::new(GoneReport {
             slot,
             left: AtomicUsize::new(usize::from(self.config.reactors)),
@@ -243,7 +248,19 @@ impl Shared {
             slot,
             report: Arc::clone(&report),
         });
+        true
     }
+}
+
+fn put_link(
+    links: &mut Vec<Option<Arc<WorkerLink>>>,
+    slot: WorkerSlot,
+    link: Option<Arc<WorkerLink>>,
+) {
+    if links.len() <= slot.index() {
+        links.resize(slot.index() + 1, None);
+    }
+    links[slot.index()] = link;
 }
 
 /// Counts what becomes of a dead worker's exchanges, until every reactor has settled its part.
@@ -458,12 +475,13 @@ impl Server {
     ///
     /// [`Error::WorkerState`] unless the slot was just created.
     pub fn attach_worker(&self, slot: WorkerSlot, wake: WakeFn) -> Result<Worker, Error> {
+        let mut links = lock(&self.shared.links);
         self.expect_state(slot, WorkerState::Starting)?;
-        if self.shared.link(slot).is_some() {
+        if links.get(slot.index()).is_some_and(Option::is_some) {
             return Err(self.wrong_state(slot));
         }
         let link = Arc::new(WorkerLink::new(WorkerBlock::acquire(), wake));
-        self.shared.set_link(slot, Some(Arc::clone(&link)));
+        put_link(&mut links, slot, Some(Arc::clone(&link)));
         let lanes = self
             .reactors
             .iter()
@@ -495,13 +513,7 @@ impl Server {
                 }
             })
             .collect();
-        Ok(Worker::new(
-            Arc::clone(&self.shared),
-            slot,
-            self.shared.workers.generation(slot),
-            link,
-            lanes,
-        ))
+        Ok(Worker::new(Arc::clone(&self.shared), slot, link, lanes))
     }
 
     /// Lets the dispatcher choose an attached worker. `home` is its logical number: a successor after a reload or a
@@ -511,7 +523,9 @@ impl Server {
     ///
     /// [`Error::WorkerState`] unless it has attached and was not activated before.
     pub fn activate_worker(&self, slot: WorkerSlot, home: u16) -> Result<(), Error> {
-        if self.shared.link(slot).is_none()
+        let links = lock(&self.shared.links);
+        let attached = links.get(slot.index()).is_some_and(Option::is_some);
+        if !attached
             || !self
                 .shared
                 .workers
@@ -528,6 +542,7 @@ impl Server {
 
     /// Takes a worker out of dispatch; [`Notice::Drained`] follows. Does nothing to one that does not run.
     pub fn drain_worker(&self, slot: WorkerSlot) {
+        let _in_order = lock(&self.shared.links);
         if self
             .shared
             .workers
@@ -539,8 +554,7 @@ impl Server {
 
     /// Treats a worker as dead from now on, whether its thread has ended or not. False when it is gone already.
     pub fn write_off_worker(&self, slot: WorkerSlot) -> bool {
-        self.shared
-            .worker_gone(slot, self.shared.workers.generation(slot))
+        self.shared.worker_gone(slot, None)
     }
 
     /// Stops accepting and closes every connection after its current answer; idle ones after `grace` ms, in which they

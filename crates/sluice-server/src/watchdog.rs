@@ -124,7 +124,7 @@ fn watch(shared: &Shared, pulses: &mut [Pulse], stuck_after: u64) {
             Verdict::Fine => {}
             Verdict::Probe => link.wake(),
             Verdict::Stuck { ms } => {
-                shared.worker_stuck(slot, shared.workers.generation(slot), ms);
+                shared.worker_stuck(slot, &link, ms);
             }
         }
     }

@@ -117,8 +117,7 @@ impl AnswerMeta {
 pub struct Worker {
     shared: Arc<Shared>,
     slot: WorkerSlot,
-    /// Of the slot: it may belong to somebody else by the time this thread ends.
-    generation: u32,
+    /// Also tells this holder of the slot from the next, which may be there by the time this thread ends.
     link: Arc<WorkerLink>,
     lanes: Vec<WorkerLane>,
 }
@@ -127,14 +126,12 @@ impl Worker {
     pub(crate) fn new(
         shared: Arc<Shared>,
         slot: WorkerSlot,
-        generation: u32,
         link: Arc<WorkerLink>,
         lanes: Vec<WorkerLane>,
     ) -> Self {
         Self {
             shared,
             slot,
-            generation,
             link,
             lanes,
         }
@@ -259,6 +256,9 @@ impl Worker {
         let Some(lane) = self.lanes.get_mut(lane as usize) else {
             return false;
         };
+        if !lane.shared.is_open() {
+            return false;
+        }
         let words = words.with_block_len(block.len() as u32);
         let words = match words.kind() {
             kind if kind == CommandKind::Respond as u8 || kind == CommandKind::Chunk as u8 => {
@@ -287,7 +287,7 @@ impl Drop for Worker {
         for lane in &mut self.lanes {
             lane.commands.publish();
         }
-        self.shared.worker_gone(self.slot, self.generation);
+        self.shared.worker_gone(self.slot, Some(&self.link));
     }
 }
 

@@ -8,6 +8,7 @@ use super::Engine;
 use crate::connection::Phase;
 use crate::http1::{AnswerHead, BodyDecoder, Length, answer};
 use crate::lane::CommandLane;
+use crate::output::Output;
 use crate::pending::{Exchange, Stage};
 
 /// The rest of an unread body that is skipped to keep the connection; above, it is closed.
@@ -31,6 +32,22 @@ impl Body<'_> {
 impl Engine {
     /// Carries out everything a worker has published.
     pub(super) fn run_commands(&mut self, lane: &mut CommandLane) {
+        self.run_ring(lane);
+        if !lane.has_spill() {
+            return;
+        }
+        // Once more: what is older than the first spilled command is published by now, but it may not have been when the
+        // ring was read.
+        self.run_ring(lane);
+        for (words, bytes) in lane.take_spill() {
+            let body = words
+                .has(command_flag::BLOB)
+                .then(|| lane.shared.take_body());
+            self.command(lane.slot, words, &bytes, body);
+        }
+    }
+
+    fn run_ring(&mut self, lane: &mut CommandLane) {
         loop {
             let record = match lane.ring.next_command() {
                 Ok(Some(record)) => record,
@@ -50,14 +67,6 @@ impl Engine {
             }
         }
         lane.ring.release();
-        if lane.has_spill() {
-            for (words, bytes) in lane.take_spill() {
-                let body = words
-                    .has(command_flag::BLOB)
-                    .then(|| lane.shared.take_body());
-                self.command(lane.slot, words, &bytes, body);
-            }
-        }
     }
 
     fn command(&mut self, worker: WorkerSlot, words: Words, bytes: &[u8], shared: Option<Bytes>) {
@@ -157,11 +166,14 @@ impl Engine {
         let close = length == Length::Close;
         let close = self.write_answer_head(index, words, block, length, close);
         if let Some(exchange) = self.pending.get_mut(index) {
+            let slot = exchange.connection;
             exchange.close = close;
             exchange.stage = Stage::Answering {
                 chunked,
                 left: if bodiless { Some(0) } else { known },
             };
+            // The first part of the body may be long in coming.
+            self.mark_dirty(slot);
         }
         self.pending.set_deadline(index, u64::MAX);
     }
@@ -222,15 +234,39 @@ impl Engine {
             return;
         };
         let slot = exchange.connection;
-        if exchange.stage == Stage::Dispatched {
+        if exchange.stage == Stage::Dispatched || self.take_back(index) {
             return self.refuse(index, 500, "answer-abandoned");
         }
         self.flush(slot);
         if let Some(connection) = self.connection(slot) {
             connection.stream.abort_on_drop();
         }
+        if let Some(exchange) = self.pending.get_mut(index) {
+            // Its own worker knows.
+            exchange.told = Some(AbortReason::ClientGone);
+        }
+        self.abort_exchanges(slot, AbortReason::ClientGone);
         self.drop_exchanges(slot);
         self.close(slot);
+    }
+
+    /// Forgets an answer that was begun behind others, of which nothing is on the wire. False when it was not.
+    pub(super) fn take_back(&mut self, index: u32) -> bool {
+        let Some(exchange) = self.pending.get(index) else {
+            return false;
+        };
+        let is_first = self.connections[exchange.connection as usize]
+            .as_deref()
+            .is_none_or(|connection| connection.first == Some(index));
+        if is_first {
+            return false;
+        }
+        if let Some(exchange) = self.pending.get_mut(index) {
+            exchange.held = Output::default();
+            exchange.stage = Stage::Dispatched;
+            exchange.close = false;
+        }
+        true
     }
 
     /// Writes the head of an answer; returns whether the connection closes after it.

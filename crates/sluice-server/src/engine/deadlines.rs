@@ -54,6 +54,26 @@ impl Engine {
         }
     }
 
+    /// The time limit of what the connection does, after that of sending.
+    pub(super) fn resume_deadline(&mut self, slot: u32) {
+        let now = self.now;
+        let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
+            return;
+        };
+        let at = match connection.phase {
+            Phase::Head if connection.first.is_none() => self.idle_deadline(slot),
+            Phase::Head | Phase::Closing | Phase::Lingering => u64::MAX,
+            Phase::Buffering { .. } | Phase::Streaming(_) | Phase::Discarding { .. } => {
+                connection.meter = Meter {
+                    since: now,
+                    bytes: 0,
+                };
+                now + self.limits[usize::from(connection.port)].0.body_grace
+            }
+        };
+        self.set_deadline(slot, at);
+    }
+
     /// Flushes and closes.
     pub(super) fn begin_close(&mut self, slot: u32) {
         if let Some(connection) = self.connection(slot) {
@@ -80,6 +100,12 @@ impl Engine {
             }
             _ => false,
         };
+        let unread = match &connection.phase {
+            Phase::Streaming(upload) if excused && !connection.ring_blocked => {
+                Some(upload.exchange)
+            }
+            _ => None,
+        };
         let elapsed = now.saturating_sub(connection.meter.since).max(1);
         let rate = connection.meter.bytes.saturating_mul(1000) / elapsed;
         if excused {
@@ -97,6 +123,16 @@ impl Engine {
             RATE_CHECK
         };
         self.set_deadline(slot, now + wait.max(1));
+        // Neither side moves: the worker has its time for an answer from now on, until it reads.
+        if let Some(index) = unread
+            && !self.pending.is_timed(index)
+            && self
+                .pending
+                .get(index)
+                .is_some_and(|exchange| exchange.stage == Stage::Dispatched)
+        {
+            self.start_answer_clock(index);
+        }
     }
 
     fn refuse_slow_body(&mut self, slot: u32) {
@@ -131,6 +167,18 @@ impl Engine {
 
     /// Starts the clock of a dispatched exchange whose body is in: the handler cannot answer before that.
     pub(super) fn await_answer(&mut self, index: u32) {
+        if self
+            .pending
+            .get(index)
+            .is_some_and(|exchange| exchange.body_done)
+        {
+            self.start_answer_clock(index);
+        } else {
+            self.pending.set_deadline(index, u64::MAX);
+        }
+    }
+
+    fn start_answer_clock(&mut self, index: u32) {
         let Some(exchange) = self.pending.get(index) else {
             return;
         };
@@ -141,7 +189,6 @@ impl Engine {
             (limits.soft_timeout, limits.answer_timeout)
         });
         let wait = match (soft, hard) {
-            _ if !exchange.body_done => 0,
             (0, hard) => hard,
             (soft, 0) => soft,
             (soft, hard) => soft.min(hard),

@@ -1,6 +1,7 @@
 //! From exchanges to workers: choosing, waiting for one, and the event rings.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use sluice_core::dispatch::{Candidate, Facts};
 use sluice_core::id::WorkerSlot;
@@ -10,21 +11,22 @@ use super::Engine;
 use crate::http1::{Field, RequestHead};
 use crate::lane::{CommandLane, EventLane};
 use crate::pending::Stage;
+use crate::worker::WorkerLink;
 
 impl Engine {
     pub(super) fn attach_worker(
         &mut self,
         slot: WorkerSlot,
-        events: Box<EventLane>,
-        commands: Box<CommandLane>,
+        events: EventLane,
+        commands: CommandLane,
     ) {
         let index = slot.index();
         if self.events.len() <= index {
             self.events.resize_with(index + 1, || None);
             self.commands.resize_with(index + 1, || None);
         }
-        self.events[index] = Some(*events);
-        self.commands[index] = Some(*commands);
+        self.events[index] = Some(events);
+        self.commands[index] = Some(commands);
     }
 
     /// The dispatcher may choose this worker from now on.
@@ -42,10 +44,11 @@ impl Engine {
     /// The dispatcher does not choose this worker any more; it keeps what it has.
     pub(super) fn deactivate(&mut self, slot: WorkerSlot) {
         self.active.retain(|candidate| candidate.slot != slot);
-        if let Some(lane) = self.events.get_mut(slot.index()).and_then(Option::as_mut) {
-            lane.active = false;
-        }
-        if self.shared.workers.unguard(slot) {
+        let Some(lane) = self.events.get_mut(slot.index()).and_then(Option::as_mut) else {
+            return;
+        };
+        // The guard ends once: here or with the worker's death.
+        if std::mem::take(&mut lane.active) && self.shared.workers.unguard(slot) {
             self.shared.drained(slot);
         }
     }
@@ -81,6 +84,12 @@ impl Engine {
                 self.port_limits(connection.port).queue_timeout
             });
         self.pending.set_deadline(index, self.now + timeout);
+        // Clients that left the queue are in it still; no more of them than of those who wait.
+        if self.waiting.len() > 64 && self.waiting.len() > 2 * self.pending.len() {
+            let pending = &self.pending;
+            self.waiting
+                .retain(|&(index, generation)| pending.is_waiting(index, generation));
+        }
         self.waiting.push_back((index, generation));
     }
 
@@ -93,10 +102,7 @@ impl Engine {
             let Some((index, generation)) = self.waiting.pop_front() else {
                 break;
             };
-            let is_current = self.pending.get(index).is_some_and(|exchange| {
-                exchange.generation == generation && exchange.stage == Stage::Waiting
-            });
-            if is_current && !self.try_assign(index) {
+            if self.pending.is_waiting(index, generation) && !self.try_assign(index) {
                 self.waiting.push_front((index, generation));
                 // Under a sticky rule one full worker says nothing about the others, but keeping the order
                 // is worth more than overtaking: the head waits at most `queueTimeout`.
@@ -132,18 +138,9 @@ impl Engine {
             return false;
         };
         exchange.words = exchange.words.with_exchange(index, exchange.generation);
-        let position = match lane.push(exchange.words, &[&exchange.record]) {
-            Ok(position) => position,
-            Err(_) => {
-                lane.ask_for_space();
-                match lane.push(exchange.words, &[&exchange.record]) {
-                    Ok(position) => position,
-                    Err(_) => {
-                        self.counters.ring_full += 1;
-                        return false;
-                    }
-                }
-            }
+        let Ok(position) = lane.push(exchange.words, &[&exchange.record]) else {
+            self.counters.ring_full += 1;
+            return false;
         };
         if let Some(blob) = &exchange.blob {
             lane.shared
@@ -155,7 +152,12 @@ impl Engine {
         connection.worker = Some(slot);
         workers.begin(slot);
         self.counters.dispatch_count += 1;
+        let told = exchange.told.take();
         self.await_answer(index);
+        if let Some(reason) = told {
+            // It was told to nobody, or to a worker that is dead by now.
+            self.abort(index, reason);
+        }
         true
     }
 
@@ -194,14 +196,19 @@ impl Engine {
             if let Some(connection) = self.connection(slot)
                 && std::mem::take(&mut connection.ring_blocked)
             {
-                self.resume(slot);
+                // Goes on with its input, and then reads its socket again.
+                self.mark_dirty(slot);
             }
         }
     }
 
-    pub(super) fn publish_events(&mut self) {
+    /// Shows workers their records, and notes in `wakes` whom to wake. That is for the caller to do when it has let go of
+    /// the engine: a worker that wakes at once on another core would only run into its lock.
+    pub(super) fn publish_events(&mut self, wakes: &mut Vec<Arc<WorkerLink>>) {
         for lane in self.events.iter_mut().flatten() {
-            lane.publish();
+            if lane.publish() {
+                wakes.push(Arc::clone(&lane.link));
+            }
         }
     }
 

@@ -109,18 +109,12 @@ impl Engine {
         if connection.write_blocked {
             if progressed || !connection.send_timed {
                 connection.send_timed = true;
-                let at = now + send_timeout;
-                self.set_deadline(slot, at);
+                self.set_send_deadline(slot, now + send_timeout);
             }
             return;
         }
-        if std::mem::take(&mut connection.send_timed) && matches!(connection.phase, Phase::Head) {
-            let at = if connection.first.is_none() {
-                self.idle_deadline(slot)
-            } else {
-                u64::MAX
-            };
-            self.set_deadline(slot, at);
+        if std::mem::take(&mut connection.send_timed) {
+            self.resume_deadline(slot);
         }
         let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
             return;

@@ -29,18 +29,23 @@ impl Engine {
         // What it answered before it died counts: whole records only, a half-written one was never published.
         if let Some(mut lane) = self.commands.get_mut(slot.index()).and_then(Option::take) {
             self.run_commands(&mut lane);
+            lane.shared.close();
         }
         self.active.retain(|candidate| candidate.slot != slot);
         let lane = self.events.get_mut(slot.index()).and_then(Option::take);
         if let Some(lane) = &lane {
-            let consumed = lane.ring.consumed();
+            let consumed = lane.consumed();
             let current = lane
                 .link
                 .block
                 .current()
                 .filter(|current| current.lane == self.id)
-                .map(|current| current.position);
+                .map(|current| lane.place(current.position));
             for index in self.pending.of_worker(slot) {
+                // One broken connection may have taken several with it.
+                if self.pending.get(index).is_none() {
+                    continue;
+                }
                 let fate = self.fate(index, consumed, current);
                 self.meet(index, slot, fate, report);
             }
@@ -53,19 +58,17 @@ impl Engine {
         report.done(&self.shared);
     }
 
-    fn fate(&self, index: u32, consumed: u32, current: Option<u32>) -> Fate {
+    fn fate(&self, index: u32, consumed: u64, current: Option<u64>) -> Fate {
         let Some(exchange) = self.pending.get(index) else {
             return Fate::Refuse;
         };
         if matches!(exchange.stage, Stage::Answering { .. }) {
             return Fate::Break;
         }
-        // Positions wrap; the distance between two in one ring does not.
-        let behind = |mark: u32| exchange.position.wrapping_sub(mark) as i32;
         let begun = match current {
-            Some(current) if behind(current) == 0 => return Fate::Refuse,
-            Some(current) => behind(current) < 0,
-            None => behind(consumed) < 0,
+            Some(current) if exchange.position == current => return Fate::Refuse,
+            Some(current) => exchange.position < current,
+            None => exchange.position < consumed,
         };
         if !begun {
             return Fate::Forward;
@@ -126,7 +129,12 @@ impl Engine {
             }
             Fate::Break => {
                 self.counters.refused += 1;
-                self.respond_reset(index);
+                if self.take_back(index) {
+                    let status = self.shared.config.replay.status;
+                    self.refuse(index, status, Reject::WorkerLost.name());
+                } else {
+                    self.respond_reset(index);
+                }
             }
         }
     }
@@ -136,6 +144,7 @@ impl Engine {
         self.stopping = true;
         self.stop_accepting();
         let at = self.now + grace;
+        self.stop_at = at;
         for slot in 0..self.connections.len() as u32 {
             let idle = self.connections[slot as usize]
                 .as_deref()

@@ -63,6 +63,8 @@ impl Engine {
                 }
                 Ok(count) => {
                     connection.bytes_in += count as u64;
+                    // For `bodyMinRate`; started anew when a body begins.
+                    connection.meter.bytes += count as u64;
                     self.counters.bytes_in += count as u64;
                     self.deliver(slot, &scratch[..count]);
                 }
@@ -138,20 +140,7 @@ impl Engine {
                 Step::Stuck => break,
             }
         }
-        self.meter(slot, input.len());
         at
-    }
-
-    /// Counts body bytes for `bodyMinRate`.
-    fn meter(&mut self, slot: u32, bytes: usize) {
-        if let Some(connection) = self.connection(slot)
-            && matches!(
-                connection.phase,
-                Phase::Buffering { .. } | Phase::Streaming(_) | Phase::Discarding { .. }
-            )
-        {
-            connection.meter.bytes += bytes as u64;
-        }
     }
 
     fn take_head(&mut self, slot: u32, input: &[u8]) -> Step {
@@ -294,6 +283,9 @@ impl Engine {
                 since: now,
                 bytes: 0,
             };
+            let port = connection.port;
+            let at = now + self.port_limits(port).body_grace;
+            self.set_deadline(slot, at);
         }
     }
 
@@ -461,7 +453,6 @@ impl Engine {
     /// The body of a request breaks the framing: the reactor answers in place of its worker, and closes.
     fn fail_upload(&mut self, index: u32, reject: Reject) {
         self.count_reject(reject);
-        self.end_upload(index, event_flag::BROKEN);
         let Some(exchange) = self.pending.get_mut(index) else {
             return;
         };
@@ -533,6 +524,8 @@ impl Engine {
         }
         let at = now + self.port_limits(port).body_grace;
         self.set_deadline(slot, at);
+        // The handler reads: it is waited for as long as the client sends.
+        self.pending.set_deadline(index, u64::MAX);
         self.mark_dirty(slot);
     }
 
@@ -567,7 +560,13 @@ impl Engine {
         self.connections[slot as usize]
             .as_deref()
             .map_or(u64::MAX, |connection| {
-                self.now + self.port_limits(connection.port).keep_alive_timeout
+                let limits = self.port_limits(connection.port);
+                if connection.input.is_empty() {
+                    (self.now + limits.keep_alive_timeout).min(self.stop_at)
+                } else {
+                    // The next head has begun to come.
+                    self.now + limits.header_timeout
+                }
             })
     }
 

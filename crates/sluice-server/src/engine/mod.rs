@@ -28,6 +28,7 @@ use crate::reactor::Message;
 use crate::server::Shared;
 use crate::stats::{Counters, Rejected};
 use crate::wake::ReadyQueue;
+use crate::worker::WorkerLink;
 
 pub(crate) use accept::Acceptor;
 
@@ -72,6 +73,8 @@ pub(crate) struct Engine {
     pool: Vec<Vec<u8>>,
     expired: Vec<u32>,
     stopping: bool,
+    /// When idle connections close after a stop.
+    stop_at: u64,
     stopped: bool,
     pub(crate) counters: Counters,
     pub(crate) rejected: Rejected,
@@ -128,6 +131,7 @@ impl Engine {
             pool: Vec::new(),
             expired: Vec::new(),
             stopping: false,
+            stop_at: u64::MAX,
             stopped: false,
             counters: Counters::default(),
             rejected: Rejected::default(),
@@ -144,7 +148,7 @@ impl Engine {
                 slot,
                 events,
                 commands,
-            } => self.attach_worker(slot, events, commands),
+            } => self.attach_worker(slot, *events, *commands),
             Message::Activate { slot, home } => self.activate(slot, home),
             Message::Drain { slot } => self.deactivate(slot),
             Message::WorkerGone { slot, report } => self.worker_gone(slot, &report),
@@ -187,12 +191,12 @@ impl Engine {
         }
     }
 
-    /// The end of a pass: lets waiting work go, writes to sockets, publishes event records and wakes their workers.
-    pub(crate) fn end_pass(&mut self) {
+    /// The end of a pass: lets waiting work go, writes to sockets, publishes event records. `wakes` gets the workers to wake.
+    pub(crate) fn end_pass(&mut self, wakes: &mut Vec<Arc<WorkerLink>>) {
         self.unblock_rings();
         self.dispatch_waiting();
         self.flush_connections();
-        self.publish_events();
+        self.publish_events(wakes);
         self.shared.reactors_pending[usize::from(self.id)]
             .store(self.pending.len() as u32, Ordering::Relaxed);
         if self.stopping && self.open == 0 && !self.stopped {
@@ -204,6 +208,7 @@ impl Engine {
     /// Whether a worker's command ring or the ready list has something this pass has not seen.
     pub(crate) fn has_commands(&self) -> bool {
         self.commands.iter().flatten().any(CommandLane::has_work)
+            || self.events.iter().flatten().any(EventLane::has_space_news)
     }
 
     /// Whether deadlines need watching.
@@ -215,7 +220,11 @@ impl Engine {
         Census {
             open: self.open,
             in_flight: self.pending.len(),
-            waiting: self.waiting.len(),
+            waiting: self
+                .waiting
+                .iter()
+                .filter(|(index, generation)| self.pending.is_waiting(*index, *generation))
+                .count(),
             buffered: self
                 .connections
                 .iter()
@@ -241,7 +250,19 @@ impl Engine {
         self.connections.get_mut(slot as usize)?.as_deref_mut()
     }
 
+    /// While the socket takes nothing, the time limit of sending runs and no other: it is neither put off nor
+    /// forgotten because something else happens on the connection.
     fn set_deadline(&mut self, slot: u32, at: u64) {
+        if self
+            .connection(slot)
+            .is_some_and(|connection| connection.send_timed)
+        {
+            return;
+        }
+        self.set_send_deadline(slot, at);
+    }
+
+    fn set_send_deadline(&mut self, slot: u32, at: u64) {
         if let Some(deadline) = self.deadlines.get_mut(slot as usize) {
             *deadline = at;
         }

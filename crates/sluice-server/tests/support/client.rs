@@ -70,6 +70,13 @@ impl Client {
             .expect("the connection is open");
     }
 
+    /// Leaves with RST: the server notices at once.
+    pub fn reset(self) {
+        socket2::SockRef::from(&self.stream)
+            .set_linger(Some(std::time::Duration::ZERO))
+            .expect("it is a TCP socket");
+    }
+
     /// The next answer, to a request that is not HEAD.
     pub fn response(&mut self) -> Response {
         let mut response = self.head();
@@ -94,7 +101,7 @@ impl Client {
             .map(|length| length.parse().expect("a length"));
         response.body = match length {
             Some(length) => self.exactly(length),
-            None => self.to_end(),
+            None => self.rest(),
         };
         response
     }
@@ -124,13 +131,13 @@ impl Client {
     }
 
     /// Reads to the server's FIN and returns what came before it.
-    pub fn to_end(&mut self) -> Vec<u8> {
+    pub fn rest(&mut self) -> Vec<u8> {
         while self.fill().expect("FIN, not RST") {}
         std::mem::take(&mut self.input)
     }
 
     /// Reads until the server's RST and returns what came before it.
-    pub fn to_reset(&mut self) -> Vec<u8> {
+    pub fn rest_before_reset(&mut self) -> Vec<u8> {
         loop {
             match self.fill() {
                 Ok(true) => {}

@@ -6,6 +6,6 @@ mod client;
 mod served;
 mod worker_double;
 
-pub use client::{Client, Response};
+pub use client::Client;
 pub use served::{LIMIT, Served, config, config_with};
 pub use worker_double::{Asked, Event, WorkerDouble};

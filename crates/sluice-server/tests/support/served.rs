@@ -89,17 +89,14 @@ impl Served {
     }
 
     /// Waits until the statistics are as `is_so` wants them.
-    pub fn until(&self, what: &str, is_so: impl Fn(&ServerStats) -> bool) -> ServerStats {
+    pub fn until(&self, what: &str, mut is_so: impl FnMut(&ServerStats) -> bool) -> ServerStats {
         let end = Instant::now() + LIMIT;
         loop {
             let stats = self.stats();
             if is_so(&stats) {
                 return stats;
             }
-            assert!(
-                Instant::now() < end,
-                "waited in vain for {what}: {stats:?}"
-            );
+            assert!(Instant::now() < end, "waited in vain for {what}: {stats:?}");
             std::thread::yield_now();
         }
     }
@@ -126,12 +123,16 @@ impl Served {
         }
     }
 
-    /// Waits until a dead worker's exchanges are settled: (inflight, replayed, refused).
+    /// Waits until a dead worker's exchanges are settled: (inflight, replayed, refused). Once for each death, because
+    /// the next worker may have the same slot.
     pub fn gone(&self, slot: WorkerSlot) -> (u32, u32, u32) {
         let notice = self.notice(
             "the end of a worker",
             |notice| matches!(notice, Notice::Gone { slot: gone, .. } if *gone == slot.0),
         );
+        let mut seen = self.seen.borrow_mut();
+        seen.retain(|other| *other != notice);
+        drop(seen);
         match notice {
             Notice::Gone {
                 inflight,

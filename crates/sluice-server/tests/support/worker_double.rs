@@ -101,7 +101,10 @@ impl WorkerDouble {
                     let (head, rest) = record.bytes.split_at(words.head_len() as usize);
                     let line = head.split(|&byte| byte == b'\r').next().unwrap_or_default();
                     let body = if words.has(event_flag::BLOB) {
-                        self.worker.take_blob(name).expect("the blob waits").to_vec()
+                        self.worker
+                            .take_blob(name)
+                            .expect("the blob waits")
+                            .to_vec()
                     } else if words.has(event_flag::STREAM) {
                         Vec::new()
                     } else {
@@ -220,12 +223,16 @@ impl WorkerDouble {
         assert!(sent, "the lane exists");
     }
 
+    /// Answers and flushes, whether anybody takes it or not.
+    pub fn queue_lost(&mut self, name: ExchangeName) {
+        let body = AnswerBody::Bytes(b"from the grave");
+        self.worker.respond(name, meta(200), b"", &body);
+        self.worker.flush();
+    }
+
     /// Begins a streamed answer and flushes.
     pub fn head(&mut self, asked: &Asked, length: Option<u64>) {
-        assert!(
-            self.worker
-                .respond_head(asked.name, meta(200), b"", length)
-        );
+        assert!(self.worker.respond_head(asked.name, meta(200), b"", length));
         self.worker.flush();
     }
 

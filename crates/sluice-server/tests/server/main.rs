@@ -1,0 +1,17 @@
+//! The reactors, from a client's bytes to a worker's records and back, with a worker in Rust.
+
+#[path = "../support/mod.rs"]
+#[expect(
+    unreachable_pub,
+    reason = "shared by test targets; each is a crate of its own"
+)]
+mod support;
+
+mod answers;
+mod bodies;
+mod handover;
+mod handover_model;
+mod lifecycle;
+mod limits;
+mod ordering;
+mod rings;
