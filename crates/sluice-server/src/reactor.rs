@@ -66,6 +66,8 @@ pub(crate) struct Reactor {
     parked: Parked,
     ready: Arc<ReadyQueue>,
     inbox: Mutex<Vec<Message>>,
+    /// Nobody reads the inbox any more. Changes with `inbox` locked.
+    closed: AtomicBool,
     ended: AtomicBool,
     tick: Duration,
 }
@@ -79,6 +81,7 @@ impl Reactor {
             parked: Parked::new(),
             ready,
             inbox: Mutex::new(Vec::new()),
+            closed: AtomicBool::new(false),
             ended: AtomicBool::new(false),
             tick,
         })
@@ -120,8 +123,23 @@ impl Reactor {
     }
 
     pub(crate) fn send(&self, message: Message) {
-        lock(&self.inbox).push(message);
+        let mut inbox = lock(&self.inbox);
+        if self.closed.load(Ordering::Relaxed) {
+            // A connection in the message is closed with it.
+            return;
+        }
+        inbox.push(message);
+        drop(inbox);
         self.wake();
+    }
+
+    /// The task ends: what was sent too late is dropped, now and later, so that no connection stays open in it.
+    fn close(&self) {
+        let mut inbox = lock(&self.inbox);
+        self.closed.store(true, Ordering::Relaxed);
+        let late = std::mem::take(&mut *inbox);
+        drop(inbox);
+        drop(late);
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, Engine> {
@@ -202,6 +220,7 @@ impl Future for Driver {
             this.tick(&mut engine, cx);
             engine.end_pass(&mut this.wakes);
             if ended {
+                reactor.close();
                 return Poll::Ready(());
             }
 
