@@ -8,7 +8,7 @@ const slices = Buffer.prototype as unknown as { readonly latin1Slice: Slice; rea
 // Taken once, before user code runs: an app that patches the prototype must not change what we read.
 export const latin1Slice: Slice = slices.latin1Slice
 export const utf8Slice: Slice = slices.utf8Slice
-const copyInto = Uint8Array.prototype.set
+const sliceOf = Uint8Array.prototype.slice as (this: Uint8Array, start: number, end: number) => Uint8Array<ArrayBuffer>
 
 /**
  * The event ring of one reactor for this worker, as views that are made once.
@@ -22,6 +22,8 @@ export class Lane {
   /** The whole ring, header included. */
   readonly words: Int32Array
   readonly bytes: Buffer
+  /** The same as no `Buffer`, whose copies would be Buffers. */
+  readonly #plain: Uint8Array
   /** Length of the data area - 1; the length is a power of two. */
   readonly mask: number
   /** Position after the last record that was run, free-running. Published from time to time. */
@@ -35,6 +37,7 @@ export class Lane {
     this.index = index
     this.words = new Int32Array(ring)
     this.bytes = Buffer.from(ring)
+    this.#plain = new Uint8Array(ring)
     this.mask = length - 1
     this.head = Atomics.load(this.words, LaneWord.HEAD)
   }
@@ -56,8 +59,6 @@ export class Lane {
 
   /** A copy of ring bytes in memory of its own. `start` counts from the beginning of the ring. */
   copy(start: number, length: number): Uint8Array<ArrayBuffer> {
-    const copy = new Uint8Array(length)
-    copyInto.call(copy, new Uint8Array(this.bytes.buffer, this.bytes.byteOffset + start, length))
-    return copy
+    return sliceOf.call(this.#plain, start, start + length)
   }
 }

@@ -50,13 +50,14 @@ export class HeaderBlock {
   /** @throws TypeError ERR_SLUICE_INVALID_ARG for a name that is no token or a value that cannot be sent */
   append(name: string, value: string): void {
     const { prefix, rule } = fieldRule(name)
+    if (rule === Rule.CONTENT_TYPE && !this.isTyped) {
+      this.isTyped = true
+      // The usual types need no check, and for most answers they are the whole block.
+      this.template = templateId.get(value) ?? Template.NONE
+      if (this.template !== Template.NONE) return
+    }
     checkValue(name, value)
     switch (rule) {
-      case Rule.CONTENT_TYPE:
-        if (!this.isTyped) this.template = templateId.get(value) ?? Template.NONE
-        if (this.isTyped || this.template === Template.NONE) this.lines += `${prefix}${value}\r\n`
-        this.isTyped = true
-        return
       case Rule.CONTENT_LENGTH:
         this.length = parseLength(value)
         return
