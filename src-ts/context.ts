@@ -1,5 +1,5 @@
 import type { Exchange } from './http/exchange.ts'
-import { fieldOf, hostOf, methodOf, schemeOf, urlOf } from './http/head.ts'
+import { fieldOf, hostOf, isReleased, methodOf, schemeOf, urlOf } from './http/head.ts'
 import type { RequestSummary } from './http/report.ts'
 import type { WorkerInfo } from './process/api.ts'
 
@@ -30,8 +30,8 @@ export interface ContextHost {
   readonly worker: WorkerInfo
   /** A request id that no other request of this server has. */
   nextId(): string
-  /** Keeps the worker alive until `promise` settles; its error is reported. */
-  waitUntil(promise: Promise<unknown>, context: Context): void
+  /** Keeps the worker alive until `promise` settles; its error is reported as of `phase`. */
+  waitUntil(promise: Promise<unknown>, context: Context, phase: 'waitUntil' | 'after'): void
 }
 
 /** A request id from the client is taken over if it cannot be mistaken for anything else in a log. */
@@ -65,7 +65,7 @@ export class Context {
 
   static {
     afterOf = (context) => context.#after
-    summaryOf = (context) => ({ id: context.id, method: methodOf(context.#exchange), url: urlOf(context.#exchange) })
+    summaryOf = (context) => context.#summary()
   }
 
   /** The request id, also in error answers and reports: `x-request-id` of the client if it is 1–64 letters, digits, `_`, `-`; else a new one. */
@@ -133,7 +133,7 @@ export class Context {
   /** Keeps the worker alive until `promise` settles, across a reload and up to `maxWaitTime`. A rejection is reported. */
   waitUntil(promise: Promise<unknown>): void {
     this.#exchange.keep()
-    this.#host.waitUntil(promise, this)
+    this.#host.waitUntil(promise, this, 'waitUntil')
   }
 
   /**
@@ -145,11 +145,22 @@ export class Context {
     this.#exchange.host.commands.markIdempotent(this.#exchange)
   }
 
-  /** Calls `fn` after the response was sent, also when sending failed. In order, one after the other; an error is reported. */
+  /** Calls `fn` after the response was sent, also when sending failed, and soon if that is over. In order, one after the other; an error is reported. */
   after(fn: () => unknown): void {
+    if (this.#exchange.isClosed) {
+      this.#host.waitUntil(new Promise((resolve) => setImmediate(resolve)).then(fn), this, 'after')
+      return
+    }
     this.#exchange.keep()
     this.#after ??= []
     this.#after.push(fn)
+  }
+
+  /** Of a request that can no longer be read, what is known without it: a report must not fail. */
+  #summary(): RequestSummary {
+    if (!isReleased(this.#exchange)) return { id: this.id, method: methodOf(this.#exchange), url: urlOf(this.#exchange) }
+    this.#id ??= this.#host.nextId()
+    return { id: this.#id, method: '', url: '' }
   }
 }
 

@@ -353,3 +353,39 @@ test('after detach() an answer goes nowhere and no record is run', async (t) => 
   t.is(calls, 1)
   t.deepEqual(native.commands, [])
 })
+
+test('after() and waitUntil() keep head and body readable, sync or not', async (t) => {
+  const seen: unknown[] = []
+  const { native, runtime, reports } = startFakeWorker((req, ctx) => {
+    const read = async (): Promise<void> => void seen.push([req.method, req.url, req.headers.get('x-a'), ctx.host, ctx.id, await req.text()])
+    if (req.url.endsWith('after')) ctx.after(read)
+    else ctx.waitUntil(new Promise((resolve) => setImmediate(resolve)).then(read))
+    return new Response()
+  })
+  const request = { method: 'POST', headers: [['host', 'h.test'], ['x-a', '1'], ['x-request-id', 'id-1']], body: 'abc' } as const
+  native.request({ ...request, target: '/after', index: 0 })
+  native.request({ ...request, target: '/until', index: 1 })
+  native.wake()
+  native.scribble()
+  await runtime.settled()
+  t.deepEqual(reports, [])
+  t.deepEqual(seen.map(String).toSorted(), ['after', 'until'].map((path) => `POST,http://h.test/${path},1,h.test,id-1,abc`))
+})
+
+for (const call of ['after', 'waitUntil'] as const) {
+  test(`${call}() behind a synchronous answer still runs, is waited for and reports`, async (t) => {
+    const { native, runtime, reports } = startFakeWorker((_req, ctx) => {
+      setImmediate(() => (call === 'after' ? ctx.after(() => { throw new Error('late') }) : ctx.waitUntil(Promise.reject(new Error('late')))))
+      return new Response()
+    })
+    native.request({ index: 3 })
+    native.wake()
+    await new Promise((resolve) => setImmediate(resolve))
+    // Its place is another's by now; the late call must not take it.
+    t.is(runtime.inflight(), 0)
+    await runtime.settled()
+    t.is(reports.length, 1)
+    t.like(reports[0], { phase: call, error: { message: 'late' } })
+    t.regex(reports[0]!.request!.id, /^[\w-]{8,64}$/)
+  })
+}

@@ -325,3 +325,16 @@ function openGate(): { open(): void; opened: Promise<void> } {
   const opened = new Promise<void>((resolve) => (open = resolve))
   return { open, opened }
 }
+
+test('a streamed body that nobody had read before the answer fails for who reads it then', async (t) => {
+  let late: Promise<unknown> | undefined
+  const { native, runtime } = startFakeWorker(async (req) => {
+    await null
+    late = new Promise((resolve) => setImmediate(resolve)).then(() => req.text())
+    return new Response()
+  })
+  native.request({ method: 'POST', flags: HttpFlag.STREAM, headers: [['transfer-encoding', 'chunked']] })
+  native.wake()
+  await runtime.settled()
+  await t.throwsAsync(late!, { code: 'ERR_SLUICE_INVALID_STATE', message: /read the body before answering/ })
+})

@@ -167,3 +167,29 @@ test('nothing that a handler is given shows the ring', (t) => {
   native.wake()
   t.deepEqual(found, [])
 })
+
+for (const method of ['text', 'arrayBuffer', 'bytes', 'blob', 'json'] as const) {
+  test(`${method}() after a synchronous answer rejects, and does not give an empty body`, async (t) => {
+    const { seen: req } = inHandler({ method: 'POST', body: '{"a":1}' }, (request) => request)
+    await t.throwsAsync(async () => req![method](), { code: 'ERR_SLUICE_INVALID_STATE', message: /make the handler async, or call ctx\.waitUntil\(promise\) or ctx\.after\(fn\)/ })
+  })
+}
+
+test('body after a synchronous answer throws', (t) => {
+  const { seen: req } = inHandler({ method: 'POST', body: 'x' }, (request) => request)
+  t.throws(() => req!.body, { code: 'ERR_SLUICE_INVALID_STATE' })
+})
+
+test('long texts are the same one by one, behind another, and in a head too long to be taken as a whole', (t) => {
+  for (const filler of ['', 'f'.repeat(2000)]) {
+    const long = ['a', 'b'].map((letter) => letter.repeat(60))
+    const { seen, reports } = inHandler({ target: `/${'t'.repeat(50)}`, headers: [['authorization', long[0]!], ['x-filler', filler], ['x-other', long[1]!]] }, (req) => [req.headers.get('x-other'), req.headers.get('authorization'), new URL(req.url).pathname.length, req.headers.get('x-filler')])
+    t.deepEqual(reports, [])
+    t.deepEqual(seen, [long[1], long[0], 51, filler])
+  }
+})
+
+test('a long text that was read does not keep the rest readable after a synchronous answer', (t) => {
+  const { seen: req } = inHandler({ headers: [['authorization', 'a'.repeat(60)]] }, (request) => (void request.headers.get('authorization'), request))
+  t.throws(() => req!.header('host'), { code: 'ERR_SLUICE_INVALID_STATE' })
+})

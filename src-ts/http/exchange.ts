@@ -2,6 +2,7 @@ import type { Commands } from '../bridge/commands.ts'
 import type { OpenExchange } from '../bridge/exchanges.ts'
 import type { Lane } from '../bridge/lane.ts'
 import { AbortReason, FIELD_BYTES, HttpFlag, METHOD_HEAD, METHOD_SHIFT, RECORD_WORDS, Word } from '../bridge/record.ts'
+import { sluiceError } from '../errors.ts'
 import { detachHead, type Head, releaseHead } from './head.ts'
 import { IncomingStream } from './incoming-stream.ts'
 
@@ -58,6 +59,7 @@ export class Exchange implements Head, OpenExchange {
   /** What the client did to us: left, broke its body off, or waited too long. No error of the app. */
   #peerError: unknown
   #kept: boolean
+  #closed: boolean
 
   constructor(host: ExchangeHost, lane: Lane, at: number) {
     const { words } = lane
@@ -78,6 +80,7 @@ export class Exchange implements Head, OpenExchange {
     this.#isLeaving = false
     this.#peerError = undefined
     this.#kept = false
+    this.#closed = false
   }
 
   get isHead(): boolean {
@@ -94,6 +97,11 @@ export class Exchange implements Head, OpenExchange {
     return this.#kept
   }
 
+  /** Whether the answer is out and all that belongs to it is done. */
+  get isClosed(): boolean {
+    return this.#closed
+  }
+
   /** Whether client or deadline are lost, so that no answer will be read. */
   get isLost(): boolean {
     return this.#isLost
@@ -105,9 +113,9 @@ export class Exchange implements Head, OpenExchange {
     return error === this.#peerError || (error instanceof Error && error.cause === this.#peerError)
   }
 
-  /** Copies out of the ring what is still to be read, and stays reachable for records. Idempotent. */
+  /** Copies out of the ring what is still to be read, and stays reachable for records. Idempotent, and without effect on a closed one. */
   keep(): void {
-    if (this.#kept) return
+    if (this.#kept || this.#closed) return
     this.#kept = true
     if (this.isStreamed) this.incoming()
     else if (!this.isBodyTaken && this.inlineLength() > 0) this.body()
@@ -117,18 +125,19 @@ export class Exchange implements Head, OpenExchange {
 
   /** The exchange is over. The ring is let go, and nothing reaches it any more. */
   close(): void {
-    if (this.#kept) this.host.close(this)
-    else releaseHead(this)
+    this.#closed = true
+    if (!this.#kept) {
+      releaseHead(this)
+      return
+    }
+    // Nothing more of it comes; whoever still reads shall not wait for ever.
+    this.#incoming?.fail(sluiceError('ERR_SLUICE_INVALID_STATE', 'The request was answered before its body was read to the end, and the rest is dropped; read the body before answering'))
+    this.host.close(this)
   }
 
   /** Aborts when the client leaves, the deadline passes or the worker stops. */
   get signal(): AbortSignal {
-    if (this.#abort === null) {
-      this.#abort = new AbortController()
-      const reason = this.#isLost || this.#isLeaving ? this.#peerError : this.host.abortReason
-      if (reason !== undefined) this.#abort.abort(reason)
-    }
-    return this.#abort.signal
+    return this.#controller().signal
   }
 
   /** Fires the signal, if anybody has asked for it. */
@@ -192,8 +201,7 @@ export class Exchange implements Head, OpenExchange {
 
   /** Fires the signal: the handler should hurry or give up. */
   late(): void {
-    this.signal
-    this.#abort?.abort(new DOMException('The handler takes longer than requestTimeout.soft', 'TimeoutError'))
+    this.#controller().abort(new DOMException('The handler takes longer than requestTimeout.soft', 'TimeoutError'))
   }
 
   lost(reason: number): void {
@@ -211,6 +219,16 @@ export class Exchange implements Head, OpenExchange {
 
   drained(): void {
     this.outgoing?.drained()
+  }
+
+  /** Made when somebody asks for the signal; fired at once if what it tells has happened. */
+  #controller(): AbortController {
+    if (this.#abort === null) {
+      this.#abort = new AbortController()
+      const reason = this.#isLost || this.#isLeaving ? this.#peerError : this.host.abortReason
+      if (reason !== undefined) this.#abort.abort(reason)
+    }
+    return this.#abort
   }
 }
 

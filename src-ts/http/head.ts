@@ -1,11 +1,13 @@
 import { headerId, headerNames } from '../bridge/header-names.ts'
 import { type Lane, latin1Slice } from '../bridge/lane.ts'
 import { FIELD_BYTES, HttpFlag, METHOD_SHIFT, methods, RECORD_WORDS, WELL_KNOWN, Word } from '../bridge/record.ts'
-import { textOf } from '../bridge/text-cache.ts'
+import { CACHED_LENGTH_MAX, textOf } from '../bridge/text-cache.ts'
 import { sluiceError } from '../errors.ts'
 
 /** Bytes before the field table. */
 const TABLE = RECORD_WORDS * 4
+/** Bytes of a record up to which a long text of it is taken out of the whole. */
+const WHOLE_MAX = 1024
 
 /**
  * The head of a request, read where it lies.
@@ -18,7 +20,7 @@ export interface Head {
   readonly lane: Lane
   /** Word index of the record in the ring, -1 when it is no longer there. */
   at: number
-  /** The detached record, '' while it is in the ring or when it was released. */
+  /** The whole record, '' before somebody needed it in one piece and when it was released. */
   text: string
   /** Word 1 of the record: kind, flags, number of fields. */
   readonly kind: number
@@ -27,15 +29,29 @@ export interface Head {
 /** Copies the head out of the ring. Must be called before the handler call returns, if it is to be read later. */
 export function detachHead(head: Head): void {
   if (head.at < 0) return
-  const { words, bytes } = head.lane
-  const end = TABLE + (head.kind >>> 16) * FIELD_BYTES + words[head.at + Word.HEAD_LENGTH]!
-  head.text = latin1Slice.call(bytes, head.at * 4, head.at * 4 + end)
+  if (head.text === '') head.text = wholeOf(head)
   head.at = -1
 }
 
 /** Lets the ring go without a copy: the exchange is over. */
 export function releaseHead(head: Head): void {
   head.at = -1
+  head.text = ''
+}
+
+/** Whether reading would throw. */
+export function isReleased(head: Head): boolean {
+  return head.at < 0 && head.text === ''
+}
+
+/** The record and the head, as one string. */
+function wholeOf(head: Head): string {
+  return latin1Slice.call(head.lane.bytes, head.at * 4, head.at * 4 + lengthOf(head))
+}
+
+/** Bytes of the record and the head in the ring. */
+function lengthOf(head: Head): number {
+  return TABLE + (head.kind >>> 16) * FIELD_BYTES + head.lane.words[head.at + Word.HEAD_LENGTH]!
 }
 
 /** The method as sent. */
@@ -170,15 +186,18 @@ function word(head: Head, index: number): number {
 function text(head: Head, start: number, length: number): string {
   const from = TABLE + (head.kind >>> 16) * FIELD_BYTES + start
   if (head.at >= 0) {
-    return textOf(head.lane.bytes, head.at * 4 + from, length)
+    if (length <= CACHED_LENGTH_MAX || lengthOf(head) > WHOLE_MAX) return textOf(head.lane.bytes, head.at * 4 + from, length)
+    // One string for the second long text, and for a later detach, too: making one costs far more than its bytes.
+    if (head.text === '') head.text = wholeOf(head)
   }
   if (head.text === '') throw released()
   return head.text.substring(from, from + length)
 }
 
-function released(): Error {
+/** What reading a released request is answered with. */
+export function released(): Error {
   return sluiceError(
     'ERR_SLUICE_INVALID_STATE',
-    'The request was read after a synchronous handler had answered it; read what is needed before, or call ctx.after() or ctx.waitUntil() for work that goes on',
+    'The request was read after a handler that was not async had answered it, and its memory is in use again; read what is needed before the handler returns, make the handler async, or call ctx.waitUntil(promise) or ctx.after(fn) in it for work that goes on',
   )
 }

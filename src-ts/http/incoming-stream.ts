@@ -63,7 +63,7 @@ export class IncomingStream {
 
   /** What came before is lost, too: a body that is not whole must not look like one. */
   fail(error: unknown): void {
-    if (this.#ended) return
+    if (this.#ended || this.#error !== undefined) return
     this.#error = error
     this.#chunks.length = 0
     this.#waiting?.reject(error)

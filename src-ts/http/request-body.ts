@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import { utf8Slice } from '../bridge/lane.ts'
 import { sluiceRangeError } from '../errors.ts'
 import type { Exchange } from './exchange.ts'
-import { fieldOf } from './head.ts'
+import { fieldOf, isReleased, released } from './head.ts'
 import { nativeClasses } from './native-classes.ts'
 
 const BYTE_ORDER_MARK = 0xfeff
@@ -33,6 +33,7 @@ export class RequestBody {
   stream(): ReadableStream<Uint8Array<ArrayBuffer>> | null {
     if (this.#stream !== null) return this.#stream
     const exchange = this.#exchange
+    if (isReleased(exchange)) throw released()
     if (this.#taken) this.#stream = emptied()
     else if (!exchange.hasBody()) return null
     else if (exchange.isStreamed) this.#stream = exchange.incoming().readable()
@@ -63,16 +64,18 @@ export class RequestBody {
     return stream
   }
 
+  // What is at hand is given without another await, here and below: each costs a turn of the microtasks and a promise.
   async text(): Promise<string> {
     const exchange = this.#exchange
     this.#take()
+    const length = this.#isAtHand ? exchange.inlineLength() : 0
     let text: string
-    if (this.#stream === null && !exchange.isStreamed && exchange.inlineLength() > 0 && exchange.inlineLength() <= exchange.host.bodyBytes) {
+    if (length > 0 && length <= exchange.host.bodyBytes) {
       // Straight from the ring: the usual small body needs no copy of its bytes.
       const start = exchange.inlineStart()
-      text = utf8Slice.call(exchange.lane.bytes, start, start + exchange.inlineLength())
+      text = utf8Slice.call(exchange.lane.bytes, start, start + length)
     } else {
-      const bytes = await this.#whole()
+      const bytes = this.#isAtHand ? this.#whole() : await this.#collected()
       text = utf8Slice.call(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength), 0, bytes.byteLength)
     }
     return text.charCodeAt(0) === BYTE_ORDER_MARK ? text.slice(1) : text
@@ -83,12 +86,13 @@ export class RequestBody {
   }
 
   async arrayBuffer(): Promise<ArrayBuffer> {
-    return (await this.bytes()).buffer
+    this.#take()
+    return (this.#isAtHand ? this.#whole() : await this.#collected()).buffer
   }
 
   async bytes(): Promise<Uint8Array<ArrayBuffer>> {
     this.#take()
-    return this.#whole()
+    return this.#isAtHand ? this.#whole() : this.#collected()
   }
 
   async blob(): Promise<Blob> {
@@ -104,9 +108,16 @@ export class RequestBody {
   #take(): void {
     if (this.isUsed) throw new TypeError('The request body was already read')
     if (this.#stream?.locked === true) throw new TypeError('The request body is being read as a stream')
+    // Not an empty body: it was there.
+    if (isReleased(this.#exchange)) throw released()
     // Without a body there is nothing to use up; it may be asked for again.
     this.#taken = this.#exchange.hasBody()
     this.#exchange.isBodyTaken = true
+  }
+
+  /** Whether the whole body has come with the request, and is not read as a stream. */
+  get #isAtHand(): boolean {
+    return this.#stream === null && !this.#exchange.isStreamed
   }
 
   /** The body of a request that is not streamed, in a buffer that is the caller's. */
@@ -115,15 +126,18 @@ export class RequestBody {
     return this.#shared ? body.slice() : body
   }
 
-  /** Bytes in a buffer of their own. */
-  async #whole(): Promise<Uint8Array<ArrayBuffer>> {
+  /** The same, if it is not too long to be read as a whole. */
+  #whole(): Uint8Array<ArrayBuffer> {
+    const limit = this.#exchange.host.bodyBytes
+    const body = this.#held()
+    if (body.byteLength > limit) throw tooLarge(limit)
+    return body
+  }
+
+  /** The bytes of a stream, in a buffer of their own. */
+  async #collected(): Promise<Uint8Array<ArrayBuffer>> {
     const exchange = this.#exchange
     const limit = exchange.host.bodyBytes
-    if (this.#stream === null && !exchange.isStreamed) {
-      const body = this.#held()
-      if (body.byteLength > limit) throw tooLarge(limit)
-      return body
-    }
     const announced = Number(fieldOf(exchange, 'content-length') ?? 0)
     if (announced > limit) throw tooLarge(limit)
     return this.#stream === null ? collect(exchange.incoming(), limit) : collect(reads(this.#stream), limit)

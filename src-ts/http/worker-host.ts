@@ -70,10 +70,10 @@ export class WorkerHost implements ExchangeHost, ContextHost {
     return this.#idPrefix + (++this.#ids).toString(36)
   }
 
-  waitUntil(promise: Promise<unknown>, context: Context): void {
+  waitUntil(promise: Promise<unknown>, context: Context, phase: 'waitUntil' | 'after'): void {
     this.#pending++
     void Promise.resolve(promise)
-      .catch((error: unknown) => this.#report(error, 'waitUntil', summaryOf(context)))
+      .catch((error: unknown) => this.#report(error, phase, summaryOf(context)))
       .finally(() => {
         this.#pending--
         this.#settle()
