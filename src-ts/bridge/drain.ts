@@ -77,7 +77,8 @@ export function createDrain(commands: Commands, memory: WorkerMemory, handlers: 
         lane.head = (head + length) | 0
         continue
       }
-      // If the worker dies in the handler, these two say which record killed it; that one is not replayed.
+      // If the worker dies in the handler, these two say which record killed it; that one is not replayed. They stand until
+      // `head` is published: with neither, a record that has run would look as if it had not, and run again elsewhere.
       block[BlockWord.CURRENT_POSITION] = head
       block[BlockWord.CURRENT_LANE] = lane.index + 1
       try {
@@ -88,16 +89,19 @@ export function createDrain(commands: Commands, memory: WorkerMemory, handlers: 
       }
       // Detached inside the handler: the memory is another worker's from now on.
       if (stopped) return false
-      block[BlockWord.CURRENT_LANE] = 0
       lane.head = (head + length) | 0
       ran++
       if (ran % SLICE_RECORDS === 0) {
         lane.publish()
-        if (ran >= BUDGET_RECORDS || performance.now() >= deadline) return false
+        if (ran >= BUDGET_RECORDS || performance.now() >= deadline) {
+          block[BlockWord.CURRENT_LANE] = 0
+          return false
+        }
       }
       if (lane.head === tail) tail = lane.tail()
     }
     lane.publish()
+    block[BlockWord.CURRENT_LANE] = 0
     return true
   }
 

@@ -7,8 +7,8 @@ use sluice_core::flow::Credit;
 use sluice_core::id::{ConnectionId, WorkerSlot};
 
 use crate::http1::BodyDecoder;
-use crate::listener::{Peer, Stream};
 use crate::output::Output;
+use crate::stream::{Peer, Stream};
 use crate::wake::SocketWaker;
 
 /// What the bytes that come next are.

@@ -19,6 +19,8 @@ mod placement;
 mod reactor;
 mod server;
 mod stats;
+mod stream;
+mod unix_socket;
 mod wake;
 mod watchdog;
 mod worker;

@@ -1,37 +1,23 @@
-//! Binding addresses, and the stream types that come from them.
+//! Binding addresses and accepting from them.
 
 use std::io;
-use std::net::{
-    SocketAddr, TcpListener as StdTcpListener, TcpStream as StdTcpStream, ToSocketAddrs,
-};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
-use std::path::{Path, PathBuf};
-use std::pin::Pin;
+use std::net::{SocketAddr, TcpListener as StdTcpListener, ToSocketAddrs};
+use std::os::unix::net::UnixListener as StdUnixListener;
+use std::path::PathBuf;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use sluice_core::config::{ListenConfig, PortConfig, TcpConfig};
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net::{TcpListener, UnixListener};
 
 use crate::error::Error;
+use crate::stream::{Peer, Stream};
+use crate::unix_socket::{self, SocketFile};
 
 /// A bound address, before it belongs to a reactor.
 pub(crate) enum Bound {
     Tcp(StdTcpListener),
     Unix(StdUnixListener, SocketFile),
-}
-
-/// Removes the socket file when the port goes away.
-pub(crate) struct SocketFile(PathBuf);
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        // Gone already is fine; anything else cannot be helped at this point.
-        let _ = std::fs::remove_file(&self.0);
-    }
 }
 
 /// Where a port really listens.
@@ -67,9 +53,14 @@ pub(crate) fn bind(port: &PortConfig) -> Result<(Bound, LocalAddress), Error> {
             };
             bind_tcp(host, *number, *reuse_port, *ipv6_only, &port.tcp).map_err(failed(shown))
         }
-        ListenConfig::Unix { path, mode } => {
-            bind_unix(path, *mode).map_err(failed(path.display().to_string()))
-        }
+        ListenConfig::Unix { path, mode } => unix_socket::bind(path, *mode)
+            .map(|(listener, file)| {
+                (
+                    Bound::Unix(listener, file),
+                    LocalAddress::Unix(path.clone()),
+                )
+            })
+            .map_err(failed(path.display().to_string())),
     }
 }
 
@@ -104,34 +95,6 @@ fn bind_tcp(
     Ok((Bound::Tcp(listener), LocalAddress::Tcp(local)))
 }
 
-fn bind_unix(path: &Path, mode: Option<u32>) -> io::Result<(Bound, LocalAddress)> {
-    remove_stale_socket(path)?;
-    let listener = StdUnixListener::bind(path)?;
-    let file = SocketFile(path.to_owned());
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode.unwrap_or(0o660)))?;
-    listener.set_nonblocking(true)?;
-    Ok((
-        Bound::Unix(listener, file),
-        LocalAddress::Unix(path.to_owned()),
-    ))
-}
-
-/// A socket file that nobody answers on is a leftover; anything else there is not ours to remove.
-fn remove_stale_socket(path: &Path) -> io::Result<()> {
-    match std::fs::symlink_metadata(path) {
-        Ok(meta) if meta.file_type().is_socket() => match StdUnixStream::connect(path) {
-            Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-                std::fs::remove_file(path)
-            }
-            Err(error) => Err(error),
-        },
-        Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-    }
-}
-
 /// A listener on a reactor's runtime.
 pub(crate) enum Listener {
     Tcp(TcpListener),
@@ -159,108 +122,5 @@ impl Listener {
                 .poll_accept(cx)
                 .map_ok(|(stream, _)| (Stream::Unix(stream), None)),
         }
-    }
-}
-
-/// The address of a peer; a unix socket has none.
-pub(crate) type Peer = Option<SocketAddr>;
-
-/// A connected byte stream on a reactor's runtime.
-pub(crate) enum Stream {
-    Tcp(TcpStream),
-    Unix(UnixStream),
-}
-
-/// A connected byte stream on its way to another reactor.
-pub(crate) enum Detached {
-    Tcp(StdTcpStream),
-    Unix(StdUnixStream),
-}
-
-impl Stream {
-    /// Takes the stream off this reactor's runtime.
-    pub(crate) fn detach(self) -> io::Result<Detached> {
-        Ok(match self {
-            Self::Tcp(stream) => Detached::Tcp(stream.into_std()?),
-            Self::Unix(stream) => Detached::Unix(stream.into_std()?),
-        })
-    }
-
-    /// Registers with the runtime of the calling thread.
-    pub(crate) fn attach(detached: Detached) -> io::Result<Self> {
-        Ok(match detached {
-            Detached::Tcp(stream) => Self::Tcp(TcpStream::from_std(stream)?),
-            Detached::Unix(stream) => Self::Unix(UnixStream::from_std(stream)?),
-        })
-    }
-
-    /// Options of an accepted connection. Failing to set one is no reason to refuse the peer.
-    pub(crate) fn configure(&self, tcp: &TcpConfig) {
-        if let Self::Tcp(stream) = self {
-            let _ = stream.set_nodelay(tcp.nodelay);
-            if tcp.keep_alive > 0 {
-                let keepalive =
-                    TcpKeepalive::new().with_time(Duration::from_millis(tcp.keep_alive));
-                let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
-            }
-        }
-    }
-
-    pub(crate) fn local_address(&self) -> Option<SocketAddr> {
-        match self {
-            Self::Tcp(stream) => stream.local_addr().ok(),
-            Self::Unix(_) => None,
-        }
-    }
-
-    /// Reads what is there; registers the waker when nothing is.
-    pub(crate) fn poll_read(
-        &mut self,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
-        }
-    }
-
-    /// Writes what the socket takes; registers the waker when it takes nothing.
-    pub(crate) fn poll_write(
-        &mut self,
-        cx: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self {
-            Self::Tcp(stream) => poll_write(Pin::new(stream), cx, slices),
-            Self::Unix(stream) => poll_write(Pin::new(stream), cx, slices),
-        }
-    }
-
-    /// Sends FIN; the read half stays open.
-    pub(crate) fn shutdown_write(&mut self, cx: &mut Context<'_>) {
-        let _ = match self {
-            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
-            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
-        };
-    }
-
-    /// Makes the coming drop send RST instead of FIN, so that a cut answer cannot look complete.
-    pub(crate) fn abort_on_drop(&self) {
-        if let Self::Tcp(stream) = self {
-            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
-        }
-    }
-}
-
-fn poll_write<S: AsyncWrite>(
-    stream: Pin<&mut S>,
-    cx: &mut Context<'_>,
-    slices: &[io::IoSlice<'_>],
-) -> Poll<io::Result<usize>> {
-    match slices {
-        // write(2) is a little cheaper than writev(2), and one slice is the usual case.
-        [one] => stream.poll_write(cx, one),
-        many => stream.poll_write_vectored(cx, many),
     }
 }

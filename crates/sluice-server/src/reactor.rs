@@ -18,8 +18,9 @@ use sluice_shared::Parked;
 
 use crate::engine::Engine;
 use crate::lane::{CommandLane, EventLane};
-use crate::listener::{Bound, Detached};
+use crate::listener::Bound;
 use crate::server::{GoneReport, Shared};
+use crate::stream::Detached;
 use crate::wake::{ReadyQueue, lock};
 use crate::worker::WorkerLink;
 

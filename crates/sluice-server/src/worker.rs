@@ -309,7 +309,8 @@ fn push(lane: &mut WorkerLane, words: Words, parts: &[&[u8]]) {
 fn flush(lane: &mut WorkerLane) {
     let commands = std::mem::take(&mut lane.unflushed);
     lane.commands.publish();
-    let space = lane.shared.wants_space.load(Ordering::Relaxed)
+    // SeqCst, like JavaScript's store of `head` before it and the reactor's two steps: one of us sees the other.
+    let space = lane.shared.wants_space.load(Ordering::SeqCst)
         && lane.shared.wants_space.swap(false, Ordering::SeqCst);
     if commands == 0 && !space {
         return;

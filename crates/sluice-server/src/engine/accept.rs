@@ -8,9 +8,10 @@ use sluice_core::id::ConnectionId;
 
 use super::Engine;
 use crate::connection::{Connection, Meter, Phase};
-use crate::listener::{Bound, Detached, Listener, Peer, Stream};
+use crate::listener::{Bound, Listener};
 use crate::output::Output;
 use crate::reactor::Message;
+use crate::stream::{Detached, Peer, Stream};
 use crate::wake::SocketWaker;
 
 /// Tokens from here on name listeners.

@@ -2,17 +2,13 @@
 
 use bytes::Bytes;
 use sluice_core::id::WorkerSlot;
-use sluice_shared::record::{AbortReason, CommandKind, EventKind, Words, command_flag, event_flag};
+use sluice_shared::record::{AbortReason, CommandKind, Words, command_flag};
 
 use super::Engine;
-use crate::connection::Phase;
-use crate::http1::{AnswerHead, BodyDecoder, Length, answer};
+use crate::http1::{AnswerHead, Length, answer};
 use crate::lane::CommandLane;
 use crate::output::Output;
-use crate::pending::{Exchange, Stage};
-
-/// The rest of an unread body that is skipped to keep the connection; above, it is closed.
-const DISCARD: usize = 64 * 1024;
+use crate::pending::Stage;
 
 /// The body of an answer as it comes from the ring or beside it.
 pub(super) enum Body<'a> {
@@ -112,7 +108,7 @@ impl Engine {
     }
 
     /// A whole answer.
-    fn respond(&mut self, index: u32, words: Words, block: &[u8], body: Body<'_>) {
+    pub(super) fn respond(&mut self, index: u32, words: Words, block: &[u8], body: Body<'_>) {
         let Some(exchange) = self.pending.get(index) else {
             return;
         };
@@ -309,28 +305,8 @@ impl Engine {
         }
     }
 
-    /// Whether what is left of a request body is small enough to be read and thrown away.
-    fn body_can_be_skipped(&self, exchange: &Exchange) -> bool {
-        if exchange.body_done {
-            return true;
-        }
-        if exchange.expects_continue {
-            // The client may or may not send the body now; nobody can tell it from the next request.
-            return false;
-        }
-        self.connections[exchange.connection as usize]
-            .as_deref()
-            .is_some_and(|connection| match &connection.phase {
-                Phase::Streaming(upload) => upload
-                    .decoder
-                    .remaining()
-                    .is_some_and(|left| left <= DISCARD as u64),
-                _ => false,
-            })
-    }
-
     /// Where the bytes of this exchange's answer go: straight to the connection when it is its turn.
-    fn answer_tail(&mut self, index: u32) -> Option<&mut Vec<u8>> {
+    pub(super) fn answer_tail(&mut self, index: u32) -> Option<&mut Vec<u8>> {
         let exchange = self.pending.get_mut(index)?;
         let connection = self.connections[exchange.connection as usize].as_deref_mut()?;
         let output = if connection.first == Some(index) {
@@ -386,218 +362,6 @@ impl Engine {
             connection.output.push(bytes);
         } else {
             exchange.held.push(bytes);
-        }
-    }
-
-    /// An answer is complete: frees its worker, and lets what waited behind it on the connection go.
-    pub(super) fn answered(&mut self, index: u32, close: bool) {
-        self.counters.response_count += 1;
-        self.pending.set_deadline(index, u64::MAX);
-        let Some(exchange) = self.pending.get_mut(index) else {
-            return;
-        };
-        exchange.stage = Stage::Answered;
-        exchange.close |= close;
-        let slot = exchange.connection;
-        let worker = exchange.worker.take();
-        let has_blob = exchange.blob.take().is_some();
-        let unread = !exchange.body_done;
-        if let Some(worker) = worker {
-            if has_blob {
-                self.drop_blob(worker, index);
-            }
-            self.settle(worker);
-            if !self.waiting.is_empty() {
-                self.retry_waiting = true;
-            }
-        }
-        if unread {
-            self.leave_body(slot, index);
-        }
-        self.release_answers(slot);
-        self.mark_dirty(slot);
-    }
-
-    /// Sends every answer whose turn it is.
-    fn release_answers(&mut self, slot: u32) {
-        loop {
-            let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
-                return;
-            };
-            let Some(first) = connection.first else {
-                break;
-            };
-            let Some(exchange) = self.pending.get_mut(first) else {
-                break;
-            };
-            if !exchange.held.is_empty() {
-                let held = std::mem::take(&mut exchange.held);
-                held.append_to(&mut connection.output);
-            }
-            if exchange.stage != Stage::Answered {
-                return;
-            }
-            connection.first = exchange.next;
-            connection.in_flight -= 1;
-            if connection.first.is_none() {
-                connection.last = None;
-                connection.barrier = false;
-            }
-            let close = exchange.close || exchange.refusal.is_some();
-            if let Some(refusal) = exchange.refusal.take() {
-                connection.output.push(refusal);
-            }
-            if let Some(exchange) = self.pending.remove(first) {
-                self.recycle(exchange.record);
-            }
-            if close {
-                if let Some(connection) = self.connection(slot) {
-                    connection.phase = Phase::Closing;
-                }
-                self.abort_exchanges(slot, AbortReason::ClientGone);
-                self.drop_exchanges(slot);
-                return;
-            }
-        }
-        // Idle, or between a request and the rest of the next one's head.
-        let Some(connection) = self.connections[slot as usize].as_deref() else {
-            return;
-        };
-        if matches!(connection.phase, Phase::Head) {
-            let at = self.idle_deadline(slot);
-            self.set_deadline(slot, at);
-        }
-    }
-
-    /// An answer is out before the request's body is in.
-    fn leave_body(&mut self, slot: u32, index: u32) {
-        let Some(exchange) = self.pending.get_mut(index) else {
-            return;
-        };
-        let close = exchange.close;
-        let Some(connection) = self.connection(slot) else {
-            return;
-        };
-        if close {
-            connection.phase = Phase::Closing;
-            return;
-        }
-        let phase = std::mem::replace(&mut connection.phase, Phase::Closing);
-        if let Phase::Streaming(upload) = phase {
-            let decoder: BodyDecoder = upload.decoder;
-            connection.phase = Phase::Discarding {
-                decoder,
-                left: DISCARD,
-            };
-            let at = self.now
-                + self.connections[slot as usize]
-                    .as_deref()
-                    .map_or(0, |connection| self.port_limits(connection.port).body_grace);
-            self.set_deadline(slot, at);
-        } else {
-            connection.phase = phase;
-        }
-    }
-
-    /// Answers for a worker: 503 after a crash or without a worker, 504 after the deadline. `name` is the body.
-    pub(super) fn refuse(&mut self, index: u32, status: u16, name: &str) {
-        let date = *self.date.get(self.shared.unix_seconds(self.now));
-        let Some(exchange) = self.pending.get(index) else {
-            return;
-        };
-        if matches!(exchange.stage, Stage::Answering { .. }) {
-            return self.respond_reset(index);
-        }
-        let close = !exchange.keep_alive || self.stopping || !self.body_can_be_skipped(exchange);
-        let is_head = exchange.head_request;
-        if let Some(out) = self.answer_tail(index) {
-            if is_head {
-                answer::write_simple_to_head(out, status, name, close, Some(&date));
-            } else {
-                answer::write_simple(out, status, name, close, Some(&date));
-            }
-        }
-        self.answered(index, close);
-    }
-
-    /// Answers with the port's fixed text: the reactor alone, without JavaScript.
-    pub(super) fn answer_fixed(&mut self, index: u32, port: usize) {
-        let shared = std::sync::Arc::clone(&self.shared);
-        let Some(text) = shared.config.ports[port].fixed_answer.as_deref() else {
-            return;
-        };
-        if let Some(exchange) = self.pending.get_mut(index) {
-            exchange.stage = Stage::Dispatched;
-        }
-        let words = Words::command(
-            CommandKind::Respond,
-            0,
-            sluice_shared::record::template::TEXT,
-        )
-        .with_status(200);
-        self.respond(index, words, b"", Body::Inline(text.as_bytes()));
-    }
-
-    /// Tells the workers of a connection's exchanges what has become of their client.
-    pub(super) fn abort_exchanges(&mut self, slot: u32, reason: AbortReason) {
-        let mut next = self.connections[slot as usize]
-            .as_deref()
-            .and_then(|connection| connection.first);
-        while let Some(index) = next {
-            next = self.pending.get(index).and_then(|exchange| exchange.next);
-            self.abort(index, reason);
-        }
-    }
-
-    /// Tells the worker of an exchange what has become of its client; each thing once, and nothing after the worst.
-    pub(super) fn abort(&mut self, index: u32, reason: AbortReason) {
-        let Some(exchange) = self.pending.get_mut(index) else {
-            return;
-        };
-        // The mild ones leave the exchange alive, and a worse one may follow.
-        let is_mild = |reason| matches!(reason, AbortReason::HalfClosed | AbortReason::SoftTimeout);
-        if exchange
-            .told
-            .is_some_and(|told| told == reason || !is_mild(told))
-        {
-            return;
-        }
-        exchange.told = Some(reason);
-        let generation = exchange.generation;
-        if !exchange.body_done && !is_mild(reason) {
-            let end = Words::event(EventKind::BodyEnd, event_flag::BROKEN)
-                .with_exchange(index, generation);
-            self.signal(index, end);
-        }
-        let words = Words::event(EventKind::Abort, 0)
-            .with_exchange(index, generation)
-            .with_abort_reason(reason);
-        self.signal(index, words);
-    }
-
-    /// Forgets a connection's exchanges; their answers will find nothing.
-    pub(super) fn drop_exchanges(&mut self, slot: u32) {
-        let Some(connection) = self.connection(slot) else {
-            return;
-        };
-        let mut next = connection.first.take();
-        connection.last = None;
-        connection.in_flight = 0;
-        while let Some(index) = next {
-            let Some(exchange) = self.pending.remove(index) else {
-                return;
-            };
-            next = exchange.next;
-            if let Some(worker) = exchange.worker {
-                if exchange.blob.is_some() {
-                    self.drop_blob(worker, index);
-                }
-                self.settle(worker);
-            }
-            self.recycle(exchange.record);
-        }
-        if !self.waiting.is_empty() {
-            self.retry_waiting = true;
         }
     }
 }

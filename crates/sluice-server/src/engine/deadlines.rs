@@ -7,8 +7,8 @@ use crate::http1::{Reject, answer};
 use crate::pending::{self, Stage};
 use sluice_shared::record::AbortReason;
 
-/// How often the rate of a slow body is looked at after its grace, ms.
-const RATE_CHECK: u64 = 1_000;
+/// The rate of a body is looked at once per grace, but no more often than this, ms.
+const RATE_CHECK_MIN: u64 = 10;
 
 impl Engine {
     /// Acts on every deadline that has passed.
@@ -108,21 +108,17 @@ impl Engine {
         };
         let elapsed = now.saturating_sub(connection.meter.since).max(1);
         let rate = connection.meter.bytes.saturating_mul(1000) / elapsed;
-        if excused {
-            connection.meter = Meter {
-                since: now,
-                bytes: 0,
-            };
-        } else if limits.body_min_rate > 0 && rate < limits.body_min_rate {
+        // Each grace counts for itself: a client that was quick at first may not stall for hours on its average.
+        connection.meter = Meter {
+            since: now,
+            bytes: 0,
+        };
+        if !excused && limits.body_min_rate > 0 && rate < limits.body_min_rate {
             self.rejected.body_min_rate += 1;
             return self.refuse_slow_body(slot);
         }
-        let wait = if excused {
-            limits.body_grace
-        } else {
-            RATE_CHECK
-        };
-        self.set_deadline(slot, now + wait.max(1));
+        let wait = limits.body_grace.max(RATE_CHECK_MIN);
+        self.set_deadline(slot, now + wait);
         // Neither side moves: the worker has its time for an answer from now on, until it reads.
         if let Some(index) = unread
             && !self.pending.is_timed(index)

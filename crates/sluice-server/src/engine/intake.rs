@@ -1,16 +1,14 @@
-//! From bytes to exchanges: reading sockets, parsing heads, moving bodies.
+//! From bytes to exchanges: reading sockets, parsing heads.
 
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use sluice_core::flow::Credit;
 use sluice_core::id::ReactorId;
-use sluice_shared::record::{AbortReason, EventKind, FIELD_BYTES, Words, event_flag};
+use sluice_shared::record::{EventKind, FIELD_BYTES, Words, event_flag};
 use tokio::io::ReadBuf;
 
 use super::Engine;
-use crate::connection::{Meter, Phase, Upload};
-use crate::http1::answer;
+use crate::connection::{Meter, Phase};
 use crate::http1::{BodyDecoder, Framing, Method, Parse, Reject};
 use crate::output::Output;
 use crate::pending::{Exchange, Stage};
@@ -19,15 +17,11 @@ use crate::pending::{Exchange, Stage};
 const INLINE_BODY: usize = 16 * 1024;
 /// A body up to this size is waited for and handed over whole; above, it is streamed.
 const BUFFERED_BODY: usize = 256 * 1024;
-/// What a worker may have of a streamed body and not yet have consumed.
-const UPLOAD_WINDOW: usize = 256 * 1024;
-/// A streamed body travels in pieces of at most this.
-const CHUNK: usize = 16 * 1024;
 /// Reads from one socket in one pass.
 const READS: usize = 4;
 
 /// What a step of parsing came to.
-enum Step {
+pub(super) enum Step {
     /// Go on with what follows.
     Consumed(usize),
     /// Nothing more can be done with the input now.
@@ -264,33 +258,8 @@ impl Engine {
         self.enqueue(slot, words, record, blob, safe, false);
     }
 
-    /// A request whose body is streamed: its worker gets the head now.
-    fn begin_upload(&mut self, slot: u32, input: &[u8], safe: bool) {
-        let decoder = BodyDecoder::new(self.head.framing);
-        let mut record = self.buffer();
-        let words = self.record(slot, input, event_flag::STREAM, &mut record);
-        let exchange = self.enqueue(slot, words, record, None, safe, true);
-        let now = self.now;
-        if let Some(exchange) = exchange
-            && let Some(connection) = self.connection(slot)
-        {
-            connection.phase = Phase::Streaming(Upload {
-                exchange,
-                decoder,
-                credit: None,
-            });
-            connection.meter = Meter {
-                since: now,
-                bytes: 0,
-            };
-            let port = connection.port;
-            let at = now + self.port_limits(port).body_grace;
-            self.set_deadline(slot, at);
-        }
-    }
-
     /// Writes the field table and the head into `record` and returns the words that describe them.
-    fn record(&self, slot: u32, input: &[u8], flags: u8, record: &mut Vec<u8>) -> Words {
+    pub(super) fn record(&self, slot: u32, input: &[u8], flags: u8, record: &mut Vec<u8>) -> Words {
         let head = &self.head;
         head.write_fields(record);
         record.extend_from_slice(&input[head.start..head.start + head.head_len]);
@@ -303,7 +272,7 @@ impl Engine {
             .with_head_len(head.head_len as u32)
     }
 
-    fn enqueue(
+    pub(super) fn enqueue(
         &mut self,
         slot: u32,
         words: Words,
@@ -369,289 +338,5 @@ impl Engine {
             self.assign(index);
         }
         self.pending.get(index).map(|_| index)
-    }
-
-    /// Moves body bytes to the worker, as far as it is willing and its ring has room.
-    fn take_upload(&mut self, slot: u32, input: &[u8]) -> Step {
-        let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
-            return Step::Stuck;
-        };
-        let Phase::Streaming(upload) = &mut connection.phase else {
-            return Step::Stuck;
-        };
-        let index = upload.exchange;
-        let take = upload
-            .credit
-            .as_ref()
-            .map_or(0, Credit::available)
-            .min(CHUNK);
-        let Some(worker) = self.pending.get(index).and_then(|exchange| exchange.worker) else {
-            return Step::Stuck;
-        };
-        let Some(lane) = self.events.get_mut(worker.index()).and_then(Option::as_mut) else {
-            return Step::Stuck;
-        };
-        if take == 0 {
-            return Step::Stuck;
-        }
-        if !lane.has_room(take) {
-            lane.ask_for_space();
-            // Once more: the worker may have read on before it could see that we wait.
-            if !lane.has_room(take) {
-                self.counters.ring_full += 1;
-                self.block_on_ring(slot);
-                return Step::Stuck;
-            }
-        }
-        let mut decoded = std::mem::take(&mut self.decoded);
-        decoded.clear();
-        let result = upload
-            .decoder
-            .decode(input, take, |piece| decoded.extend_from_slice(piece));
-        let step = match result {
-            Ok(progress) => {
-                if let Some(credit) = &mut upload.credit {
-                    credit.take(decoded.len());
-                }
-                if !decoded.is_empty() {
-                    self.push_chunk(index, &decoded);
-                }
-                if progress.done {
-                    self.finish_upload(slot, index);
-                }
-                if progress.consumed == 0 && !progress.done {
-                    Step::Stuck
-                } else {
-                    Step::Consumed(progress.consumed)
-                }
-            }
-            Err(reject) => {
-                self.fail_upload(index, reject);
-                Step::Stuck
-            }
-        };
-        self.decoded = decoded;
-        step
-    }
-
-    /// The last byte of a streamed body is in.
-    fn finish_upload(&mut self, slot: u32, index: u32) {
-        if let Some(connection) = self.connection(slot) {
-            connection.phase = Phase::Head;
-        }
-        self.set_deadline(slot, u64::MAX);
-        self.end_upload(index, 0);
-        if self
-            .pending
-            .get(index)
-            .is_some_and(|exchange| exchange.stage == Stage::Dispatched)
-        {
-            self.await_answer(index);
-        }
-    }
-
-    /// The body of a request breaks the framing: the reactor answers in place of its worker, and closes.
-    fn fail_upload(&mut self, index: u32, reject: Reject) {
-        self.count_reject(reject);
-        let Some(exchange) = self.pending.get_mut(index) else {
-            return;
-        };
-        exchange.keep_alive = false;
-        self.abort(index, AbortReason::ClientGone);
-        self.refuse(index, reject.status(), reject.name());
-    }
-
-    fn end_upload(&mut self, index: u32, flags: u8) {
-        let Some(exchange) = self.pending.get_mut(index) else {
-            return;
-        };
-        exchange.body_done = flags == 0;
-        let words =
-            Words::event(EventKind::BodyEnd, flags).with_exchange(index, exchange.generation);
-        self.signal(index, words);
-    }
-
-    fn push_chunk(&mut self, index: u32, bytes: &[u8]) {
-        let Some(exchange) = self.pending.get(index) else {
-            return;
-        };
-        let words = Words::event(EventKind::BodyChunk, 0)
-            .with_exchange(index, exchange.generation)
-            .with_event_body_len(bytes.len() as u32);
-        let lane = exchange
-            .worker
-            .and_then(|worker| self.events.get_mut(worker.index())?.as_mut());
-        if let Some(lane) = lane {
-            let pushed = lane.push(words, &[bytes]);
-            debug_assert!(pushed.is_ok(), "room was checked before decoding");
-        }
-    }
-
-    /// A worker takes more of a body. The first call opens the window.
-    pub(super) fn credit(&mut self, index: u32, bytes: u32) {
-        let Some(exchange) = self.pending.get_mut(index) else {
-            return;
-        };
-        let slot = exchange.connection;
-        // Behind the head of an answer it would be taken for a part of the body.
-        let begun = matches!(exchange.stage, Stage::Answering { .. });
-        let send_continue = std::mem::take(&mut exchange.expects_continue) && !begun;
-        let now = self.now;
-        let Some(connection) = self.connection(slot) else {
-            return;
-        };
-        let port = connection.port;
-        let Phase::Streaming(upload) = &mut connection.phase else {
-            return;
-        };
-        if upload.exchange != index {
-            return;
-        }
-        match &mut upload.credit {
-            Some(credit) => {
-                credit.give(bytes as usize);
-            }
-            None => {
-                upload.credit = Some(Credit::new(UPLOAD_WINDOW));
-                connection.meter = Meter {
-                    since: now,
-                    bytes: 0,
-                };
-            }
-        }
-        if send_continue {
-            self.write_small(slot, answer::CONTINUE);
-        }
-        let at = now + self.port_limits(port).body_grace;
-        self.set_deadline(slot, at);
-        // The handler reads: it is waited for as long as the client sends.
-        self.pending.set_deadline(index, u64::MAX);
-        self.mark_dirty(slot);
-    }
-
-    /// Skips the rest of a body whose request was answered without it.
-    fn discard(&mut self, slot: u32, input: &[u8]) -> Step {
-        let Some(connection) = self.connection(slot) else {
-            return Step::Stuck;
-        };
-        let Phase::Discarding { decoder, left } = &mut connection.phase else {
-            return Step::Stuck;
-        };
-        match decoder.decode(input, usize::MAX, |_| {}) {
-            Ok(progress) if progress.done => {
-                connection.phase = Phase::Head;
-                let at = self.idle_deadline(slot);
-                self.set_deadline(slot, at);
-                Step::Consumed(progress.consumed)
-            }
-            Ok(progress) if progress.consumed <= *left => {
-                *left -= progress.consumed;
-                Step::Consumed(progress.consumed.max(1).min(input.len()))
-            }
-            Ok(_) | Err(_) => {
-                connection.phase = Phase::Closing;
-                self.mark_dirty(slot);
-                Step::Stuck
-            }
-        }
-    }
-
-    pub(super) fn idle_deadline(&self, slot: u32) -> u64 {
-        self.connections[slot as usize]
-            .as_deref()
-            .map_or(u64::MAX, |connection| {
-                let limits = self.port_limits(connection.port);
-                if connection.input.is_empty() {
-                    (self.now + limits.keep_alive_timeout).min(self.stop_at)
-                } else {
-                    // The next head has begun to come.
-                    self.now + limits.header_timeout
-                }
-            })
-    }
-
-    /// The peer has sent FIN. What it asked for is still answered: it may only have closed its side.
-    fn on_eof(&mut self, slot: u32) {
-        let Some(connection) = self.connection(slot) else {
-            return;
-        };
-        connection.eof = true;
-        if connection.first.is_none() {
-            // Closes as soon as nothing of what has come can be taken any more.
-            return self.mark_dirty(slot);
-        }
-        if matches!(connection.phase, Phase::Streaming(_)) {
-            // The rest of the body will never come, so there is nothing to answer.
-            return self.lose(slot);
-        }
-        self.abort_exchanges(slot, AbortReason::HalfClosed);
-    }
-
-    /// The connection is broken: nothing can be sent any more.
-    pub(super) fn lose(&mut self, slot: u32) {
-        let Some(connection) = self.connection(slot) else {
-            return;
-        };
-        if connection.first.is_some() {
-            self.counters.abort_count += 1;
-            self.abort_exchanges(slot, AbortReason::ClientGone);
-            self.drop_exchanges(slot);
-        }
-        self.close(slot);
-    }
-
-    /// Refuses what the client sends and closes: after a framing error nothing behind it can be trusted.
-    pub(super) fn reject(&mut self, slot: u32, reject: Reject) {
-        self.count_reject(reject);
-        let date = *self.date.get(self.shared.unix_seconds(self.now));
-        let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
-            return;
-        };
-        self.counters.response_count += 1;
-        connection.phase = Phase::Closing;
-        let mut refusal = self.pool.pop().unwrap_or_default();
-        answer::write_simple(
-            &mut refusal,
-            reject.status(),
-            reject.name(),
-            true,
-            Some(&date),
-        );
-        match connection.last.and_then(|last| self.pending.get_mut(last)) {
-            // Behind the answers of the requests before it, in the pipeline's order.
-            Some(last) => last.refusal = Some(refusal.into()),
-            None => connection.output.append(refusal),
-        }
-        self.mark_dirty(slot);
-    }
-
-    fn count_reject(&mut self, reject: Reject) {
-        match reject.status() {
-            408 => self.rejected.header_timeout += 1,
-            413 => self.rejected.body_bytes += 1,
-            414 => self.rejected.target_bytes += 1,
-            431 => self.rejected.header_bytes += 1,
-            400 => self.rejected.malformed += 1,
-            _ => self.rejected.unsupported += 1,
-        }
-    }
-
-    /// Something a reactor says on its own, in front of any answer.
-    pub(super) fn write_small(&mut self, slot: u32, bytes: &[u8]) {
-        if let Some(tail) = self.tail(slot) {
-            tail.extend_from_slice(bytes);
-        }
-        self.mark_dirty(slot);
-    }
-
-    /// The end of the connection's output.
-    pub(super) fn tail(&mut self, slot: u32) -> Option<&mut Vec<u8>> {
-        let connection = self.connections[slot as usize].as_deref_mut()?;
-        if connection.output.wants_buffer() {
-            connection
-                .output
-                .give_buffer(self.pool.pop().unwrap_or_default());
-        }
-        Some(connection.output.tail())
     }
 }

@@ -11,6 +11,9 @@ mod dispatch;
 mod egress;
 mod handover;
 mod intake;
+mod refusal;
+mod turn;
+mod upload;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

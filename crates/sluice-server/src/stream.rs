@@ -1,0 +1,116 @@
+//! Connected byte streams, whatever the port they came from.
+
+use std::io;
+use std::net::{SocketAddr, TcpStream as StdTcpStream};
+use std::os::unix::net::UnixStream as StdUnixStream;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use sluice_core::config::TcpConfig;
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+
+/// The address of a peer; a unix socket has none.
+pub(crate) type Peer = Option<SocketAddr>;
+
+/// A connected byte stream on a reactor's runtime.
+pub(crate) enum Stream {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+/// A connected byte stream on its way to another reactor.
+pub(crate) enum Detached {
+    Tcp(StdTcpStream),
+    Unix(StdUnixStream),
+}
+
+impl Stream {
+    /// Takes the stream off this reactor's runtime.
+    pub(crate) fn detach(self) -> io::Result<Detached> {
+        Ok(match self {
+            Self::Tcp(stream) => Detached::Tcp(stream.into_std()?),
+            Self::Unix(stream) => Detached::Unix(stream.into_std()?),
+        })
+    }
+
+    /// Registers with the runtime of the calling thread.
+    pub(crate) fn attach(detached: Detached) -> io::Result<Self> {
+        Ok(match detached {
+            Detached::Tcp(stream) => Self::Tcp(TcpStream::from_std(stream)?),
+            Detached::Unix(stream) => Self::Unix(UnixStream::from_std(stream)?),
+        })
+    }
+
+    /// Options of an accepted connection. Failing to set one is no reason to refuse the peer.
+    pub(crate) fn configure(&self, tcp: &TcpConfig) {
+        if let Self::Tcp(stream) = self {
+            let _ = stream.set_nodelay(tcp.nodelay);
+            if tcp.keep_alive > 0 {
+                let keepalive =
+                    TcpKeepalive::new().with_time(Duration::from_millis(tcp.keep_alive));
+                let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
+            }
+        }
+    }
+
+    pub(crate) fn local_address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.local_addr().ok(),
+            Self::Unix(_) => None,
+        }
+    }
+
+    /// Reads what is there; registers the waker when nothing is.
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+        }
+    }
+
+    /// Writes what the socket takes; registers the waker when it takes nothing.
+    pub(crate) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self {
+            Self::Tcp(stream) => poll_write(Pin::new(stream), cx, slices),
+            Self::Unix(stream) => poll_write(Pin::new(stream), cx, slices),
+        }
+    }
+
+    /// Sends FIN; the read half stays open.
+    pub(crate) fn shutdown_write(&mut self, cx: &mut Context<'_>) {
+        let _ = match self {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+        };
+    }
+
+    /// Makes the coming drop send RST instead of FIN, so that a cut answer cannot look complete.
+    pub(crate) fn abort_on_drop(&self) {
+        if let Self::Tcp(stream) = self {
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+fn poll_write<S: AsyncWrite>(
+    stream: Pin<&mut S>,
+    cx: &mut Context<'_>,
+    slices: &[io::IoSlice<'_>],
+) -> Poll<io::Result<usize>> {
+    match slices {
+        // write(2) is a little cheaper than writev(2), and one slice is the usual case.
+        [one] => stream.poll_write(cx, one),
+        many => stream.poll_write_vectored(cx, many),
+    }
+}
