@@ -1,10 +1,10 @@
 /**
- * The addon's contract. The one module that imports it.
+ * The addon's contract. The one module that loads it.
  *
  * Master calls name a server by the number `startServer` gave; worker calls name an attachment by the
  * number in {@link WorkerMemory.worker}, which is local to the calling thread.
  */
-import * as binding from '../index.js'
+import { loadBinding } from './load-binding.ts'
 
 /** What a worker thread gets when it attaches. The buffers are the core's own memory: they must never reach user code. */
 export interface WorkerMemory {
@@ -94,5 +94,7 @@ export type Notice =
   /** A listener cannot be used; its port accepts nothing. */
   | { type: 'failed'; message: string }
 
-/** The hot calls are plain Node-API functions, which the generated loader does not list: they come in an object. */
-export const native: NativeServer & NativeWorker = { ...(binding as unknown as NativeServer & NativeWorker), ...(binding.workerCalls() as NativeWorker) }
+/** The loader's exports: what `index.d.ts` lists, and the hot calls, plain Node-API functions that it does not list, in an object. */
+const binding = loadBinding() as NativeServer & NativeWorker & { workerCalls(): NativeWorker }
+
+export const native: NativeServer & NativeWorker = { ...binding, ...binding.workerCalls() }

@@ -108,8 +108,9 @@ for (const [name, make] of Object.entries(clients)) {
     for (const exchange of exchanges) {
       const [theirs, ours] = [await client(t, referencePort, exchange), await client(t, served.port, exchange)]
       // To HEAD we tell the framing that GET would have (RFC 9112 6.1 allows it), node:http does not.
-      if (exchange.method === 'HEAD') delete ours.headers['transfer-encoding']
-      t.deepEqual(ours, theirs, `${exchange.method} ${exchange.path}`)
+      const { 'transfer-encoding': framing, ...headers } = ours.headers
+      const seen = exchange.method === 'HEAD' && framing !== undefined ? { ...ours, headers } : ours
+      t.deepEqual(seen, theirs, `${exchange.method} ${exchange.path}`)
     }
   })
 }

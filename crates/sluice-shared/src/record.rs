@@ -426,13 +426,18 @@ mod tests {
             let event = EventKind::from_u8(number).map(|kind| kind as u8);
             assert_eq!(event, (1..=5).contains(&number).then_some(number));
             let command = CommandKind::from_u8(number).map(|kind| kind as u8);
-            assert_eq!(command, (1..=6).contains(&number).then_some(number));
+            assert_eq!(command, (1..=7).contains(&number).then_some(number));
         }
     }
 
     #[test]
     fn an_abort_says_why() {
-        for reason in [AbortReason::ClientGone, AbortReason::AnswerDeadline] {
+        for reason in [
+            AbortReason::ClientGone,
+            AbortReason::AnswerDeadline,
+            AbortReason::HalfClosed,
+            AbortReason::SoftTimeout,
+        ] {
             let words = Words::event(EventKind::Abort, 0).with_abort_reason(reason);
             assert_eq!(words.abort_reason(), reason);
         }
