@@ -163,13 +163,17 @@ impl Reactor {
     }
 
     /// Carries out waiting commands on the calling thread, while the reactor's own sleeps in the kernel. The caller
-    /// has unparked it. False when the reactor must be woken after all.
-    pub(crate) fn combine(&self) -> bool {
+    /// has unparked it. False when the reactor must be woken after all: it is busy, or has more than `exchanges` in flight,
+    /// which is not the light load that this is for.
+    pub(crate) fn combine(&self, exchanges: usize) -> bool {
         let mut engine = match self.engine.try_lock() {
             Ok(engine) => engine,
             Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             Err(TryLockError::WouldBlock) => return false,
         };
+        if engine.in_flight() > exchanges {
+            return false;
+        }
         let mut wakes = Vec::new();
         engine.begin_pass();
         engine.commands();

@@ -318,7 +318,7 @@ fn flush(lane: &mut WorkerLane) {
     if !lane.reactor.try_unpark() {
         return;
     }
-    if commands > COMBINE_COMMANDS || space || !lane.reactor.combine() {
+    if commands > COMBINE_COMMANDS || space || !lane.reactor.combine(COMBINE_COMMANDS as usize) {
         lane.reactor.wake_task();
     }
 }

@@ -219,6 +219,11 @@ impl Engine {
         self.open > 0 || self.acceptors.iter().any(Acceptor::is_backing_off)
     }
 
+    /// Exchanges in flight, waiting ones included.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.pending.len()
+    }
+
     pub(crate) fn census(&self) -> Census {
         Census {
             open: self.open,
