@@ -1,5 +1,6 @@
 /** Every limit at its value, where all is well, and one past it, where the reactor refuses and counts. */
 import { randomUUID } from 'node:crypto'
+import { setImmediate } from 'node:timers/promises'
 import type { ExecutionContext } from 'ava'
 import type { RawResponse } from '../support/raw-client.ts'
 import { post, request, testServed, type Served } from './served.ts'
@@ -186,6 +187,8 @@ testServed('limits.concurrency: so many requests are in flight, one more is 503'
   const keys = clients.map(() => randomUUID())
   for (const [i, client] of clients.entries()) client.send(request(`GET /never/${keys[i]}`))
   const third = await served.connect(t)
+  // Three sockets that have news at once may be read in any order: the third asks when the other two are in.
+  while (served.server.stats().concurrency < concurrency) await setImmediate()
   third.send(request('GET /'))
   const response = await third.response()
   t.is(response.status, 503)

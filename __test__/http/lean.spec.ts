@@ -7,6 +7,12 @@ import { AppFolder, ask, startServer } from '../support/server.ts'
 
 const heavy = ['NativeModule internal/deps/undici/undici', 'NativeModule http', 'NativeModule crypto', 'NativeModule internal/crypto/random', 'NativeModule v8']
 
+/**
+ * Loaded whatever we do. Since Node.js 22 the lazy globals are data properties that load when they are looked at, also by the
+ * one look that keeps the original for later; before, they were accessors.
+ */
+const unavoidable = Number(process.versions.node.split('.')[0]) < 22 ? [] : heavy.slice(0, 4)
+
 /** An app that tells which of the heavy modules its thread has, after `use` has run. */
 const telling = (use: string): string => `
 const heavy = ${JSON.stringify(heavy)}
@@ -22,7 +28,9 @@ const loads = test.macro<[use: string, expected: readonly string[], method?: str
   exec: async (t, use, expected, method = 'GET') => {
     const folder = await AppFolder.create(t)
     const server = await startServer(t, { app: await folder.write(telling(use)), workers: 1 })
-    t.deepEqual(JSON.parse((await ask(server, '/', method)).text), expected)
+    const names = JSON.parse((await ask(server, '/', method)).text) as string[]
+    const without = (list: readonly string[]): string[] => list.filter((name) => !unavoidable.includes(name))
+    t.deepEqual(without(names), without(expected))
   },
   title: (title = '') => title,
 })
