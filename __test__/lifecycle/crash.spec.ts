@@ -22,7 +22,8 @@ const kinds: Kind[] = [
   { way: 'throw', reason: 'throw', exitCode: 1, error: /thrown in a timer/ },
   { way: 'reject', reason: 'reject', exitCode: 1, error: /rejected without a handler/ },
   { way: 'exit', reason: 'exit', exitCode: 7, error: undefined },
-  { way: 'oom', reason: 'oom', exitCode: 1, error: /memory/ },
+  // Since Node.js 22 V8 may abort the whole process before Node can end the thread, and with it the test runner.
+  ...(Number(process.versions.node.split('.')[0]) < 22 ? ([{ way: 'oom', reason: 'oom', exitCode: 1, error: /memory/ }] satisfies Kind[]) : []),
   { way: 'loop', reason: 'stuck', exitCode: -1, error: undefined, stuckAfter: 500 },
   { way: 'wait', reason: 'stuck', exitCode: -1, error: undefined, stuckAfter: 500 },
 ]
