@@ -44,6 +44,7 @@ fn take(worker: u32) -> Option<Attachment> {
 pub struct Raw(pub(crate) sys::napi_value);
 
 impl ToNapiValue for Raw {
+    // SAFETY: asks nothing of the caller; the value was made in the environment of the call that returns it.
     unsafe fn to_napi_value(_env: sys::napi_env, value: Self) -> napi::Result<sys::napi_value> {
         Ok(value.0)
     }
