@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod http1;
+pub mod websocket;
 
 mod connection;
 mod connection_info;
