@@ -31,6 +31,20 @@ pub enum EventKind {
     Abort = 4,
     /// A streamed answer may go on.
     Drain = 5,
+    /// A connection is a WebSocket or an event stream from now on, as this worker has asked.
+    SocketOpen = 6,
+    /// A message, a ping or a pong of a WebSocket.
+    SocketMessage = 7,
+    /// The end of a WebSocket or an event stream: the last record in its sequence.
+    SocketClose = 8,
+    /// What is queued for a connection has fallen to the low-water mark.
+    SocketDrain = 9,
+    /// What is queued for a connection has passed the high-water mark.
+    SocketHigh = 10,
+    /// The worker owns a connection that another worker had.
+    SocketAdopt = 11,
+    /// The worker is to let go of a connection once none of its handlers runs.
+    SocketHandover = 12,
 }
 
 impl EventKind {
@@ -42,6 +56,13 @@ impl EventKind {
             3 => Self::BodyEnd,
             4 => Self::Abort,
             5 => Self::Drain,
+            6 => Self::SocketOpen,
+            7 => Self::SocketMessage,
+            8 => Self::SocketClose,
+            9 => Self::SocketDrain,
+            10 => Self::SocketHigh,
+            11 => Self::SocketAdopt,
+            12 => Self::SocketHandover,
             _ => return None,
         })
     }
@@ -61,6 +82,14 @@ pub mod event_flag {
     pub const REPLAY: u8 = 16;
     /// BODY_END: the body is cut short.
     pub const BROKEN: u8 = 1;
+    /// SOCKET_MESSAGE: the payload waits in the reactor and is fetched with `takeMessage`.
+    pub const MESSAGE_BLOB: u8 = 1;
+    /// SOCKET_MESSAGE: the last frame of its message. Only frames delivered one by one lack it.
+    pub const FIN: u8 = 2;
+    /// SOCKET_MESSAGE: it came compressed.
+    pub const COMPRESSED: u8 = 4;
+    /// SOCKET_MESSAGE, SOCKET_CLOSE: the epoch of the delivery, flipped by every RESUME.
+    pub const EPOCH: u8 = 8;
     /// Where an HTTP record's method sits in the flags; 0 = read it from the bytes.
     pub(crate) const METHOD_SHIFT: u32 = 5;
 }
@@ -77,6 +106,48 @@ pub enum AbortReason {
     HalfClosed = 2,
     /// The soft time limit has passed: the handler should hurry or give up, an answer is still sent.
     SoftTimeout = 3,
+}
+
+/// Whether a request asks for a WebSocket: the two highest bits of w6 of an HTTP record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Handshake {
+    /// It does not.
+    #[default]
+    None = 0,
+    /// It does, and may be answered by UPGRADE.
+    Valid = 1,
+    /// It asks for a version of the protocol that we do not speak.
+    Version = 2,
+    /// It breaks the rules of the handshake.
+    Malformed = 3,
+}
+
+/// Why a worker gets a connection that another one had: part of w4 of a SOCKET_ADOPT record.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum AdoptReason {
+    /// New code.
+    #[default]
+    Reload = 0,
+    /// The other one died.
+    Crash = 1,
+    /// The other one hung.
+    Stuck = 2,
+    /// The other one had reached its age.
+    Recycle = 3,
+}
+
+impl AdoptReason {
+    /// The reason of that number; an unknown one reads as a reload.
+    pub fn from_u8(number: u8) -> Self {
+        match number {
+            1 => Self::Crash,
+            2 => Self::Stuck,
+            3 => Self::Recycle,
+            _ => Self::Reload,
+        }
+    }
 }
 
 /// What a worker tells a reactor.
@@ -97,6 +168,28 @@ pub enum CommandKind {
     Credit = 6,
     /// The handler may be repeated: the exchange is replayed after a crash like one with a safe method.
     Idempotent = 7,
+    /// Makes the connection of an exchange a WebSocket.
+    Upgrade = 8,
+    /// Makes the connection of an exchange an event stream.
+    EventStream = 9,
+    /// A message to a connection.
+    SocketSend = 10,
+    /// Closes a connection, a WebSocket with the closing handshake.
+    SocketClose = 11,
+    /// Cuts a connection off.
+    SocketTerminate = 12,
+    /// No more messages until a RESUME.
+    SocketPause = 13,
+    /// Messages again, from a sequence number on.
+    SocketResume = 14,
+    /// A message that the worker could not take in its turn.
+    SocketReturn = 15,
+    /// The worker has let go of a connection.
+    SocketRelease = 16,
+    /// Heartbeats do not close the connection any more, or do again.
+    SocketProtect = 17,
+    /// A message to many connections; what it is lies beside the ring.
+    Fanout = 18,
 }
 
 impl CommandKind {
@@ -110,6 +203,17 @@ impl CommandKind {
             5 => Self::Reset,
             6 => Self::Credit,
             7 => Self::Idempotent,
+            8 => Self::Upgrade,
+            9 => Self::EventStream,
+            10 => Self::SocketSend,
+            11 => Self::SocketClose,
+            12 => Self::SocketTerminate,
+            13 => Self::SocketPause,
+            14 => Self::SocketResume,
+            15 => Self::SocketReturn,
+            16 => Self::SocketRelease,
+            17 => Self::SocketProtect,
+            18 => Self::Fanout,
             _ => return None,
         })
     }
@@ -146,6 +250,7 @@ pub mod template {
 }
 
 const LOW_24: u32 = 0x00ff_ffff;
+const LOW_30: u32 = 0x3fff_ffff;
 
 /// The eight words of a record. w0, the length, is the ring's: it is set by
 /// [`Producer::push`](crate::Producer::push).
@@ -221,10 +326,54 @@ impl Words {
         self
     }
 
-    /// HTTP: length of the request head in the bytes.
+    /// HTTP: length of the request head in the bytes (30 bits).
     #[inline]
     pub const fn with_head_len(mut self, len: u32) -> Self {
-        self.0[6] = len;
+        self.0[6] = self.0[6] & !LOW_30 | len & LOW_30;
+        self
+    }
+
+    /// HTTP: whether the request asks for a WebSocket.
+    #[inline]
+    pub const fn with_handshake(mut self, handshake: Handshake) -> Self {
+        self.0[6] = self.0[6] & LOW_30 | (handshake as u32) << 30;
+        self
+    }
+
+    /// SOCKET_… in both directions: the connection, as a place in its reactor's slab and the generation there.
+    #[inline]
+    pub const fn with_socket(mut self, slot: u32, generation: u32) -> Self {
+        self.0[2] = self.0[2] & !LOW_24 | slot & LOW_24;
+        self.0[3] = generation;
+        self
+    }
+
+    /// SOCKET_… in both directions: w4, whose meaning depends on the kind.
+    #[inline]
+    pub const fn with_detail(mut self, detail: u32) -> Self {
+        self.0[4] = detail;
+        self
+    }
+
+    /// SOCKET_… in both directions: the sequence number.
+    #[inline]
+    pub const fn with_sequence(mut self, sequence: u32) -> Self {
+        self.0[7] = sequence;
+        self
+    }
+
+    /// SOCKET_OPEN and SOCKET_ADOPT: the id of the connection.
+    #[inline]
+    pub const fn with_id(mut self, id: u64) -> Self {
+        self.0[5] = id as u32;
+        self.0[6] = (id >> 32) as u32;
+        self
+    }
+
+    /// SOCKET_RETURN: the word w1 of the record that comes back.
+    #[inline]
+    pub const fn with_returned(mut self, word: u32) -> Self {
+        self.0[5] = word;
         self
     }
 
@@ -359,7 +508,42 @@ impl Words {
     /// HTTP: length of the request head in the bytes.
     #[inline]
     pub const fn head_len(&self) -> u32 {
-        self.0[6]
+        self.0[6] & LOW_30
+    }
+
+    /// HTTP: whether the request asks for a WebSocket.
+    #[inline]
+    pub const fn handshake(&self) -> Handshake {
+        match self.0[6] >> 30 {
+            0 => Handshake::None,
+            1 => Handshake::Valid,
+            2 => Handshake::Version,
+            _ => Handshake::Malformed,
+        }
+    }
+
+    /// SOCKET_… in both directions: w4, whose meaning depends on the kind.
+    #[inline]
+    pub const fn detail(&self) -> u32 {
+        self.0[4]
+    }
+
+    /// SOCKET_… in both directions: the sequence number.
+    #[inline]
+    pub const fn sequence(&self) -> u32 {
+        self.0[7]
+    }
+
+    /// SOCKET_OPEN and SOCKET_ADOPT: the id of the connection.
+    #[inline]
+    pub const fn id(&self) -> u64 {
+        (self.0[6] as u64) << 32 | self.0[5] as u64
+    }
+
+    /// SOCKET_RETURN: the word w1 of the record that comes back.
+    #[inline]
+    pub const fn returned(&self) -> u32 {
+        self.0[5]
     }
 
     /// HTTP and BODY_CHUNK: see [`with_event_body_len`](Self::with_event_body_len).
@@ -424,9 +608,9 @@ mod tests {
     fn kinds_and_numbers_name_each_other() {
         for number in 0..=u8::MAX {
             let event = EventKind::from_u8(number).map(|kind| kind as u8);
-            assert_eq!(event, (1..=5).contains(&number).then_some(number));
+            assert_eq!(event, (1..=12).contains(&number).then_some(number));
             let command = CommandKind::from_u8(number).map(|kind| kind as u8);
-            assert_eq!(command, (1..=7).contains(&number).then_some(number));
+            assert_eq!(command, (1..=18).contains(&number).then_some(number));
         }
     }
 
@@ -473,7 +657,7 @@ mod tests {
             (slot, reactor) in (0..1_u32 << 24, any::<u8>()),
             (index, generation) in any::<(u32, u32)>(),
             (target_len, target_offset) in (0..1_u32 << 24, any::<u8>()),
-            (head_len, body_len) in any::<(u32, u32)>(),
+            (head_len, body_len) in (0..1_u32 << 30, any::<u32>()),
         ) {
             let words = Words::event(EventKind::Http, flags)
                 .with_method(method)

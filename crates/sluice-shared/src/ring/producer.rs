@@ -149,6 +149,37 @@ impl Producer {
 
     /// Looks at the consumer's word only when the last known head is not enough: each look takes a
     /// cache line from the consumer.
+    /// Calls `visit` with every record from `position` on, published or not, oldest first: its words, what follows
+    /// them, and its position. For work that its reader has left: no part of it may have been overwritten, so
+    /// `position` must not lie before [`consumed`](Self::consumed); it is moved there if it does.
+    pub fn unread(&self, position: u32, mut visit: impl FnMut(Words, &[u8], u32)) {
+        let consumed = self.consumed();
+        let ahead = self.write.wrapping_sub(consumed);
+        let mut at = if position.wrapping_sub(consumed) <= ahead {
+            position
+        } else {
+            consumed
+        };
+        while at != self.write {
+            let offset = self.memory.offset(at);
+            // SAFETY: a record of our own lies here, between what is consumed and what is written: nobody else writes
+            // to it, and we do not while `self` is borrowed. Its first two words are there even if it is a PAD.
+            let [len, w1] = unsafe { self.memory.at(offset).cast::<[u32; 2]>().read() };
+            if w1 as u8 != PAD {
+                // SAFETY: as above; `write_record` has filled in `len` bytes, words first.
+                unsafe {
+                    let start = self.memory.at(offset);
+                    let payload = std::slice::from_raw_parts(
+                        start.add(RECORD_HEADER_BYTES as usize),
+                        (len - RECORD_HEADER_BYTES) as usize,
+                    );
+                    visit(start.cast::<Words>().read(), payload, at);
+                }
+            }
+            at = at.wrapping_add(len);
+        }
+    }
+
     #[inline]
     fn has_space(&self, len: u32) -> bool {
         let is_free = |head: u32| self.memory.capacity - self.write.wrapping_sub(head) >= len;
