@@ -32,8 +32,8 @@ export interface NativeServer {
   createWorker(server: number): number
   /** Lets the dispatcher choose this worker, which has attached. `home` is its logical number: a successor has the same, and sticky requests stay with it. */
   activateWorker(server: number, slot: number, home: number): void
-  /** Takes it out of dispatch. A `drained` notice follows when nothing is in its hands. */
-  drainWorker(server: number, slot: number): void
+  /** Takes it out of dispatch. A `drained` notice follows when nothing is in its hands, no connection either. `reason`: what `adopt` tells who gets its connections, 0 reload or 3 recycle. */
+  drainWorker(server: number, slot: number, reason: number): void
   /** Treats the worker as dead from now on, whether its thread has ended or not. A `gone` notice follows. False when it is gone already. */
   writeOffWorker(server: number, slot: number): boolean
   /** JSON: counters of the whole server, see `ServerStats` in `server.ts`. */
@@ -51,7 +51,7 @@ export interface NativeServer {
 }
 
 /** Worker side, on the thread that attached. The hot ones take primitives only. */
-export interface NativeWorker {
+export interface NativeWorker extends NativeConnections {
   /** Attaches the calling thread to a slot. `wake` is called when a record waits and the worker is parked. */
   attachWorker(server: number, slot: number, wake: () => void): WorkerMemory
   /** Detaches; what is still in this worker's hands is handed over. Also done by the thread's end, however it ends. Idempotent. */
@@ -81,6 +81,90 @@ export interface NativeWorker {
   flush(worker: number): void
 }
 
+/**
+ * Connections that outlive their request, WebSockets and event streams, in the hands of the worker that owns them. On the
+ * thread that attached. A handle names one of them until it is detached; a call with that of a connection which has ended
+ * does nothing and says so.
+ */
+export interface NativeConnections {
+  /**
+   * Answers an exchange whose request is a WebSocket handshake with 101. `headers` as in `respond`, without those of the handshake;
+   * `protocol` '' = none; `settings`: ten u32, see `src-ts/websocket/settings.ts`. A WS_OPEN record follows. False when the exchange is gone.
+   */
+  upgrade(worker: number, lane: number, index: number, generation: number, headers: string, protocol: string, settings: Uint8Array, state: Uint8Array | null): boolean
+  /**
+   * Answers an exchange with 200 and a `text/event-stream` whose connection outlives it. `options`: JSON
+   * `{ topics: string[], retry?: number, replay: boolean, lastEventId?: string, named: boolean }`. A WS_OPEN record follows. False when the exchange is gone.
+   */
+  eventStream(worker: number, lane: number, index: number, generation: number, headers: string, options: string): boolean
+  /** A handle (>= 0) on a connection that this worker owns, one for each WS_OPEN and WS_ADOPT; -1 when it is gone. */
+  attachConnection(worker: number, id: number): number
+  /** Gives the number of a handle back, to be used again. Says nothing to the reactor. */
+  detachConnection(worker: number, handle: number): void
+  /**
+   * Sends a frame, or on an event stream the bytes of whole events. `kind` = opcode | 16 FIN | 32 COMPRESS. Bytes accepted; -1 accepted, but
+   * more than the high-water mark waits; 0 not sent. A WS_DRAIN record follows -1, and 0 of a connection that is open.
+   */
+  send(worker: number, handle: number, data: string | Uint8Array, kind: number): number
+  /** Bytes that wait to be sent. */
+  bufferedAmount(worker: number, handle: number): number
+  isConnectionOpen(worker: number, handle: number): boolean
+  /** Begins the closing handshake; of an event stream: ends it. False when it is closing or gone. */
+  closeConnection(worker: number, handle: number, code: number, reason: string): boolean
+  /** Drops what waits to be sent and the connection with it. */
+  terminateConnection(worker: number, handle: number): boolean
+  /** No message is delivered from now on; what is in the ring already is to be returned. */
+  pauseConnection(worker: number, handle: number): void
+  /** Delivers again, from the message with the number `next` on, in the other epoch. */
+  resumeConnection(worker: number, handle: number, next: number): void
+  /** Gives a WS_MESSAGE or WS_CLOSE record back, to come again in its turn: w1 and w4 of the record, and its payload (none with BLOB). */
+  returnMessage(worker: number, handle: number, sequence: number, word: number, code: number, data: Uint8Array): void
+  /** Lets the connection go, after its end or a WS_HANDOVER. `next`: the number of the first message that was not handled. */
+  release(worker: number, handle: number, next: number): void
+  /** Exempts from the heartbeat. */
+  protectConnection(worker: number, handle: number, yes: boolean): void
+  /** The out-of-line payload of a WS_MESSAGE record; undefined when it is gone. */
+  takeMessage(worker: number, lane: number, slot: number, sequence: number): Buffer | undefined
+  /** `kind` as in `ChannelKind`. False: the connection is gone, or in as many channels as it may be. */
+  joinChannel(worker: number, handle: number, kind: number, name: string): boolean
+  leaveChannel(worker: number, handle: number, kind: number, name: string): boolean
+  /** JSON array of the names of the connection's channels of one kind. */
+  channelsOf(worker: number, handle: number, kind: number): string
+  /** `uid` null unbinds. */
+  bindUid(worker: number, handle: number, uid: string | null): boolean
+  /** Serialised; null forgets it. */
+  setConnectionState(worker: number, handle: number, state: Uint8Array | null): boolean
+  connectionState(worker: number, handle: number): Buffer | undefined
+  /** JSON `{ protocol, url, headers: [name, value][], compressed, resumeToken? }` of the handshake, for a connection that was adopted. */
+  handshakeOf(worker: number, handle: number): string | null
+}
+
+/** What every thread may ask and do about all connections of a server. `worker` is the calling thread's attachment, -1 where there is none. */
+export interface NativePush {
+  /**
+   * To all members of a channel. How many that were when it was called. `kind` as in `send`; `flags`: slow policy (0 queue, 1 drop, 2 latest,
+   * 3 close) | 4 retain; `except`: the id of a connection that gets nothing, or 0.
+   */
+  publish(server: number, worker: number, channelKind: number, name: string, data: string | Uint8Array, kind: number, flags: number, except: number): number
+  /** To all WebSockets that fit. `options`: JSON `{ port?: number, uids?: string[], group?: string, except?: number[] }`. */
+  broadcast(server: number, worker: number, options: string, data: string | Uint8Array, kind: number, flags: number): number
+  /** As `send`, by id. */
+  pushTo(server: number, worker: number, id: number, data: string | Uint8Array, kind: number): number
+  /** `terminate`: without a closing handshake. False when there is no such connection. */
+  closeById(server: number, worker: number, id: number, code: number, reason: string, terminate: boolean): boolean
+  /** `target`: JSON `{ id?: number, uid?: string, group?: string }`. How many were asked to close. */
+  kick(server: number, worker: number, target: string, code: number, reason: string): number
+  bindUidById(server: number, id: number, uid: string | null): boolean
+  /** JSON of `ConnectionInfo`, or null when there is no such connection. */
+  connectionById(server: number, worker: number, id: number): string | null
+  /** 0 none, 2 an open WebSocket, 3 an open event stream, 4 one that is closing. */
+  connectionKind(server: number, id: number): number
+  /** At most `limit` ids above `after`, ascending. `port` -1 = all. */
+  connectionIds(server: number, port: number, after: number, limit: number): Float64Array
+  connectionCount(server: number, port: number): number
+  channelSize(server: number, kind: number, name: string): number
+}
+
 /** What the core tells the master. */
 export type Notice =
   /** Nothing is in this draining worker's hands any more. */
@@ -95,6 +179,6 @@ export type Notice =
   | { type: 'failed'; message: string }
 
 /** The loader's exports: what `index.d.ts` lists, and the hot calls, plain Node-API functions that it does not list, in an object. */
-const binding = loadBinding() as NativeServer & NativeWorker & { workerCalls(): NativeWorker }
+const binding = loadBinding() as NativeServer & NativeWorker & NativePush & { workerCalls(): NativeWorker }
 
-export const native: NativeServer & NativeWorker = { ...binding, ...binding.workerCalls() }
+export const native: NativeServer & NativeWorker & NativePush = { ...binding, ...binding.workerCalls() }

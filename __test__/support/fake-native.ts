@@ -1,6 +1,7 @@
 import { headerId } from '../../src-ts/bridge/header-names.ts'
 import { BlockWord, BLOCK_BYTES, FIELD_BYTES, LANE_HEADER_BYTES, LaneWord, METHOD_SHIFT, methods, RECORD_WORDS, RecordKind, WELL_KNOWN, Word } from '../../src-ts/bridge/record.ts'
 import type { NativeWorker, WorkerMemory } from '../../src-ts/native.ts'
+import { FakeConnections } from './fake-connections.ts'
 
 /** One command, as the core would see it. */
 export interface Command {
@@ -44,7 +45,7 @@ export interface Target {
  * The core's side of the bridge without a core: a test writes records into the rings byte for byte, wakes the worker as a
  * reactor would, and reads back the commands.
  */
-export class FakeNative implements NativeWorker {
+export class FakeNative extends FakeConnections implements NativeWorker {
   readonly commands: Command[] = []
   /** Names of all calls in order, `flush` included. */
   readonly calls: string[] = []
@@ -66,6 +67,7 @@ export class FakeNative implements NativeWorker {
   #changed: (() => void)[] = []
 
   constructor({ lanes = 1, ringBytes = 1 << 16 } = {}) {
+    super()
     const events = Array.from({ length: lanes }, () => new ArrayBuffer(LANE_HEADER_BYTES + ringBytes))
     this.memory = { worker: 3, block: new ArrayBuffer(BLOCK_BYTES), events }
     this.block = new Int32Array(this.memory.block)
@@ -247,6 +249,10 @@ export class FakeNative implements NativeWorker {
   flush(_worker: number): void {
     this.calls.push('flush')
     this.onFlush()
+  }
+
+  protected override noted(call: string): void {
+    this.calls.push(call)
   }
 
   #take(command: Command): boolean {

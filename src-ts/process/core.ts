@@ -1,7 +1,7 @@
 import { sluiceError } from '../errors.ts'
 import type { NativeServer, Notice } from '../native.ts'
 import { Deferred } from './deferred.ts'
-import type { PortRecord } from './messages.ts'
+import type { LeaveReason, PortRecord } from './messages.ts'
 
 /** What the core said about one worker: the notices that carry a slot. */
 export type WorkerNotice = Extract<Notice, { slot: number }>
@@ -18,6 +18,10 @@ export interface CoreStats {
   readonly rejected: Readonly<Record<string, number>>
   readonly workers: readonly SlotStats[]
 }
+
+/** Reasons of a drain as the core knows them. */
+const DRAIN_RELOAD = 0
+const DRAIN_RECYCLE = 3
 
 type Listener = (notice: WorkerNotice) => void
 
@@ -71,8 +75,9 @@ export class Core {
     this.#native.activateWorker(this.server, slot, id)
   }
 
-  drain(slot: number): void {
-    if (!this.#isReleased) this.#native.drainWorker(this.server, slot)
+  /** `reason`: what whoever gets its connections is told. */
+  drain(slot: number, reason: LeaveReason = 'reload'): void {
+    if (!this.#isReleased) this.#native.drainWorker(this.server, slot, reason === 'recycle' ? DRAIN_RECYCLE : DRAIN_RELOAD)
   }
 
   /** For a thread that ended, or never will, without the core having noticed. `listen` as in {@link createWorker}. */
