@@ -19,6 +19,15 @@ pub mod message;
 mod progress;
 mod utf8;
 
+#[cfg(test)]
+mod cases;
+#[cfg(test)]
+mod differential;
+#[cfg(test)]
+mod driver;
+#[cfg(test)]
+mod roundtrip;
+
 pub use close::{is_close_code, write_close};
 pub use decoder::{Decoded, Decoder, Event, Role, Settings};
 pub use deflate::{Deflate, Deflater, Deflaters};
