@@ -10,6 +10,7 @@ use serde::Deserialize;
 use thiserror::Error;
 
 use crate::error::ErrorCode;
+use crate::history::HistoryLimits;
 use crate::key_rule::KeyRule;
 
 mod check;
@@ -60,6 +61,9 @@ pub struct ServerConfig {
     /// What happens to requests in the hands of a worker that dies.
     #[serde(default)]
     pub replay: ReplayConfig,
+    /// What is kept of what is published to topics.
+    #[serde(default)]
+    pub topics: TopicsConfig,
     /// The value of the `Server` header: 1 to 256 characters of printable ASCII; `None` (default) sends none.
     #[serde(default)]
     pub server_header: Option<String>,
@@ -92,6 +96,9 @@ pub struct PortConfig {
     /// Bounds of this port.
     #[serde(default)]
     pub limits: Limits,
+    /// Pings of WebSockets and event streams.
+    #[serde(default)]
+    pub heartbeat: Heartbeat,
     /// Socket options.
     #[serde(default)]
     pub tcp: TcpConfig,
@@ -168,6 +175,72 @@ impl TryFrom<ListenFields> for ListenConfig {
     }
 }
 
+/// How it is noticed that a peer is gone. Durations are at most 2 147 483 647 ms.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct Heartbeat {
+    /// A ping after so long without anything received; 0 = off. Default 25 s, which is below the usual 60 s of proxies.
+    pub ping: u64,
+    /// Nothing received for so long after a ping: the connection is cut off. At least 1. Default 20 s.
+    pub pong_timeout: u64,
+    /// No message for so long: a WebSocket is closed with 1001. Default 0 = off.
+    pub idle: u64,
+}
+
+impl Default for Heartbeat {
+    fn default() -> Self {
+        Self {
+            ping: 25_000,
+            pong_timeout: 20_000,
+            idle: 0,
+        }
+    }
+}
+
+/// What is kept of what is published to topics.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct TopicsConfig {
+    /// Bounds of one topic.
+    pub history: HistoryConfig,
+    /// Bytes of all topics, 0 to 4 GiB - 1. Default 64 MiB.
+    pub history_bytes: Option<u32>,
+}
+
+/// What is kept of one topic that somebody may have missed something of.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct HistoryConfig {
+    /// Messages, 0 to 65 536. Default 128.
+    pub messages: u32,
+    /// Bytes, 0 to 1 GiB. Default 256 KiB.
+    pub bytes: u32,
+    /// How long, ms. Default 5 minutes.
+    pub age: u64,
+}
+
+impl Default for HistoryConfig {
+    fn default() -> Self {
+        Self {
+            messages: 128,
+            bytes: 256 * 1024,
+            age: 5 * 60 * 1000,
+        }
+    }
+}
+
+impl TopicsConfig {
+    /// The bounds as the history takes them.
+    pub fn history_limits(&self) -> HistoryLimits {
+        HistoryLimits {
+            messages: self.history.messages as usize,
+            bytes: self.history.bytes as usize,
+            age_ms: self.history.age,
+            total_bytes: self.history_bytes.unwrap_or(64 * 1024 * 1024) as usize,
+        }
+    }
+}
+
 /// Socket options of accepted connections.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
@@ -231,8 +304,23 @@ pub struct Limits {
     pub queue_timeout: u64,
     /// Pipelined requests of one connection in flight at once, 1 to 256; beyond: reading stops. Default 32.
     pub pipeline: u32,
-    /// Unsent response bytes of one connection at which a streamed answer is paused, 1 KiB to 1 GiB. Default 256 KiB.
+    /// Unsent bytes of one connection at which a streamed answer is paused and a WebSocket takes no more messages,
+    /// 1 KiB to 1 GiB. Default 1 MiB.
     pub send_buffer: u32,
+    /// Unsent bytes of one connection from which on its senders are told to wait, and it is not read any more; 1 to
+    /// `send_buffer`. Default 0.8 of the default of `send_buffer`.
+    pub high_water_mark: u32,
+    /// Unsent bytes at which they may go on; below `high_water_mark`. Default a quarter of the default of `send_buffer`.
+    pub low_water_mark: u32,
+    /// A WebSocket message, 1 byte to 1 GiB; beyond: closed with 1009. Default 2 MiB.
+    pub message: u32,
+    /// WebSocket handshakes per second and port; beyond: 503. Default 0 = off.
+    pub open_per_second: u32,
+    /// Messages per second and WebSocket; beyond: reading waits for the next second. Default 0 = off.
+    pub messages_per_second: u32,
+    /// Origins whose pages may open a WebSocket, `*` for all; beyond: 403. Empty (default): any. Handshakes without an
+    /// origin do not come from a page and are not concerned.
+    pub allow_origins: Vec<String>,
 }
 
 impl Default for Limits {
@@ -254,10 +342,18 @@ impl Default for Limits {
             worker_concurrency: 1024,
             queue_timeout: 10_000,
             pipeline: 32,
-            send_buffer: 256 * 1024,
+            send_buffer: SEND_BUFFER,
+            high_water_mark: SEND_BUFFER / 5 * 4,
+            low_water_mark: SEND_BUFFER / 4,
+            message: 2 * 1024 * 1024,
+            open_per_second: 0,
+            messages_per_second: 0,
+            allow_origins: Vec::new(),
         }
     }
 }
+
+const SEND_BUFFER: u32 = 1024 * 1024;
 
 /// What the 16-bit offsets of a record can reach.
 const HEADER_BYTES_MAX: u32 = u16::MAX as u32;

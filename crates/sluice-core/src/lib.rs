@@ -5,13 +5,17 @@
 //! (`sluice-server`) and Node (`sluice-napi`).
 #![forbid(unsafe_code)]
 
+pub mod channel;
 pub mod config;
 pub mod dispatch;
 pub mod error;
 pub mod flow;
 pub mod header;
+pub mod history;
 pub mod id;
 pub mod key_rule;
+pub mod member;
+pub mod registry;
 pub mod workers;
 
 pub use error::ErrorCode;
