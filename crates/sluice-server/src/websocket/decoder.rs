@@ -426,3 +426,128 @@ fn read_control<'a>(header: &Header, input: &'a mut [u8]) -> Result<Decoded<'a>,
         event: Some(event),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::websocket::driver::{DEFLATE, SETTINGS, TAKEOVER};
+
+    /// A masked frame whose header declares `declared` bytes.
+    fn beginning(first: u8, declared: u64, payload: &[u8]) -> Vec<u8> {
+        let mut bytes = vec![first, 0xff];
+        bytes.extend(declared.to_be_bytes());
+        bytes.extend([0; 4]);
+        bytes.extend(payload);
+        bytes
+    }
+
+    #[test]
+    fn an_idle_decoder_is_small() {
+        assert!(size_of::<Decoder>() <= 32, "{}", size_of::<Decoder>());
+    }
+
+    #[test]
+    fn a_whole_message_is_a_part_of_the_input() {
+        let mut decoder = Decoder::new(&Settings {
+            deflate: Some(TAKEOVER),
+            ..SETTINGS
+        });
+        let mut tools = Tools::new();
+        let mut input = *b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58\x81";
+        let place = input[6..].as_ptr();
+        let decoded = decoder.decode(&mut input, &mut tools);
+        let Ok(Decoded {
+            consumed: 11,
+            event: Some(Event::Message { payload, .. }),
+        }) = decoded
+        else {
+            panic!("{decoded:?}");
+        };
+        assert_eq!(payload, b"Hello");
+        assert_eq!(payload.as_ptr(), place);
+        assert!(decoder.progress.is_none() && decoder.inflater.is_none());
+        assert_eq!(tools.assembled.capacity() + tools.inflated.bytes().len(), 0);
+    }
+
+    #[test]
+    fn the_buffer_grows_with_what_has_come_and_not_by_what_was_declared() {
+        let mut decoder = Decoder::new(&Settings {
+            max_message: usize::MAX,
+            ..SETTINGS
+        });
+        let mut tools = Tools::new();
+        let mut input = beginning(0x82, 1 << 40, b"a");
+        let mut came = 1;
+        loop {
+            assert!(decoder.decode(&mut input, &mut tools).is_ok());
+            let progress = decoder.progress.as_ref().expect("a message has begun");
+            let capacity = progress.payload.capacity();
+            assert_eq!(progress.payload.len(), came);
+            assert!(capacity <= came * 2 + 2048, "{capacity} for {came}");
+            if came > 1 << 20 {
+                break;
+            }
+            input = vec![b'a'; came];
+            came *= 2;
+        }
+    }
+
+    #[test]
+    fn a_message_in_pieces_takes_its_memory_along() {
+        let mut decoder = Decoder::new(&SETTINGS);
+        let mut tools = Tools::new();
+        let mut first = beginning(0x82, 100_000, &[1; 60_000]);
+        assert_eq!(
+            decoder
+                .decode(&mut first, &mut tools)
+                .map(|decoded| (decoded.consumed, decoded.event.is_some())),
+            Ok((60_014, false))
+        );
+        let mut rest = [1; 40_000];
+        let decoded = decoder.decode(&mut rest, &mut tools);
+        assert!(
+            matches!(&decoded, Ok(Decoded { consumed: 40_000, event: Some(Event::Message { payload, .. }) }) if *payload == [1; 100_000])
+        );
+        assert!(decoder.progress.is_none());
+        assert_eq!(tools.assembled.capacity(), 100_000);
+        assert!(decoder.decode(&mut [], &mut tools).is_ok());
+        assert_eq!(tools.assembled.capacity(), 0);
+    }
+
+    #[test]
+    fn an_inflater_stays_with_the_connection_only_for_takeover() {
+        let hello = b"\xc1\x87\0\0\0\0\xf2\x48\xcd\xc9\xc9\x07\x00";
+        for (deflate, deliver_frames, stays) in [
+            (DEFLATE, false, false),
+            (DEFLATE, true, false),
+            (TAKEOVER, false, true),
+        ] {
+            let mut decoder = Decoder::new(&Settings {
+                deflate: Some(deflate),
+                deliver_frames,
+                ..SETTINGS
+            });
+            let mut tools = Tools::new();
+            let (left, right) = hello.split_at(9);
+            assert!(decoder.decode(&mut left.to_vec(), &mut tools).is_ok());
+            assert!(decoder.decode(&mut right.to_vec(), &mut tools).is_ok());
+            assert_eq!(decoder.inflater.is_some(), stays);
+        }
+    }
+
+    #[test]
+    fn a_fault_and_a_close_give_back_what_the_connection_held() {
+        for end in [&b"\x88\x80\0\0\0\0"[..], b"\x83"] {
+            let mut decoder = Decoder::new(&SETTINGS);
+            let mut tools = Tools::new();
+            let mut first = b"\x01\x81\0\0\0\0a".to_vec();
+            assert!(decoder.decode(&mut first, &mut tools).is_ok());
+            assert!(decoder.progress.is_some());
+            let closes = decoder
+                .decode(&mut end.to_vec(), &mut tools)
+                .is_ok_and(|decoded| decoded.event.is_some());
+            assert_eq!(closes, end.len() > 1);
+            assert!(decoder.progress.is_none());
+        }
+    }
+}

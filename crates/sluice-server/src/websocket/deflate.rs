@@ -140,3 +140,123 @@ impl Deflaters {
         slot.as_deref_mut()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use flate2::{Decompress, FlushDecompress};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn inflate(stream: &mut Decompress, compressed: &[u8]) -> Vec<u8> {
+        let mut out = Vec::with_capacity(1 << 20);
+        for part in [compressed, TAIL] {
+            let status = stream.decompress_vec(part, &mut out, FlushDecompress::Sync);
+            assert!(status.is_ok(), "{status:?}");
+        }
+        out
+    }
+
+    #[test]
+    fn window_bits_from_nine_to_fifteen_are_possible() {
+        let mut shared = Deflaters::default();
+        for bits in 0..=20 {
+            let is_possible = (9..=15).contains(&bits);
+            assert_eq!(Deflater::new(6, bits, false).is_some(), is_possible);
+            let kept = shared.get(6, bits);
+            assert_eq!(
+                kept.map(|deflater| deflater.window_bits()),
+                is_possible.then_some(bits)
+            );
+        }
+    }
+
+    #[test]
+    fn a_shared_deflater_follows_the_level_that_is_asked_for() {
+        let mut shared = Deflaters::default();
+        let text = b"level level level".repeat(20);
+        for (level, is_shorter) in [(0, false), (6, true), (200, true), (0, false)] {
+            let mut out = Vec::new();
+            let compressed = shared
+                .get(level, 15)
+                .is_some_and(|deflater| deflater.compress(&text, &mut out));
+            assert_eq!(compressed, is_shorter, "level {level}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_get_shorter_leaves_no_trace() {
+        for payload in [
+            &b""[..],
+            b"a",
+            b"abc",
+            &std::array::from_fn::<u8, 256, _>(|at| at as u8),
+        ] {
+            let mut deflater = Deflater::new(6, 15, true).expect("15 is possible");
+            let mut peer = Decompress::new(false);
+            let text = b"text text text text text text";
+            for _ in 0..2 {
+                let mut out = b"before".to_vec();
+                assert!(!deflater.compress(payload, &mut out));
+                assert!(!deflater.compress_frame(Opcode::Binary, payload, &mut out));
+                assert_eq!(out, b"before");
+                assert!(deflater.compress(text, &mut out));
+                assert_eq!(inflate(&mut peer, &out[6..]), text);
+            }
+        }
+    }
+
+    #[test]
+    fn after_forgetting_nothing_before_is_referred_to() {
+        let mut deflater = Deflater::new(6, 15, true).expect("15 is possible");
+        let text = b"a sentence that is worth a reference, a sentence";
+        let (mut first, mut again, mut forgotten) = (Vec::new(), Vec::new(), Vec::new());
+        assert!(deflater.compress(text, &mut first));
+        assert!(deflater.compress(text, &mut again));
+        assert!(again.len() < first.len() / 2);
+        deflater.forget();
+        assert!(deflater.compress(text, &mut forgotten));
+        assert_eq!(forgotten, first);
+    }
+
+    #[test]
+    fn a_frame_has_the_shortest_header_whatever_the_payload_needed() {
+        for (len, header) in [(100, 2), (126, 2), (40_000, 2), (70_000, 2), (1 << 20, 4)] {
+            let payload = vec![b'a'; len];
+            let mut frame = b"before".to_vec();
+            let mut deflater = Deflater::new(6, 15, false).expect("15 is possible");
+            assert!(deflater.compress_frame(Opcode::Text, &payload, &mut frame));
+            let frame = &frame[6..];
+            assert_eq!(frame[0], 0xc1);
+            let stated = match frame[1] {
+                126 => usize::from(u16::from_be_bytes([frame[2], frame[3]])),
+                short => usize::from(short),
+            };
+            assert_eq!(frame.len(), header + stated);
+            let mut peer = Decompress::new(false);
+            assert_eq!(inflate(&mut peer, &frame[header..]).len(), len);
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn another_inflates_what_is_made(
+            messages in prop::collection::vec("([a-c]{1,9} ?){0,400}", 1..5), takeover: bool, level in 1..=9u8, bits in 9..=15u8,
+        ) {
+            let mut deflater = Deflater::new(level, bits, takeover).expect("9 to 15 are possible");
+            let mut peer = Decompress::new_with_window_bits(false, bits);
+            for message in &messages {
+                let mut out = Vec::new();
+                if deflater.compress(message.as_bytes(), &mut out) {
+                    prop_assert!(out.len() < message.len());
+                    prop_assert_eq!(inflate(&mut peer, &out), message.as_bytes());
+                }
+                if !takeover {
+                    peer.reset(false);
+                }
+            }
+        }
+    }
+}

@@ -44,11 +44,7 @@ impl Asked {
     /// None if this is not an offer of permessage-deflate that can be accepted.
     fn parse(element: &[u8]) -> Option<Self> {
         let mut parts = split(element, b';');
-        if !parts
-            .next()?
-            .trim_ascii()
-            .eq_ignore_ascii_case(b"permessage-deflate")
-        {
+        if parts.next()?.trim_ascii() != b"permessage-deflate" {
             return None;
         }
         let mut asked = Self::default();
@@ -142,5 +138,155 @@ fn window_bits(value: &[u8]) -> Option<u8> {
         [digit @ b'8'..=b'9'] => Some(digit - b'0'),
         [b'1', digit @ b'0'..=b'5'] => Some(10 + digit - b'0'),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SHARED: Offer = Offer {
+        compression: true,
+        takeover: false,
+    };
+    const TAKEOVER: Offer = Offer {
+        compression: true,
+        takeover: true,
+    };
+
+    fn answer(offer: &Offer, values: &[&str]) -> Option<String> {
+        negotiate(values.iter().map(|value| value.as_bytes()), offer).map(|(_, answer)| answer)
+    }
+
+    #[test]
+    fn without_takeover_both_sides_are_told_so() {
+        const PLAIN: &str =
+            "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
+        for (value, expected) in [
+            ("permessage-deflate", PLAIN.to_owned()),
+            (
+                "permessage-deflate; client_max_window_bits",
+                PLAIN.to_owned(),
+            ),
+            (PLAIN, PLAIN.to_owned()),
+            ("x-other; a=1, permessage-deflate", PLAIN.to_owned()),
+            (
+                "permessage-deflate;server_max_window_bits=10",
+                format!("{PLAIN}; server_max_window_bits=10"),
+            ),
+            (
+                "permessage-deflate;server_max_window_bits=15",
+                format!("{PLAIN}; server_max_window_bits=15"),
+            ),
+            (
+                "permessage-deflate ; client_max_window_bits = \"9\" ",
+                format!("{PLAIN}; client_max_window_bits=9"),
+            ),
+            (
+                "permessage-deflate; server_max_window_bits=8; client_max_window_bits=8",
+                format!("{PLAIN}; server_max_window_bits=8; client_max_window_bits=8"),
+            ),
+        ] {
+            assert_eq!(answer(&SHARED, &[value]), Some(expected), "{value}");
+        }
+    }
+
+    #[test]
+    fn takeover_is_given_up_where_the_client_asks_for_it() {
+        for (value, expected, server_takeover, client_takeover) in [
+            ("permessage-deflate", "permessage-deflate", true, true),
+            (
+                "permessage-deflate; server_no_context_takeover",
+                "permessage-deflate; server_no_context_takeover",
+                false,
+                true,
+            ),
+            (
+                "permessage-deflate; client_no_context_takeover",
+                "permessage-deflate; client_no_context_takeover",
+                true,
+                false,
+            ),
+        ] {
+            let agreed = negotiate([value.as_bytes()], &TAKEOVER);
+            let deflate = Deflate {
+                server_takeover,
+                client_takeover,
+                server_window_bits: 15,
+                client_window_bits: 15,
+            };
+            assert_eq!(agreed, Some((deflate, expected.to_owned())), "{value}");
+        }
+    }
+
+    #[test]
+    fn the_windows_are_those_that_the_client_named() {
+        let value = b"permessage-deflate; server_max_window_bits=12; client_max_window_bits=11";
+        let agreed = negotiate([&value[..]], &TAKEOVER).map(|(deflate, _)| deflate);
+        assert_eq!(
+            agreed.map(|deflate| (deflate.server_window_bits, deflate.client_window_bits)),
+            Some((12, 11))
+        );
+    }
+
+    #[test]
+    fn an_offer_with_a_bad_parameter_is_declined() {
+        for parameters in [
+            "unknown",
+            "unknown=1",
+            "",
+            "=",
+            "server_no_context_takeover=1",
+            "server_no_context_takeover=",
+            "client_no_context_takeover=true",
+            "server_no_context_takeover; server_no_context_takeover",
+            "client_no_context_takeover; client_no_context_takeover",
+            "server_max_window_bits",
+            "server_max_window_bits=",
+            "server_max_window_bits=7",
+            "server_max_window_bits=16",
+            "server_max_window_bits=08",
+            "server_max_window_bits=+9",
+            "server_max_window_bits=9 9",
+            "server_max_window_bits=10; server_max_window_bits=10",
+            "client_max_window_bits=",
+            "client_max_window_bits=0",
+            "client_max_window_bits=100",
+            "client_max_window_bits; client_max_window_bits=10",
+            "SERVER_NO_CONTEXT_TAKEOVER",
+        ] {
+            let value = format!("permessage-deflate; {parameters}");
+            assert_eq!(answer(&SHARED, &[&value]), None, "{parameters}");
+            let fallback = format!("{value}, permessage-deflate; server_max_window_bits=9");
+            let expected = "permessage-deflate; server_max_window_bits=9";
+            assert_eq!(
+                answer(&TAKEOVER, &[&fallback]).as_deref(),
+                Some(expected),
+                "{parameters}"
+            )
+        }
+    }
+
+    #[test]
+    fn the_first_acceptable_offer_wins_over_fields_too() {
+        let values = [
+            "x-webkit-deflate-frame, permessage-deflate; x",
+            "x=\"a, permessage-deflate\", permessage-deflate; server_max_window_bits=11",
+            "permessage-deflate",
+        ];
+        assert_eq!(
+            answer(&TAKEOVER, &values).as_deref(),
+            Some("permessage-deflate; server_max_window_bits=11")
+        );
+    }
+
+    #[test]
+    fn nothing_is_agreed_without_compression_or_without_an_offer() {
+        assert_eq!(answer(&Offer::default(), &["permessage-deflate"]), None);
+        assert_eq!(answer(&SHARED, &[]), None);
+        assert_eq!(answer(&SHARED, &["", ",,", "permessage-bzip2"]), None);
+        // The quotes never end, so there is no second offer.
+        let open = "permessage-deflate; server_max_window_bits=\"9, permessage-deflate";
+        assert_eq!(answer(&SHARED, &[open]), None);
     }
 }

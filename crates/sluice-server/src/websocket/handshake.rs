@@ -199,3 +199,157 @@ fn is_token(protocol: &str) -> bool {
 fn is_value(text: &str) -> bool {
     !text.bytes().any(|byte| byte.is_ascii_control())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http1::{HeadLimits, Parse};
+
+    const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+
+    fn judge(request: &str) -> Result<Option<Upgrade>, Refusal> {
+        let mut head = RequestHead::new();
+        let parsed = head.parse(request.as_bytes(), 0, &HeadLimits::default());
+        assert_eq!(parsed, Ok(Parse::Complete), "{request}");
+        check(&head, request.as_bytes())
+    }
+
+    /// The handshake of RFC 6455 section 1.2 with `from` replaced.
+    fn with(from: &str, to: &str) -> Result<Option<Upgrade>, Refusal> {
+        let sound = format!(
+            "\r\nGET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Key: {KEY}\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        );
+        assert!(sound.contains(from), "{from}");
+        judge(&sound.replace(from, to))
+    }
+
+    fn granted() -> Result<Option<Upgrade>, Refusal> {
+        let key = KEY.as_bytes().try_into().expect("the key has 24 digits");
+        Ok(Some(Upgrade { key }))
+    }
+
+    #[test]
+    fn a_sound_handshake_is_granted() {
+        for (from, to) in [
+            ("chat", "chat"),
+            ("Upgrade: websocket", "Upgrade: WebSocket"),
+            ("Upgrade: websocket", "Upgrade: h2c, websocket"),
+            ("Upgrade: websocket", "Upgrade: h2c\r\nUpgrade: websocket"),
+            ("Connection: Upgrade", "Connection: keep-alive, upgrade"),
+            ("Host:", "Content-Length: 0\r\nHost:"),
+        ] {
+            assert_eq!(with(from, to), granted(), "{to}");
+        }
+    }
+
+    #[test]
+    fn a_request_that_asks_for_something_else_is_an_ordinary_one() {
+        for (from, to) in [
+            ("GET", "POST"),
+            ("GET", "HEAD"),
+            ("HTTP/1.1", "HTTP/1.0"),
+            ("Connection: Upgrade", "Connection: keep-alive"),
+            ("Connection: Upgrade\r\n", ""),
+            ("Upgrade: websocket\r\n", ""),
+            ("Upgrade: websocket", "Upgrade: h2c"),
+            ("Upgrade: websocket", "Upgrade: websocket/13"),
+        ] {
+            assert_eq!(with(from, to), Ok(None), "{to}");
+        }
+    }
+
+    #[test]
+    fn a_handshake_that_breaks_a_rule_is_refused() {
+        let key = format!("Sec-WebSocket-Key: {KEY}\r\n");
+        let version = "Sec-WebSocket-Version: 13\r\n";
+        for (from, to, refusal) in [
+            ("Version: 13", "Version: 8", Refusal::Version),
+            ("Version: 13", "Version: 013", Refusal::Version),
+            ("Version: 13", "Version: 13, 8", Refusal::Version),
+            ("Version: 13", "Version:", Refusal::Version),
+            (version, "", Refusal::Version),
+            (version, &version.repeat(2), Refusal::VersionDuplicate),
+            (&key, "", Refusal::KeyMissing),
+            (&key, &key.repeat(2), Refusal::KeyDuplicate),
+            (KEY, "", Refusal::KeyInvalid),
+            (KEY, "dGhlIHNhbXBsZSBub25jZQ=", Refusal::KeyInvalid),
+            (KEY, "dGhlIHNhbXBsZSBub25jZQ===", Refusal::KeyInvalid),
+            (KEY, "dGhlIHNhbXBsZSBub25jZTE=", Refusal::KeyInvalid),
+            (KEY, "dGhlIHNhbXBsZSBub25j-Q==", Refusal::KeyInvalid),
+            (KEY, "dGhlIHNhbXBsZSBub25jZTEy", Refusal::KeyInvalid),
+            ("Host:", "Content-Length: 1\r\nHost:", Refusal::Body),
+            (
+                "Host:",
+                "Transfer-Encoding: chunked\r\nHost:",
+                Refusal::Body,
+            ),
+        ] {
+            assert_eq!(with(from, to), Err(refusal), "{to}");
+            let is_version = refusal == Refusal::Version;
+            assert_eq!(refusal.status(), if is_version { 426 } else { 400 });
+            assert_eq!(refusal.header().is_empty(), !is_version);
+        }
+    }
+
+    #[test]
+    fn the_accept_key_is_that_of_the_rfc() {
+        let key = KEY.as_bytes().try_into().expect("the key has 24 digits");
+        assert_eq!(&accept_key(key), b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
+
+    #[test]
+    fn the_answer_has_the_lines_that_were_agreed_on() {
+        let accept = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+        let mut out = b"before".to_vec();
+        assert!(write_switching(&mut out, accept, None, None, b""));
+        assert_eq!(
+            out,
+            b"beforeHTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
+              sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n"
+        );
+        out.clear();
+        let (protocol, extensions) = (
+            Some("chat.v2"),
+            Some("permessage-deflate; server_max_window_bits=10"),
+        );
+        assert!(write_switching(
+            &mut out,
+            accept,
+            protocol,
+            extensions,
+            b"set-cookie: a=b\r\nx-y: z\r\n"
+        ));
+        assert_eq!(
+            out,
+            b"HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\
+              sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nsec-websocket-protocol: chat.v2\r\n\
+              sec-websocket-extensions: permessage-deflate; server_max_window_bits=10\r\n\
+              set-cookie: a=b\r\nx-y: z\r\n\r\n"
+        );
+    }
+
+    #[test]
+    fn no_value_can_add_a_line_to_the_answer() {
+        let accept = &[b'a'; 28];
+        for (protocol, extensions, headers) in [
+            (Some("a\r\nx: y"), None, &b""[..]),
+            (Some(""), None, b""),
+            (Some("a b"), None, b""),
+            (Some("a,b"), None, b""),
+            (Some("é"), None, b""),
+            (None, Some("a\r\nx: y"), b""),
+            (None, Some("a\0"), b""),
+            (None, None, b"x: y"),
+            (None, None, b"x: y\n"),
+            (None, None, b"\r\nx: y\r\n"),
+            (None, None, b"x: y\r\n\r\n"),
+        ] {
+            let mut out = b"before".to_vec();
+            assert!(!write_switching(
+                &mut out, accept, protocol, extensions, headers
+            ));
+            assert_eq!(out, b"before");
+        }
+    }
+}

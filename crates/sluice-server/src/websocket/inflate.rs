@@ -169,3 +169,81 @@ pub(super) const TAIL: &[u8] = &[0x00, 0x00, 0xff, 0xff];
 
 /// An empty block with BFINAL.
 const FINAL_BLOCK: &[u8] = &[0x01, 0x00, 0x00, 0xff, 0xff];
+
+#[cfg(test)]
+mod tests {
+    use flate2::{Compress, Compression, FlushCompress};
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// As another user of zlib would do it: one stream, flushed.
+    fn deflated(data: &[u8], bits: u8) -> Vec<u8> {
+        let mut out = Vec::with_capacity(data.len() * 2 + 64);
+        let status = Compress::new_with_window_bits(Compression::best(), false, bits).compress_vec(
+            data,
+            &mut out,
+            FlushCompress::Sync,
+        );
+        assert!(status.is_ok() && out.ends_with(TAIL));
+        out.truncate(out.len() - TAIL.len());
+        out
+    }
+
+    #[test]
+    fn a_bomb_gets_no_more_room_than_the_limit_and_a_byte() {
+        let bomb = deflated(&vec![0; 64 << 20], 15);
+        assert!(bomb.len() < 70_000);
+        for bytes_max in [0, 1, 5000, 1 << 20] {
+            let mut out = Inflated::default();
+            let fault = Inflater::new().feed(&bomb, &mut out, bytes_max);
+            assert_eq!(fault, Err(Fault::TOO_BIG));
+            assert!(
+                out.room.capacity() <= bytes_max + 1,
+                "{} for {bytes_max}",
+                out.room.capacity()
+            );
+        }
+    }
+
+    #[test]
+    fn room_beyond_the_usual_is_given_back() {
+        let mut tools = Tools::new();
+        let data = deflated(&[1; 100_000], 15);
+        let fed = Inflater::new().feed(&data, &mut tools.inflated, usize::MAX);
+        assert_eq!((fed, tools.inflated.len), (Ok(()), 100_000));
+        tools.release();
+        assert_eq!(tools.inflated.room.capacity(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn what_another_made_is_inflated_from_any_pieces(
+            data in prop_oneof!["(ab|cde|f){0,9000}".prop_map(String::into_bytes), prop::collection::vec(any::<u8>(), 0..9000)],
+            bits in 9..=15u8, cut: prop::sample::Index,
+        ) {
+            let compressed = deflated(&data, bits);
+            let (left, right) = compressed.split_at(cut.index(compressed.len() + 1));
+            for takeover in [false, true] {
+                let mut inflater = Inflater::new();
+                let mut out = Inflated::default();
+                prop_assert_eq!(inflater.feed(left, &mut out, data.len()), Ok(()));
+                prop_assert_eq!(inflater.feed(right, &mut out, data.len()), Ok(()));
+                prop_assert_eq!(inflater.finish(takeover, &mut out), Ok(()));
+                prop_assert_eq!(out.bytes(), &data);
+            }
+        }
+
+        #[test]
+        fn data_that_is_cut_off_is_refused(data in "[a-z]{1,300}", cut: prop::sample::Index) {
+            let compressed = deflated(data.as_bytes(), 15);
+            // The last byte alone may be without a bit of the data.
+            let part = &compressed[..1 + cut.index(compressed.len() - 1)];
+            prop_assume!(part.len() + 1 < compressed.len());
+            let mut inflater = Inflater::new();
+            let mut out = Inflated::default();
+            let verdict = inflater.feed(part, &mut out, data.len()).and_then(|()| inflater.finish(false, &mut out));
+            prop_assert_eq!(verdict.map_err(|fault| fault.code), Err(1007));
+        }
+    }
+}

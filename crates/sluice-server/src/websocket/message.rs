@@ -82,3 +82,65 @@ impl Message {
         .as_ref()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::websocket::{
+        Role, Settings,
+        driver::{DEFLATE, SETTINGS, Seen, run},
+    };
+
+    fn read(frame: &[u8]) -> Vec<Seen> {
+        let settings = Settings {
+            role: Role::Client,
+            deflate: Some(DEFLATE),
+            ..SETTINGS
+        };
+        let run = run(&settings, [frame]);
+        assert_eq!(run.fault, None);
+        run.events
+    }
+
+    fn deflater(bits: u8) -> Deflater {
+        Deflater::new(6, bits, false).expect("9 to 15 are possible")
+    }
+
+    #[test]
+    fn all_receivers_get_the_same_bytes() {
+        let payload = Bytes::from("to all ".repeat(50));
+        let message = Message::new(Opcode::Text, payload.clone());
+        let seen = |compressed| {
+            [Seen::Message {
+                opcode: Opcode::Text,
+                fin: true,
+                compressed,
+                payload: payload.to_vec(),
+            }]
+        };
+        assert_eq!(read(message.frame()), seen(false));
+        assert_eq!(message.frame().as_ptr(), message.frame().as_ptr());
+
+        let compressed = message
+            .compressed_frame(&mut deflater(15), 350)
+            .expect("text gets shorter");
+        assert_eq!(read(compressed), seen(true));
+        let again = message.compressed_frame(&mut deflater(15), 350);
+        assert_eq!(again.map(|frame| frame.as_ptr()), Some(compressed.as_ptr()));
+        let narrow = message
+            .compressed_frame(&mut deflater(9), 350)
+            .expect("text gets shorter");
+        assert_ne!(narrow.as_ptr(), compressed.as_ptr());
+        assert_eq!(read(narrow), seen(true));
+    }
+
+    #[test]
+    fn a_message_is_compressed_from_min_bytes_on_and_if_it_pays() {
+        let text = Message::new(Opcode::Text, Bytes::from("a".repeat(100)));
+        assert!(text.compressed_frame(&mut deflater(15), 101).is_none());
+        assert!(text.compressed_frame(&mut deflater(15), 100).is_some());
+        let short = Message::new(Opcode::Binary, Bytes::from_static(b"\x01\x02"));
+        assert!(short.compressed_frame(&mut deflater(15), 0).is_none());
+        assert_eq!(read(short.frame()).len(), 1);
+    }
+}

@@ -225,7 +225,7 @@ proptest! {
         let deflater = deflate.and_then(|deflate| Deflater::new(6, deflate.client_window_bits, false));
         let mut writer = Writer::new(role, deflater);
         writer.say(&saying);
-        let settings = Settings { role, deliver_frames, deflate, max_message: saying.payload.len(), ..SETTINGS };
+        let settings = Settings { role, deliver_frames, deflate, max_message: saying.payload.len() };
         prop_assert_eq!(run(&settings, pieces(&writer.bytes, &cuts)).fault, None);
         if let Some(max_message) = saying.payload.len().checked_sub(1) {
             let settings = Settings { max_message, ..settings };
