@@ -78,7 +78,7 @@ impl ServerConfig {
     pub fn parse(json: &str) -> Result<Self, ConfigError> {
         let mut config: Self = serde_json::from_str(json)?;
         for port in &mut config.ports {
-            port.limits.fit_parser();
+            port.limits.fit();
         }
         config.check()?;
         Ok(config)
@@ -198,24 +198,33 @@ impl Default for Heartbeat {
 }
 
 /// What is kept of what is published to topics.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct TopicsConfig {
     /// Bounds of one topic.
     pub history: HistoryConfig,
     /// Bytes of all topics, 0 to 4 GiB - 1. Default 64 MiB.
-    pub history_bytes: Option<u32>,
+    pub history_bytes: u32,
+}
+
+impl Default for TopicsConfig {
+    fn default() -> Self {
+        Self {
+            history: HistoryConfig::default(),
+            history_bytes: 64 * 1024 * 1024,
+        }
+    }
 }
 
 /// What is kept of one topic that somebody may have missed something of.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct HistoryConfig {
-    /// Messages, 0 to 65 536. Default 128.
+    /// Messages, 0 to 65 536; 0 = no history. Default 128.
     pub messages: u32,
     /// Bytes, 0 to 1 GiB. Default 256 KiB.
     pub bytes: u32,
-    /// How long, ms. Default 5 minutes.
+    /// How long, and how long after the last subscriber has left, 0 to 2 147 483 647 ms; 0 = no history. Default 5 min.
     pub age: u64,
 }
 
@@ -224,7 +233,7 @@ impl Default for HistoryConfig {
         Self {
             messages: 128,
             bytes: 256 * 1024,
-            age: 5 * 60 * 1000,
+            age: 300_000,
         }
     }
 }
@@ -236,7 +245,7 @@ impl TopicsConfig {
             messages: self.history.messages as usize,
             bytes: self.history.bytes as usize,
             age_ms: self.history.age,
-            total_bytes: self.history_bytes.unwrap_or(64 * 1024 * 1024) as usize,
+            total_bytes: self.history_bytes as usize,
         }
     }
 }
@@ -267,7 +276,11 @@ impl Default for TcpConfig {
 ///
 /// Durations are at most 2 147 483 647 ms, as in Node's timers.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+#[serde(
+    rename_all = "camelCase",
+    default = "Limits::without_marks",
+    deny_unknown_fields
+)]
 pub struct Limits {
     /// Request line and header fields together, 1 KiB to 64 KiB; beyond: 431. Default 64 KiB.
     ///
@@ -307,19 +320,20 @@ pub struct Limits {
     /// Unsent bytes of one connection at which a streamed answer is paused and a WebSocket takes no more messages,
     /// 1 KiB to 1 GiB. Default 1 MiB.
     pub send_buffer: u32,
-    /// Unsent bytes of one connection from which on its senders are told to wait, and it is not read any more; 1 to
-    /// `send_buffer`. Default 0.8 of the default of `send_buffer`.
+    /// Unsent bytes of one connection above which its senders are told to wait, and it is not read any more, 2 bytes to
+    /// 1 GiB. Default, and what 0 means: four fifths of `send_buffer`.
     pub high_water_mark: u32,
-    /// Unsent bytes at which they may go on; below `high_water_mark`. Default a quarter of the default of `send_buffer`.
+    /// Unsent bytes at which they may go on, from 1, below `high_water_mark`. Default, and what 0 means: a quarter of
+    /// `send_buffer`, but at most half of `high_water_mark`.
     pub low_water_mark: u32,
     /// A WebSocket message, 1 byte to 1 GiB; beyond: closed with 1009. Default 2 MiB.
     pub message: u32,
-    /// WebSocket handshakes per second and port; beyond: 503. Default 0 = off.
+    /// WebSocket handshakes of this port per second, 0 to 1 000 000; beyond: 503. Default 0 = off.
     pub open_per_second: u32,
-    /// Messages per second and WebSocket; beyond: reading waits for the next second. Default 0 = off.
+    /// Messages of one WebSocket per second, 0 to 1 000 000; beyond: reading waits for the next second. Default 0 = off.
     pub messages_per_second: u32,
-    /// Origins whose pages may open a WebSocket, `*` for all; beyond: 403. Empty (default): any. Handshakes without an
-    /// origin do not come from a page and are not concerned.
+    /// Origins whose pages may open a WebSocket, `*` for all; others: 403. At most 256, each 1 to 512 visible ASCII
+    /// characters. Empty (default): any. Handshakes without an origin do not come from a page and are not concerned.
     pub allow_origins: Vec<String>,
 }
 
@@ -342,9 +356,9 @@ impl Default for Limits {
             worker_concurrency: 1024,
             queue_timeout: 10_000,
             pipeline: 32,
-            send_buffer: SEND_BUFFER,
-            high_water_mark: SEND_BUFFER / 5 * 4,
-            low_water_mark: SEND_BUFFER / 4,
+            send_buffer: 1024 * 1024,
+            high_water_mark: 838_860,
+            low_water_mark: 262_144,
             message: 2 * 1024 * 1024,
             open_per_second: 0,
             messages_per_second: 0,
@@ -353,16 +367,29 @@ impl Default for Limits {
     }
 }
 
-const SEND_BUFFER: u32 = 1024 * 1024;
-
 /// What the 16-bit offsets of a record can reach.
 const HEADER_BYTES_MAX: u32 = u16::MAX as u32;
 
 impl Limits {
-    /// Brings the round 64 KiB down to what the parser can address.
-    fn fit_parser(&mut self) {
+    /// What is read starts from this: marks that are not given are parts of what is.
+    fn without_marks() -> Self {
+        Self {
+            high_water_mark: 0,
+            low_water_mark: 0,
+            ..Self::default()
+        }
+    }
+
+    fn fit(&mut self) {
+        // Brings the round 64 KiB down to what the parser can address.
         if self.header_bytes == HEADER_BYTES_MAX + 1 {
             self.header_bytes = HEADER_BYTES_MAX;
+        }
+        if self.high_water_mark == 0 {
+            self.high_water_mark = (u64::from(self.send_buffer) * 4 / 5) as u32;
+        }
+        if self.low_water_mark == 0 {
+            self.low_water_mark = (self.send_buffer / 4).min(self.high_water_mark / 2);
         }
     }
 }

@@ -3,7 +3,10 @@
 use std::fmt::Debug;
 use std::ops::RangeInclusive;
 
-use super::{ConfigError, HEADER_BYTES_MAX, Limits, ListenConfig, PortConfig, ServerConfig};
+use super::{
+    ConfigError, HEADER_BYTES_MAX, Heartbeat, Limits, ListenConfig, PortConfig, ServerConfig,
+    TopicsConfig,
+};
 
 /// Longest duration: what a Node timer can count, and far below the overflow of `now + duration`.
 const MILLIS_MAX: u64 = i32::MAX as u64;
@@ -12,6 +15,12 @@ const MILLIS_MAX: u64 = i32::MAX as u64;
 const HANDLES_MAX: u64 = (1 << 24) - 1;
 
 const GIB: u64 = 1 << 30;
+
+/// Of anything per second: more is no limit.
+const RATE_MAX: u64 = 1_000_000;
+
+/// Each is compared with the origin of every handshake.
+const ORIGINS_MAX: usize = 256;
 
 impl ServerConfig {
     /// The first value outside its range, in the order of the fields.
@@ -34,6 +43,7 @@ impl ServerConfig {
         number("stuckAfter", self.stuck_after, 0..=MILLIS_MAX)?;
         number("replay.maxBody", self.replay.max_body.into(), 0..=GIB)?;
         number("replay.status", self.replay.status.into(), 500..=599)?;
+        self.topics.check("topics")?;
         if let Some(header) = &self.server_header {
             let is_printable = header.bytes().all(|byte| (b' '..=b'~').contains(&byte));
             // Blanks at the ends are not part of a field value (RFC 9110, 5.5).
@@ -58,6 +68,7 @@ impl PortConfig {
         }
         self.listen.check(&format!("{path}.listen"))?;
         self.limits.check(&format!("{path}.limits"))?;
+        self.heartbeat.check(&format!("{path}.heartbeat"))?;
         number(
             &format!("{path}.tcp.keepAlive"),
             self.tcp.keep_alive,
@@ -97,7 +108,7 @@ impl ListenConfig {
 
 impl Limits {
     fn check(&self, path: &str) -> Result<(), ConfigError> {
-        let ranges: [(&str, u64, RangeInclusive<u64>); 17] = [
+        let ranges: [(&str, u64, RangeInclusive<u64>); 22] = [
             (
                 "headerBytes",
                 self.header_bytes.into(),
@@ -128,11 +139,67 @@ impl Limits {
             ("queueTimeout", self.queue_timeout, 0..=MILLIS_MAX),
             ("pipeline", self.pipeline.into(), 1..=256),
             ("sendBuffer", self.send_buffer.into(), 1024..=GIB),
+            ("highWaterMark", self.high_water_mark.into(), 2..=GIB),
+            ("lowWaterMark", self.low_water_mark.into(), 1..=GIB),
+            ("message", self.message.into(), 1..=GIB),
+            ("openPerSecond", self.open_per_second.into(), 0..=RATE_MAX),
+            (
+                "messagesPerSecond",
+                self.messages_per_second.into(),
+                0..=RATE_MAX,
+            ),
         ];
         for (name, value, range) in ranges {
             number(&format!("{path}.{name}"), value, range)?;
         }
+        if self.low_water_mark >= self.high_water_mark {
+            let expected = format!("less than highWaterMark ({})", self.high_water_mark);
+            let path = format!("{path}.lowWaterMark");
+            return Err(wrong(&path, &expected, &self.low_water_mark));
+        }
+        let path = format!("{path}.allowOrigins");
+        if self.allow_origins.len() > ORIGINS_MAX {
+            let expected = format!("a list of at most {ORIGINS_MAX}");
+            return Err(wrong(&path, &expected, &self.allow_origins.len()));
+        }
+        for (index, origin) in self.allow_origins.iter().enumerate() {
+            let is_visible = origin.bytes().all(|byte| byte.is_ascii_graphic());
+            if !(1..=512).contains(&origin.len()) || !is_visible {
+                let expected = "an origin of 1 to 512 visible ASCII characters";
+                return Err(wrong(&format!("{path}[{index}]"), expected, origin));
+            }
+        }
         Ok(())
+    }
+}
+
+impl Heartbeat {
+    fn check(&self, path: &str) -> Result<(), ConfigError> {
+        number(&format!("{path}.ping"), self.ping, 0..=MILLIS_MAX)?;
+        number(
+            &format!("{path}.pongTimeout"),
+            self.pong_timeout,
+            1..=MILLIS_MAX,
+        )?;
+        number(&format!("{path}.idle"), self.idle, 0..=MILLIS_MAX)
+    }
+}
+
+impl TopicsConfig {
+    fn check(&self, path: &str) -> Result<(), ConfigError> {
+        let history = &self.history;
+        number(
+            &format!("{path}.history.messages"),
+            history.messages.into(),
+            0..=65_536,
+        )?;
+        number(
+            &format!("{path}.history.bytes"),
+            history.bytes.into(),
+            0..=GIB,
+        )?;
+        number(&format!("{path}.history.age"), history.age, 0..=MILLIS_MAX)
+        // `history_bytes` may be whatever 32 bits hold.
     }
 }
 
@@ -161,8 +228,11 @@ mod tests {
     /// A configuration with one value changed: `pointer` is a JSON pointer, its parents are made as needed.
     fn parse_with(pointer: &str, value: Value) -> Result<ServerConfig, ConfigError> {
         let mut config = json!({
-            "ports": [{ "name": "web", "listen": { "host": "127.0.0.1", "port": 0 }, "limits": {}, "tcp": {} }],
+            "ports": [{
+                "name": "web", "listen": { "host": "127.0.0.1", "port": 0 }, "limits": {}, "heartbeat": {}, "tcp": {},
+            }],
             "replay": {},
+            "topics": { "history": {} },
         });
         let (parent, key) = pointer.rsplit_once('/').expect("a pointer has a slash");
         let parent = config.pointer_mut(parent).expect("the parent is above");
@@ -205,6 +275,10 @@ mod tests {
             ("queueTimeout", 0, millis),
             ("pipeline", 1, 256),
             ("sendBuffer", 1024, GIB),
+            ("highWaterMark", 2, GIB),
+            ("message", 1, GIB),
+            ("openPerSecond", 0, 1_000_000),
+            ("messagesPerSecond", 0, 1_000_000),
             ("bodyBytes", 0, 4_294_967_295),
         ] {
             let pointer = format!("/ports/0/limits/{name}");
@@ -221,6 +295,76 @@ mod tests {
             let config = limit(given).expect("it is in the range");
             assert_eq!(config.ports[0].limits.header_bytes, held);
         }
+    }
+
+    #[test]
+    fn the_marks_are_parts_of_the_buffer_unless_they_are_given() {
+        let marks = |limits: Value| {
+            let config =
+                parse_with("/ports/0/limits", limits).map_err(|error| error.to_string())?;
+            let limits = &config.ports[0].limits;
+            Ok((limits.high_water_mark, limits.low_water_mark))
+        };
+        let default = Limits::default();
+        let defaults = (default.high_water_mark, default.low_water_mark);
+        assert_eq!(marks(json!({})), Ok(defaults));
+        assert_eq!(marks(json!({ "sendBuffer": 1024 })), Ok((819, 256)));
+        assert_eq!(marks(json!({ "highWaterMark": 100 })), Ok((100, 50)));
+        assert_eq!(marks(json!({ "highWaterMark": 2 })), Ok((2, 1)));
+        assert_eq!(marks(json!({ "lowWaterMark": 1 })), Ok((838_860, 1)));
+        assert_eq!(
+            marks(json!({ "highWaterMark": 9, "lowWaterMark": 8 })),
+            Ok((9, 8))
+        );
+        let error = "ports[0].limits.lowWaterMark must be less than highWaterMark (9), got 9";
+        assert_eq!(
+            marks(json!({ "highWaterMark": 9, "lowWaterMark": 9 })),
+            Err(error.to_owned())
+        );
+    }
+
+    #[test]
+    fn there_are_up_to_256_origins_of_1_to_512_visible_characters() {
+        let origins = |origins: Value| parse_with("/ports/0/limits/allowOrigins", origins);
+        let config = origins(json!(["*", "https://example.com"])).expect("both are origins");
+        assert_eq!(
+            config.ports[0].limits.allow_origins,
+            ["*", "https://example.com"]
+        );
+        assert!(origins(json!(["a".repeat(512)])).is_ok());
+        assert!(origins(json!(vec!["a"; 256])).is_ok());
+        assert!(origins(json!(vec!["a"; 257])).is_err());
+        for bad in ["", "a b", "é", "a\n", &"a".repeat(513)] {
+            let error = origins(json!(["*", bad])).expect_err(bad).to_string();
+            assert!(
+                error.starts_with("ports[0].limits.allowOrigins[1] must be "),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_bounds_of_topics_are_those_of_their_history() {
+        let config = parse_with("/topics", json!({})).expect("all is a default");
+        assert_eq!(
+            config.topics.history_limits(),
+            crate::history::HistoryLimits::default()
+        );
+        let given =
+            json!({ "history": { "messages": 1, "bytes": 2, "age": 3 }, "historyBytes": 4 });
+        let limits = parse_with("/topics", given)
+            .expect("all is in its range")
+            .topics
+            .history_limits();
+        assert_eq!(
+            (
+                limits.messages,
+                limits.bytes,
+                limits.age_ms,
+                limits.total_bytes
+            ),
+            (1, 2, 3, 4)
+        );
     }
 
     #[test]
@@ -245,6 +389,26 @@ mod tests {
         );
         assert_range("/ports/0/tcp/backlog", "ports[0].tcp.backlog", 1, 65_535);
         assert_range("/reactors", "reactors", 1, 64);
+        let heartbeat = |name: &str, first| {
+            let pointer = format!("/ports/0/heartbeat/{name}");
+            assert_range(
+                &pointer,
+                &format!("ports[0].heartbeat.{name}"),
+                first,
+                millis,
+            );
+        };
+        heartbeat("ping", 0);
+        heartbeat("pongTimeout", 1);
+        heartbeat("idle", 0);
+        assert_range(
+            "/topics/history/messages",
+            "topics.history.messages",
+            0,
+            65_536,
+        );
+        assert_range("/topics/history/bytes", "topics.history.bytes", 0, GIB);
+        assert_range("/topics/history/age", "topics.history.age", 0, millis);
         for (cpu, is_ok) in [(0, true), (1023, true), (1024, false)] {
             assert_eq!(
                 parse_with("/affinity", json!([0, cpu])).is_ok(),
@@ -373,7 +537,10 @@ mod tests {
             "/ports/0/nmae",
             "/ports/0/limits/bodybytes",
             "/ports/0/tcp/x",
+            "/ports/0/heartbeat/x",
             "/replay/x",
+            "/topics/x",
+            "/topics/history/x",
         ] {
             let error = parse_with(pointer, json!(1)).expect_err(pointer);
             let key = pointer
