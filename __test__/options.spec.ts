@@ -26,6 +26,18 @@ test(refuses, { limits: { bodyBytes: 1.5 } }, 'limits.bodyBytes must be a whole 
 test(refuses, { limits: { bodyBytes: Number.NaN } }, 'limits.bodyBytes must be a whole number of bytes ≥ 0, got NaN (in sluice.config.js)')
 test(refuses, { limits: { pipeline: 0 } }, 'limits.pipeline must be a whole number ≥ 1, got 0 (in sluice.config.js)')
 test(refuses, { limits: { pipeline: 257 } }, 'limits.pipeline must be a whole number ≤ 256, got 257 (in sluice.config.js)')
+test(refuses, { limits: { sendBufer: 1 } }, 'unknown option `limits.sendBufer` in sluice.config.js, did you mean `limits.sendBuffer`?')
+test(refuses, { limits: { lowWatermark: 1 } }, 'unknown option `limits.lowWatermark` in sluice.config.js, did you mean `limits.lowWaterMark`?')
+test(refuses, { limits: { highWaterMark: 9, lowWaterMark: 9 } }, 'limits.lowWaterMark must be less than highWaterMark (9), got 9 (in sluice.config.js)')
+test(refuses, { limits: { lowWaterMark: 838_860 } }, 'limits.lowWaterMark must be less than highWaterMark (838860), got 838860 (in sluice.config.js)')
+test(refuses, { limits: { allowOrigins: '*' } }, 'limits.allowOrigins must be a list of origins, got "*" (in sluice.config.js)')
+test(refuses, { limits: { allowOrigins: Array.from({ length: 257 }, () => '*') } }, 'limits.allowOrigins must have at most 256 origins, got a list (in sluice.config.js)')
+test(refuses, { heartbeat: { pingTimeout: 1 } }, 'unknown option `heartbeat.pingTimeout` in sluice.config.js, did you mean `heartbeat.pongTimeout`?')
+test(refuses, { heartbeat: { ping: 0 } }, 'heartbeat.ping must be a whole number of milliseconds ≥ 1 or false, got 0 (in sluice.config.js)')
+test(refuses, { heartbeat: { pongTimeout: false } }, 'heartbeat.pongTimeout must be a whole number of milliseconds ≥ 1, got false (in sluice.config.js)')
+test(refuses, { topics: { history: { message: 1 } } }, 'unknown option `topics.history.message` in sluice.config.js, did you mean `topics.history.messages`?')
+test(refuses, { topics: { history: { messages: 65_537 } } }, 'topics.history.messages must be a whole number ≤ 65536, got 65537 (in sluice.config.js)')
+test(refuses, { topics: { historyBytes: 2 ** 32 } }, 'topics.historyBytes must be a whole number of bytes ≤ 4294967295, got 4294967296 (in sluice.config.js)')
 test(refuses, { maxWaitTime: 2 ** 31 }, 'maxWaitTime must be a whole number of milliseconds ≤ 2147483647, got 2147483648 (in sluice.config.js)')
 test(refuses, { workers: 0 }, 'workers must be a whole number from 1 to 120 or "auto" or "max", got 0 (in sluice.config.js)')
 test(refuses, { workers: 'all' }, 'workers must be a whole number from 1 to 120 or "auto" or "max", got "all" (in sluice.config.js)')
@@ -51,6 +63,20 @@ for (const key of ['sid', 'cookie:', 'cookie:a b', 'header:a:b', 'query:a=b', 'p
 for (const key of ['cookie:sid', 'header:X-Room', 'query:a%20b', 'path:0', 'path:255', `query:${'a'.repeat(256)}`]) {
   test(`parseConfig() takes the dispatch key ${JSON.stringify(key.slice(0, 20))}`, (t) => {
     t.deepEqual(parseConfig({ dispatch: { key } }).dispatch, { key } as never)
+  })
+}
+
+for (const origin of ['', 'example.com', 'https://', 'https://example.com/', 'https://example.com:443', 'http://u@example.com', 'https://exämple.com', 'https://a b', 'https://a?b', `https://${'a'.repeat(505)}`, 5]) {
+  test(`parseConfig() refuses the origin ${JSON.stringify(origin).slice(0, 30)}`, (t) => {
+    t.throws(() => parseConfig({ limits: { allowOrigins: ['*', origin] } }), {
+      code: 'ERR_SLUICE_INVALID_OPTION',
+      message: /^limits\.allowOrigins\[1\] must be "\*" or an origin as browsers send it/,
+    })
+  })
+}
+for (const origin of ['*', 'null', 'https://example.com', 'https://Example.com', 'http://[::1]:5200', 'http://localhost:3000', 'chrome-extension://abc', `https://${'a'.repeat(504)}`]) {
+  test(`parseConfig() takes the origin ${origin.slice(0, 30)}`, (t) => {
+    t.deepEqual(parseConfig({ limits: { allowOrigins: [origin] } }).limits.allowOrigins, [origin])
   })
 }
 
@@ -88,6 +114,19 @@ test('paths start from root, and root from the directory of the file', (t) => {
 test('requestTimeout.hard and limits.answerTimeout are one deadline', (t) => {
   t.is(parseConfig({ limits: { answerTimeout: 5 } }).requestTimeout.hard, 5)
   t.is(parseConfig({ requestTimeout: { hard: 7 }, limits: { answerTimeout: 5 } }).limits.answerTimeout, 7)
+})
+
+test('the water marks follow sendBuffer unless they are given', (t) => {
+  const marks = (limits: Config['limits']) => {
+    const { highWaterMark, lowWaterMark } = parseConfig({ limits }).limits
+    return [highWaterMark, lowWaterMark]
+  }
+  t.deepEqual(marks({}), [838_860, 262_144])
+  t.deepEqual(marks({ sendBuffer: 1024 }), [819, 256])
+  t.deepEqual(marks({ highWaterMark: 100 }), [100, 50])
+  t.deepEqual(marks({ highWaterMark: 2 }), [2, 1])
+  t.deepEqual(marks({ lowWaterMark: 1 }), [838_860, 1])
+  t.deepEqual(marks({ highWaterMark: 9, lowWaterMark: 8 }), [9, 8])
 })
 
 test('recycle.grace is half of requests beyond 10, unless it is given', (t) => {
@@ -128,7 +167,10 @@ test('the native configuration has every field of the core, and no other', (t) =
   const portFields = rustFields('PortConfig').filter((field) => field !== 'fixedAnswer')
   t.deepEqual(Object.keys(native.ports[0]).sort(), portFields.sort())
   t.deepEqual(Object.keys(native.ports[0].limits).sort(), rustFields('Limits').sort())
+  t.deepEqual(Object.keys(native.ports[0].heartbeat).sort(), rustFields('Heartbeat').sort())
   t.deepEqual(Object.keys(native.ports[0].tcp).sort(), rustFields('TcpConfig').sort())
+  t.deepEqual(Object.keys(native.topics).sort(), rustFields('TopicsConfig').sort())
+  t.deepEqual(Object.keys(native.topics.history).sort(), rustFields('HistoryConfig').sort())
   t.deepEqual(Object.keys(native.replay).sort(), rustFields('ReplayConfig').sort())
 })
 
@@ -136,7 +178,10 @@ test('the defaults are those of the core', (t) => {
   const native = JSON.parse(toNativeConfig(parseConfig({})))
   // 64 KiB, of which the core's 16-bit offsets hold 65 535 bytes.
   t.true(rust.includes('header_bytes: HEADER_BYTES_MAX,') && rust.includes('HEADER_BYTES_MAX: u32 = u16::MAX as u32'))
-  t.deepEqual(native.ports[0].limits, { ...rustDefaults('Limits'), headerBytes: 65_536 })
+  t.true(rust.includes('allow_origins: Vec::new(),'))
+  t.deepEqual(native.ports[0].limits, { ...rustDefaults('Limits'), headerBytes: 65_536, allowOrigins: [] })
+  t.deepEqual(native.ports[0].heartbeat, rustDefaults('Heartbeat'))
+  t.deepEqual(native.topics, { ...rustDefaults('TopicsConfig'), history: rustDefaults('HistoryConfig') })
   t.deepEqual(native.ports[0].tcp, rustDefaults('TcpConfig'))
   t.deepEqual(native.replay, rustDefaults('ReplayConfig'))
   t.is(native.stuckAfter, Number(/fn stuck_after_ms\(\) -> u64 \{\s*([\d_]+)/.exec(rust)?.[1]?.replaceAll('_', '')))
@@ -145,7 +190,7 @@ test('the defaults are those of the core', (t) => {
 })
 
 const rangesOfCore = readFileSync(new URL('../crates/sluice-core/src/config/check.rs', import.meta.url), 'utf8')
-const bounds: Record<string, number> = { MILLIS_MAX: 2 ** 31 - 1, GIB: 2 ** 30, HANDLES_MAX: 2 ** 24 - 1, 'u32::MAX.into()': 2 ** 32 - 1, 'HEADER_BYTES_MAX.into()': 65_535 }
+const bounds: Record<string, number> = { MILLIS_MAX: 2 ** 31 - 1, RATE_MAX: 1_000_000, GIB: 2 ** 30, HANDLES_MAX: 2 ** 24 - 1, 'u32::MAX.into()': 2 ** 32 - 1, 'HEADER_BYTES_MAX.into()': 65_535 }
 const rangeRows = [...rangesOfCore.matchAll(/\(\s*"(\w+)",\s*self\.\w+(?:\.into\(\))?,\s*(\d+)\.\.=([\w:]+(?:\.into\(\))?),?\s*\),\n/g)].map(([, name, first, last]) => ({
   name: name as string,
   first: Number(first),
@@ -153,11 +198,13 @@ const rangeRows = [...rangesOfCore.matchAll(/\(\s*"(\w+)",\s*self\.\w+(?:\.into\
 }))
 
 test('every limit is taken at the bounds of the core and refused beyond', (t) => {
-  t.deepEqual(rangeRows.map(({ name }) => name).sort(), rustFields('Limits').sort())
+  t.deepEqual(rangeRows.map(({ name }) => name).sort(), rustFields('Limits').filter((name) => name !== 'allowOrigins').sort())
   for (const { name, first, last: lastOfCore } of rangeRows) {
     // 64 KiB is taken and means the 65 535 bytes that the core can address; the soft timeout has its place beside the hard one.
-    const last = name === 'headerBytes' ? 65_536 : lastOfCore
-    const config = (value: number) => (name === 'softTimeout' ? { requestTimeout: { soft: value } } : { limits: { [name]: value } })
+    // One mark has to be below the other.
+    const last = name === 'headerBytes' ? 65_536 : name === 'lowWaterMark' ? lastOfCore - 1 : lastOfCore
+    const beside = name === 'lowWaterMark' ? { highWaterMark: lastOfCore } : {}
+    const config = (value: number) => (name === 'softTimeout' ? { requestTimeout: { soft: value } } : { limits: { ...beside, [name]: value } })
     for (const value of [first, last]) t.notThrows(() => parseConfig(config(value)), `${name}: ${value}`)
     for (const value of [first - 1, last + 1]) t.throws(() => parseConfig(config(value)), undefined, `${name}: ${value}`)
   }
@@ -165,10 +212,11 @@ test('every limit is taken at the bounds of the core and refused beyond', (t) =>
 
 test('toNativeConfig() turns off into 0 and names the ports', (t) => {
   const native = JSON.parse(
-    toNativeConfig(parseConfig({ stuckAfter: false, tcp: { keepAlive: false }, listen: [{ port: 0 }, { path: '/a.sock', mode: 0o600 }], onWorkerCrash: { replay: 'none' } })),
+    toNativeConfig(parseConfig({ stuckAfter: false, heartbeat: { ping: false }, tcp: { keepAlive: false }, listen: [{ port: 0 }, { path: '/a.sock', mode: 0o600 }], onWorkerCrash: { replay: 'none' } })),
   )
   t.is(native.stuckAfter, 0)
   t.is(native.ports[0].tcp.keepAlive, 0)
+  t.deepEqual(native.ports[1].heartbeat, { ping: 0, pongTimeout: 20_000, idle: 0 })
   t.deepEqual(
     native.ports.map((port: { name: string; listen: unknown }) => [port.name, port.listen]),
     [

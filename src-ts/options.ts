@@ -9,7 +9,7 @@ import type { ResourceLimits } from 'node:worker_threads'
 import * as v from 'valibot'
 import { explain } from './config/explain.ts'
 import { autoReactors } from './config/parallelism.ts'
-import { configSchema } from './config/schema.ts'
+import { configSchema, waterMarks } from './config/schema.ts'
 import type { LifecycleEvents, LifecycleHandler } from './process/api.ts'
 
 export { toNativeConfig } from './config/native-config.ts'
@@ -89,7 +89,36 @@ export interface Config {
     | undefined
   /** Bounds of each worker's V8, as `resourceLimits` of `node:worker_threads`. A worker that passes them dies alone. */
   resourceLimits?: { [K in keyof ResourceLimits]: number | undefined } | undefined
-  limits?: { [K in keyof Limits]?: number | undefined } | undefined
+  limits?: { [K in keyof Limits]?: Readonly<Limits[K]> | undefined } | undefined
+  /** How it is noticed that the peer of a WebSocket or an event stream is gone. The core pings, workers are not asked. */
+  heartbeat?:
+    | {
+        /** A ping (to an event stream: a comment) after so long without anything received (sent); false = none. @default 25_000 */
+        ping?: number | false | undefined
+        /** A WebSocket from which nothing comes for so long after a ping is cut off. @default 20_000 */
+        pongTimeout?: number | undefined
+        /** A WebSocket without a message for so long is closed with 1001; pongs are no messages. @default false */
+        idle?: number | false | undefined
+      }
+    | undefined
+  /** What is kept of what is published, for event streams that come back with a `Last-Event-ID`. */
+  topics?:
+    | {
+        /** Of one topic. What is too much or too old is dropped, the oldest first; a replay says that it is incomplete. */
+        history?:
+          | {
+              /** Messages, up to 65 536; 0 = no history. @default 128 */
+              messages?: number | undefined
+              /** Their bytes, up to 1 GiB. @default 262_144 */
+              bytes?: number | undefined
+              /** How long they are kept, and the history itself after its last subscriber has left; 0 = no history. @default 300_000 */
+              age?: number | undefined
+            }
+          | undefined
+        /** Bytes of all topics, up to 4 GiB - 1. @default 67_108_864 */
+        historyBytes?: number | undefined
+      }
+    | undefined
   tcp?:
     | {
         /** `TCP_NODELAY`. @default true */
@@ -161,7 +190,7 @@ export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error'
 /** A function of the app that takes request, response or context; `http/` gives it its exact type. */
 export type RequestHook = (...details: never[]) => unknown
 
-/** The bounds of an HTTP port. The core enforces them; `stats().rejected` counts by the same names. */
+/** The bounds of a port. The core enforces them; `stats().rejected` counts by the same names. */
 export interface Limits {
   /** Request line and header fields together, at most 64 KiB; beyond: 431. @default 65_536 */
   headerBytes: number
@@ -193,8 +222,23 @@ export interface Limits {
   queueTimeout: number
   /** Pipelined requests of one connection in flight at once; beyond: reading stops. @default 32 */
   pipeline: number
-  /** Unsent response bytes of one connection at which a streamed answer is paused. @default 262_144 */
+  /** Unsent bytes of one connection, 1 KiB to 1 GiB: at which a streamed answer is paused and `send()` of a WebSocket returns 0. @default 1_048_576 */
   sendBuffer: number
+  /** Unsent bytes of one connection above which `send()` returns -1, and it is not read any more. @default 0.8 × `sendBuffer` */
+  highWaterMark: number
+  /** Unsent bytes at which `drain` follows; less than `highWaterMark`. @default 0.25 × `sendBuffer`, at most half of `highWaterMark` */
+  lowWaterMark: number
+  /** A WebSocket message, inflated, up to 1 GiB; beyond: closed with 1009. @default 2_097_152 */
+  message: number
+  /** WebSocket handshakes of a port per second; beyond: 503. 0 = off. @default 0 */
+  openPerSecond: number
+  /** Messages of one WebSocket per second; beyond: it is not read until the next second. 0 = off. @default 0 */
+  messagesPerSecond: number
+  /**
+   * Origins whose pages may open a WebSocket, such as `https://example.com`, or `*`; others: 403. At most 256. Empty: any. Clients that
+   * are no browsers send no `Origin` and always may. @default []
+   */
+  allowOrigins: string[]
 }
 
 /** A {@link Config} that was checked and filled. Frozen, and parsing it again gives itself. Off is 0. */
@@ -220,7 +264,9 @@ export interface ResolvedConfig {
     readonly drainGrace: number
   }
   readonly resourceLimits: Readonly<ResourceLimits>
-  readonly limits: Readonly<Limits>
+  readonly limits: { readonly [K in keyof Limits]: Readonly<Limits[K]> }
+  readonly heartbeat: { readonly ping: number; readonly pongTimeout: number; readonly idle: number }
+  readonly topics: { readonly history: { readonly messages: number; readonly bytes: number; readonly age: number }; readonly historyBytes: number }
   readonly tcp: { readonly nodelay: boolean; readonly keepAlive: number; readonly backlog: number }
   readonly serverHeader: string | false
   readonly lifecycle: { readonly [K in keyof LifecycleEvents]: readonly LifecycleHandler<K>[] }
@@ -266,7 +312,7 @@ export function parseConfig(input: unknown, source?: string): ResolvedConfig {
     listen: options.listen.map((listen) => ('path' in listen ? { ...listen, path: resolve(root, listen.path) } : listen)),
     core: { ...options.core, threads: options.core.threads === 'auto' ? autoReactors(options.workers) : options.core.threads },
     requestTimeout: { soft: options.requestTimeout.soft, hard },
-    limits: { ...options.limits, answerTimeout: hard },
+    limits: { ...options.limits, ...waterMarks(options.limits), answerTimeout: hard },
     recycle: { requests, grace, ...recycle },
     hooks: { requestReceived: options.hooks.requestReceived, responseGenerated: options.hooks.responseGenerated },
     stateDir: options.stateDir !== false && resolve(source === undefined ? '.' : dirname(source), options.stateDir),

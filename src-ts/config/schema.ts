@@ -121,6 +121,25 @@ function isDispatch(value: unknown): value is Dispatch {
 const handlesMax = 2 ** 24 - 1
 const gib = 2 ** 30
 
+/** What a browser may send as `Origin` (RFC 6454, 7.1), or `*` for all. */
+function isOrigin(value: unknown): boolean {
+  if (typeof value !== 'string' || value.length > 512) return false
+  if (value === '*' || value === 'null') return true
+  if (!/^[a-z][a-z\d+.-]*:\/\/[\w.~%!$&'()*+,;=:[\]-]+$/i.test(value)) return false
+  // With the port that its scheme has anyway, it would be equal to no browser's.
+  return !/^https?:/i.test(value) || (URL.canParse(value) && new URL(value).origin === value.toLowerCase())
+}
+
+/** The water marks of a connection's send buffer; the core has the same rule. */
+export function waterMarks(limits: { readonly sendBuffer: number; readonly highWaterMark?: number | undefined; readonly lowWaterMark?: number | undefined }): {
+  highWaterMark: number
+  lowWaterMark: number
+} {
+  const { sendBuffer, highWaterMark = Math.floor((sendBuffer * 4) / 5) } = limits
+  const { lowWaterMark = Math.min(Math.floor(sendBuffer / 4), Math.floor(highWaterMark / 2)) } = limits
+  return { highWaterMark, lowWaterMark }
+}
+
 // The ranges are those of `crates/sluice-core/src/config/check.rs`; a test compares them.
 const limitsSchema = {
   headerBytes: v.optional(bytes(1024, 65_536), 65_536),
@@ -138,8 +157,29 @@ const limitsSchema = {
   workerConcurrency: v.optional(whole('', 1, handlesMax), 1024),
   queueTimeout: v.optional(millis(), 10_000),
   pipeline: v.optional(whole('', 1, 256), 32),
-  sendBuffer: v.optional(bytes(1024, gib), 262_144),
+  sendBuffer: v.optional(bytes(1024, gib), 1_048_576),
+  highWaterMark: v.optional(bytes(2, gib)),
+  lowWaterMark: v.optional(bytes(1, gib)),
+  message: v.optional(bytes(1, gib), 2_097_152),
+  openPerSecond: v.optional(whole('', 0, 1_000_000), 0),
+  messagesPerSecond: v.optional(whole('', 0, 1_000_000), 0),
+  allowOrigins: v.pipe(
+    v.optional(v.array(v.custom<string>(isOrigin, 'must be "*" or an origin as browsers send it, such as "https://example.com"'), 'must be a list of origins'), []),
+    v.maxLength(256, 'must have at most 256 origins'),
+  ),
 } satisfies Record<keyof Limits, v.GenericSchema>
+
+/** A connection whose queue could never fall to the low mark would never drain. */
+const limits = v.pipe(
+  section(limitsSchema),
+  v.rawCheck(({ dataset, addIssue }) => {
+    if (!dataset.typed) return
+    const { highWaterMark, lowWaterMark } = waterMarks(dataset.value)
+    if (lowWaterMark < highWaterMark) return
+    const path: v.ObjectPathItem = { type: 'object', origin: 'value', input: dataset.value as Record<string, unknown>, key: 'lowWaterMark', value: lowWaterMark }
+    addIssue({ message: `must be less than highWaterMark (${highWaterMark})`, input: lowWaterMark, path: [path] })
+  }),
+)
 
 const megabytes = () => v.optional(v.pipe(v.number('must be a number of MiB > 0'), v.gtValue(0, 'must be a number of MiB > 0')))
 
@@ -211,7 +251,20 @@ export const configSchema = exactObject(
       codeRangeSizeMb: megabytes(),
       stackSizeMb: megabytes(),
     } satisfies Record<keyof ResourceLimits, v.GenericSchema>),
-    limits: section(limitsSchema),
+    limits,
+    heartbeat: section({
+      ping: millisOrFalse(25_000),
+      pongTimeout: v.optional(millis(1), 20_000),
+      idle: millisOrFalse(0),
+    }),
+    topics: section({
+      history: section({
+        messages: v.optional(whole('', 0, 65_536), 128),
+        bytes: v.optional(bytes(0, gib), 262_144),
+        age: v.optional(millis(), 300_000),
+      }),
+      historyBytes: v.optional(bytes(0, u32Max), 67_108_864),
+    }),
     tcp: section({
       nodelay: v.optional(flag, true),
       keepAlive: millisOrFalse(0),
