@@ -12,7 +12,8 @@ use sluice_server::{AnswerBody, AnswerMeta, ExchangeName};
 
 use crate::error::{Result, internal};
 use crate::value::{
-    append_latin1, append_utf8, arguments, boolean, bytes, double, from_bool, uint32,
+    append_latin1, append_utf8, arguments, boolean, bytes, double, from_bool, from_bytes,
+    from_text, uint32,
 };
 use crate::worker::{Raw, with_worker};
 
@@ -49,7 +50,8 @@ pub fn worker_calls(env: Env) -> Result<Raw> {
         ("flush", Some(flush)),
     ];
     let mut object = Object::new(&env).map_err(internal)?;
-    for (name, callback) in calls {
+    let sockets = crate::socket::CALLS.map(|(name, call)| (name, Some(call)));
+    for (name, callback) in calls.into_iter().chain(sockets) {
         let mut function = ptr::null_mut();
         // SAFETY: `env` belongs to the current call; the callback is a plain function that lives as long as the addon,
         // which is never unloaded.
@@ -208,21 +210,7 @@ extern "C" fn take_blob(env: sys::napi_env, info: sys::napi_callback_info) -> sy
         .flatten()
     }))
     .unwrap_or(None);
-    let mut value = ptr::null_mut();
-    // SAFETY: `env` belongs to the current call; the bytes are copied.
-    unsafe {
-        match blob {
-            Some(blob) => sys::napi_create_buffer_copy(
-                env,
-                blob.len(),
-                blob.as_ptr().cast(),
-                ptr::null_mut(),
-                &raw mut value,
-            ),
-            None => sys::napi_get_undefined(env, &raw mut value),
-        };
-    }
-    value
+    from_bytes(env, blob.as_deref())
 }
 
 extern "C" fn connection_info(
@@ -237,20 +225,7 @@ extern "C" fn connection_info(
         serde_json::to_string(&info).ok()
     }))
     .unwrap_or(None);
-    let mut value = ptr::null_mut();
-    // SAFETY: `env` belongs to the current call; the text is copied.
-    unsafe {
-        match json {
-            Some(json) => sys::napi_create_string_utf8(
-                env,
-                json.as_ptr().cast(),
-                json.len() as isize,
-                &raw mut value,
-            ),
-            None => sys::napi_get_null(env, &raw mut value),
-        };
-    }
-    value
+    from_text(env, json.as_deref())
 }
 
 extern "C" fn flush(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {

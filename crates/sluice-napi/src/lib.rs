@@ -1,7 +1,7 @@
 //! The Node-API binding: converts and forwards, decides nothing.
 //!
 //! [`server`] is what the master calls, [`worker`] what a worker's thread calls; the hot calls are written against
-//! Node-API itself ([`hot`]), because the macro's conversions cost more than the work. [`wake`] is the one way by which
+//! Node-API itself ([`hot`], [`socket`]), because the macro's conversions cost more than the work. [`wake`] is the one way by which
 //! Rust reaches JavaScript.
 
 #![allow(
@@ -12,7 +12,9 @@
 mod error;
 mod hot;
 mod memory;
+mod push;
 mod server;
+mod socket;
 mod value;
 mod wake;
 mod worker;

@@ -10,6 +10,7 @@ use serde::Serialize;
 use sluice_core::ErrorCode;
 use sluice_core::id::WorkerSlot;
 use sluice_server::Server;
+use sluice_shared::record::AdoptReason;
 
 use crate::error::{Result, error, from_server, internal};
 use crate::wake::Wake;
@@ -123,10 +124,12 @@ pub fn activate_worker(server: u32, slot: u32, home: u32) -> Result<()> {
         .map_err(|source| from_server(&source))
 }
 
-/// Takes it out of dispatch. A `drained` notice follows when nothing is in its hands.
+/// Takes it out of dispatch. A `drained` notice follows when nothing is in its hands, no connection either. `reason`: what
+/// the workers are told that get its connections, 0 reload or 3 recycle.
 #[napi(catch_unwind)]
-pub fn drain_worker(server: u32, slot: u32) -> Result<()> {
-    self::server(server)?.drain_worker(self::slot(slot)?);
+pub fn drain_worker(server: u32, slot: u32, reason: u32) -> Result<()> {
+    let reason = AdoptReason::from_u8(reason as u8);
+    self::server(server)?.drain_worker(self::slot(slot)?, reason);
     Ok(())
 }
 
@@ -142,10 +145,11 @@ pub fn server_stats(server: u32) -> Result<String> {
     json(&self::server(server)?.stats())
 }
 
-/// Stops accepting; connections close after their current answers, idle ones after `grace` ms. A `stopped` notice follows.
+/// Stops accepting; connections close after their current answers, idle ones after `grace` ms, WebSockets with `code`. A
+/// `stopped` notice follows.
 #[napi(catch_unwind)]
-pub fn stop_server(server: u32, grace: u32) -> Result<()> {
-    self::server(server)?.stop(u64::from(grace));
+pub fn stop_server(server: u32, grace: u32, code: u32) -> Result<()> {
+    self::server(server)?.stop(u64::from(grace), code as u16);
     Ok(())
 }
 

@@ -138,3 +138,48 @@ pub(crate) fn from_bool(env: sys::napi_env, boolean: bool) -> sys::napi_value {
     unsafe { sys::napi_get_boolean(env, boolean, &raw mut value) };
     value
 }
+
+/// A number as a JavaScript value.
+pub(crate) fn from_i32(env: sys::napi_env, number: i32) -> sys::napi_value {
+    let mut value = ptr::null_mut();
+    // SAFETY: `env` belongs to the current call.
+    unsafe { sys::napi_create_int32(env, number, &raw mut value) };
+    value
+}
+
+/// Bytes as a Buffer of their own, or `undefined`.
+pub(crate) fn from_bytes(env: sys::napi_env, bytes: Option<&[u8]>) -> sys::napi_value {
+    let mut value = ptr::null_mut();
+    // SAFETY: `env` belongs to the current call; the bytes are copied.
+    unsafe {
+        match bytes {
+            Some(bytes) => sys::napi_create_buffer_copy(
+                env,
+                bytes.len(),
+                bytes.as_ptr().cast(),
+                ptr::null_mut(),
+                &raw mut value,
+            ),
+            None => sys::napi_get_undefined(env, &raw mut value),
+        };
+    }
+    value
+}
+
+/// A text as a string, or `null`.
+pub(crate) fn from_text(env: sys::napi_env, text: Option<&str>) -> sys::napi_value {
+    let mut value = ptr::null_mut();
+    // SAFETY: `env` belongs to the current call; the text is copied.
+    unsafe {
+        match text {
+            Some(text) => sys::napi_create_string_utf8(
+                env,
+                text.as_ptr().cast(),
+                text.len() as isize,
+                &raw mut value,
+            ),
+            None => sys::napi_get_null(env, &raw mut value),
+        };
+    }
+    value
+}

@@ -8,6 +8,7 @@ use sluice_core::id::{ConnectionId, WorkerSlot};
 
 use crate::http1::BodyDecoder;
 use crate::output::Output;
+use crate::socket::Socket;
 use crate::stream::{Peer, Stream};
 use crate::wake::SocketWaker;
 
@@ -23,6 +24,10 @@ pub(crate) enum Phase {
     Discarding { decoder: BodyDecoder, left: usize },
     /// Nothing more is read as a request; closes when the output is sent.
     Closing,
+    /// Frames of a WebSocket; of an event stream's client nothing is expected.
+    Socket,
+    /// The socket is closed; the connection keeps its place until its worker knows.
+    Gone,
     /// FIN is sent. Reads until the peer's FIN, because closing with unread input makes the kernel send
     /// RST, and a RST can destroy the answer before the client has read it.
     Lingering,
@@ -81,6 +86,8 @@ pub(crate) struct Connection {
     /// The worker that `dispatch: connection` chose.
     pub(crate) worker: Option<WorkerSlot>,
     pub(crate) meter: Meter,
+    /// What a WebSocket or event stream has beyond HTTP.
+    pub(crate) socket: Option<Box<Socket>>,
     pub(crate) connected_at: u64,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
@@ -100,7 +107,8 @@ impl Connection {
             return false;
         }
         match &self.phase {
-            Phase::Head | Phase::Streaming(_) => self.input.len() < INPUT_MAX,
+            Phase::Gone => false,
+            Phase::Head | Phase::Streaming(_) | Phase::Socket => self.input.len() < INPUT_MAX,
             Phase::Buffering { need } => self.input.len() < *need,
             Phase::Discarding { .. } | Phase::Closing | Phase::Lingering => true,
         }

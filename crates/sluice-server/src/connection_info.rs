@@ -3,9 +3,14 @@
 use std::net::{IpAddr, SocketAddr};
 
 use serde::Serialize;
+use sluice_core::channel::ChannelKind;
 use sluice_core::id::WorkerSlot;
+use sluice_core::member::Place;
 
 use crate::engine::Engine;
+use crate::recorded::Recorded;
+use crate::socket::{Protocol, Socket, Stage};
+use crate::worker::HandshakeInfo;
 
 /// A connection as `ctx.conn` shows it. Times are Unix milliseconds, sizes bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -35,6 +40,40 @@ pub struct ConnectionInfo {
     pub recv_queued: usize,
     /// Bytes not yet sent.
     pub send_queued: usize,
+    /// `http`, `websocket` or `sse`.
+    pub kind: &'static str,
+    /// `open`, `closing` or `closed`.
+    pub state: &'static str,
+    /// What a WebSocket or an event stream has beyond that.
+    #[serde(flatten)]
+    pub socket: Option<SocketInfo>,
+}
+
+/// A WebSocket or an event stream as `server.getConnection()` shows it, beyond what every connection has.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SocketInfo {
+    /// Whose connection it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub uid: Option<String>,
+    /// Its groups.
+    pub groups: Vec<String>,
+    /// Its topics.
+    pub topics: Vec<String>,
+    /// The logical number of the worker that gets its events; -1 while it needs none.
+    pub worker: i32,
+    /// The subprotocol; empty for none.
+    pub protocol: String,
+    /// Heartbeats do not close it.
+    pub protected: bool,
+    /// When something came last.
+    pub last_received_at: u64,
+    /// When something was sent last.
+    pub last_sent_at: u64,
+    /// Messages received.
+    pub messages_in: u64,
+    /// Messages sent.
+    pub messages_out: u64,
 }
 
 impl Engine {
@@ -46,6 +85,44 @@ impl Engine {
         worker: WorkerSlot,
     ) -> Option<ConnectionInfo> {
         let slot = self.exchange_connection(index, generation, worker)?;
+        self.info_of(slot)
+    }
+
+    /// The WebSocket or event stream at this place.
+    pub(crate) fn socket_info(&self, place: &Place) -> Option<ConnectionInfo> {
+        if self.generations.get(place.slot as usize) != Some(&place.generation) {
+            return None;
+        }
+        self.info_of(place.slot)
+    }
+
+    /// The request that the connection at this place began with.
+    pub(crate) fn handshake_info(&self, place: &Place) -> Option<HandshakeInfo> {
+        if self.generations.get(place.slot as usize) != Some(&place.generation) {
+            return None;
+        }
+        let connection = self.connections.get(place.slot as usize)?.as_deref()?;
+        let socket = connection.socket.as_deref()?;
+        let recorded = Recorded::new(socket.handshake.words, &socket.handshake.record);
+        let latin1 = |bytes: &[u8]| bytes.iter().copied().map(char::from).collect();
+        Some(HandshakeInfo {
+            protocol: socket.handshake.protocol.to_string(),
+            url: latin1(recorded.target()),
+            headers: recorded
+                .fields()
+                .map(|(name, value)| (latin1(name), latin1(value)))
+                .collect(),
+            compressed: matches!(
+                &socket.protocol,
+                Protocol::WebSocket {
+                    compression: Some(_),
+                    ..
+                }
+            ),
+        })
+    }
+
+    fn info_of(&self, slot: u32) -> Option<ConnectionInfo> {
         let started = self.shared.started_unix_ms();
         let connection = self.connections.get(slot as usize)?.as_deref()?;
         let local = connection.stream.local_address();
@@ -71,8 +148,47 @@ impl Engine {
             connected_at: started + connection.connected_at,
             bytes_in: connection.bytes_in,
             bytes_out: connection.bytes_out,
-            recv_queued: connection.input.len(),
+            recv_queued: connection.input.len()
+                + connection
+                    .socket
+                    .as_deref()
+                    .map_or(0, |socket| socket.delivery.bytes()),
             send_queued: connection.output.len(),
+            kind: match connection.socket.as_deref() {
+                None => "http",
+                Some(socket) if socket.is_web_socket() => "websocket",
+                Some(_) => "sse",
+            },
+            state: match connection.socket.as_deref().map(|socket| socket.stage) {
+                None | Some(Stage::Open) => "open",
+                Some(Stage::Closing) => "closing",
+                Some(Stage::Ended) => "closed",
+            },
+            socket: connection
+                .socket
+                .as_deref()
+                .map(|socket| self.socket_part(socket)),
         })
+    }
+
+    fn socket_part(&self, socket: &Socket) -> SocketInfo {
+        let started = self.shared.started_unix_ms();
+        let worker = socket
+            .owner
+            .worker()
+            .and_then(|worker| self.home_of(worker))
+            .map_or(-1, i32::from);
+        SocketInfo {
+            uid: socket.member.uid().map(|uid| uid.to_string()),
+            groups: socket.member.names(ChannelKind::Group),
+            topics: socket.member.names(ChannelKind::Topic),
+            worker,
+            protocol: socket.handshake.protocol.to_string(),
+            protected: socket.is_protected,
+            last_received_at: started + socket.last_received,
+            last_sent_at: started + socket.last_sent,
+            messages_in: socket.messages_in,
+            messages_out: socket.messages_out,
+        }
     }
 }

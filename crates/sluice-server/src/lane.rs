@@ -6,22 +6,33 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use sluice_core::id::WorkerSlot;
-use sluice_shared::record::Words;
+use sluice_shared::record::{AdoptReason, Words};
 use sluice_shared::{Consumer, Producer, PushError};
 
+use crate::fanout::Fanout;
 use crate::wake::lock;
 use crate::worker::WorkerLink;
+
+/// What a command carries beside its ring.
+pub(crate) enum Parcel {
+    /// A body too large for the ring.
+    Body(Bytes),
+    /// A message to many connections.
+    Fanout(Arc<Fanout>),
+}
 
 /// What the two sides of a lane share beside the rings.
 #[derive(Default)]
 pub(crate) struct LaneShared {
-    /// Bodies too large for a ring, in the order of the command records that refer to them.
-    pub(crate) bodies: Mutex<VecDeque<Bytes>>,
+    /// What does not go into a ring, in the order of the command records that refer to it.
+    pub(crate) parcels: Mutex<VecDeque<Parcel>>,
     /// Commands that found the ring full, oldest first. While there are any, new ones go behind them.
     pub(crate) spill: Mutex<VecDeque<(Words, Vec<u8>)>>,
     pub(crate) spilled: AtomicBool,
     /// Request bodies that the worker fetches by a call, by exchange index, with the generation.
     pub(crate) blobs: Mutex<HashMap<u32, (u32, Bytes)>>,
+    /// Messages that the worker fetches by a call, by connection slot and sequence number.
+    pub(crate) messages: Mutex<HashMap<(u32, u32), Bytes>>,
     /// The reactor has something for the event ring and no room. The worker's next flush wakes it.
     pub(crate) wants_space: AtomicBool,
     /// The reactor has given the lane up; nobody reads commands any more. A written-off worker may live on.
@@ -32,9 +43,10 @@ impl LaneShared {
     /// Gives the lane up, and what waits in it.
     pub(crate) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
-        lock(&self.bodies).clear();
+        lock(&self.parcels).clear();
         lock(&self.spill).clear();
         lock(&self.blobs).clear();
+        lock(&self.messages).clear();
     }
 
     /// Whether commands still reach anybody. A hint: it may turn false at any moment.
@@ -50,9 +62,18 @@ impl LaneShared {
         lock(&self.blobs).remove(&index);
     }
 
-    /// The out-of-line body of the command being read.
-    pub(crate) fn take_body(&self) -> Bytes {
-        lock(&self.bodies).pop_front().unwrap_or_default()
+    /// What lies beside the command being read.
+    pub(crate) fn take_parcel(&self) -> Option<Parcel> {
+        lock(&self.parcels).pop_front()
+    }
+
+    pub(crate) fn put_message(&self, slot: u32, sequence: u32, message: Bytes) {
+        lock(&self.messages).insert((slot, sequence), message);
+    }
+
+    /// A message of a connection, once.
+    pub(crate) fn take_message(&self, slot: u32, sequence: u32) -> Option<Bytes> {
+        lock(&self.messages).remove(&(slot, sequence))
     }
 
     /// The blob of an exchange, once.
@@ -72,8 +93,9 @@ pub(crate) struct EventLane {
     pub(crate) ring: Producer,
     pub(crate) shared: Arc<LaneShared>,
     pub(crate) link: Arc<WorkerLink>,
-    /// Payload-free records that found the ring full. At most three per exchange.
-    overflow: VecDeque<Words>,
+    /// Records that must not be lost and found the ring full: at most three per exchange and connection, with at most
+    /// the reason of a closing handshake as payload.
+    overflow: VecDeque<(Words, Vec<u8>)>,
     /// Bytes ever written. A ring's own positions wrap at 2^32, and a request may outlive that.
     written: u64,
     /// Space was asked for and not looked for since.
@@ -82,6 +104,14 @@ pub(crate) struct EventLane {
     pub(crate) dirty: bool,
     /// The dispatcher may choose this worker.
     pub(crate) active: bool,
+    /// The worker's logical number.
+    pub(crate) home: u16,
+    /// Connections it owns, those it is about to let go included.
+    pub(crate) owned: usize,
+    /// Why it is to go, as the next owners of its connections are told.
+    pub(crate) reason: AdoptReason,
+    /// It is to go as soon as it owns nothing; this reactor still guards it.
+    pub(crate) leaving: bool,
 }
 
 impl EventLane {
@@ -95,6 +125,10 @@ impl EventLane {
             asked: false,
             dirty: false,
             active: false,
+            home: 0,
+            owned: 0,
+            reason: AdoptReason::Reload,
+            leaving: false,
         }
     }
 
@@ -134,18 +168,27 @@ impl EventLane {
     /// Appends a record that must not be lost.
     pub(crate) fn push_signal(&mut self, words: Words) {
         if self.push(words, &[]).is_err() {
-            self.overflow.push_back(words);
+            self.overflow.push_back((words, Vec::new()));
+        }
+    }
+
+    /// What was written and never read, from `position` on, and what found no room, oldest first.
+    pub(crate) fn unread(&self, position: u32, mut visit: impl FnMut(Words, &[u8])) {
+        self.ring
+            .unread(position, |words, payload, _| visit(words, payload));
+        for (words, payload) in &self.overflow {
+            visit(*words, payload);
         }
     }
 
     /// Looks for space again: moves what overflowed into the ring, as far as there is room.
     pub(crate) fn drain_overflow(&mut self) {
         self.asked = false;
-        while let Some(&words) = self.overflow.front() {
-            if self.write(words, &[]).is_err() {
+        while let Some((words, payload)) = self.overflow.pop_front() {
+            if self.write(words, &[&payload]).is_err() {
+                self.overflow.push_front((words, payload));
                 return;
             }
-            self.overflow.pop_front();
         }
     }
 
@@ -286,12 +329,12 @@ mod tests {
     fn a_closed_lane_holds_nothing() {
         let shared = LaneShared::default();
         shared.put_blob(1, 2, Bytes::from_static(b"blob"));
-        lock(&shared.bodies).push_back(Bytes::from_static(b"body"));
+        lock(&shared.parcels).push_back(Parcel::Body(Bytes::from_static(b"body")));
         lock(&shared.spill).push_back((Words::command(CommandKind::End, 0, 0), Vec::new()));
         assert!(shared.is_open());
         shared.close();
         assert!(!shared.is_open());
         assert!(shared.take_blob(1, 2).is_none());
-        assert!(lock(&shared.bodies).is_empty() && lock(&shared.spill).is_empty());
+        assert!(lock(&shared.parcels).is_empty() && lock(&shared.spill).is_empty());
     }
 }

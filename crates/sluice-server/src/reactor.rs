@@ -15,8 +15,10 @@ use std::time::Duration;
 
 use sluice_core::id::WorkerSlot;
 use sluice_shared::Parked;
+use sluice_shared::record::{AdoptReason, Words};
 
 use crate::engine::Engine;
+use crate::fanout::Fanout;
 use crate::lane::{CommandLane, EventLane};
 use crate::listener::Bound;
 use crate::server::{GoneReport, Shared};
@@ -50,13 +52,21 @@ pub(crate) enum Message {
     },
     Drain {
         slot: WorkerSlot,
+        reason: AdoptReason,
     },
+    /// A command that no worker sends.
+    Command {
+        words: Words,
+        bytes: Vec<u8>,
+    },
+    Fanout(Arc<Fanout>),
     WorkerGone {
         slot: WorkerSlot,
         report: Arc<GoneReport>,
     },
     Stop {
         grace: u64,
+        code: u16,
     },
     Abort,
 }

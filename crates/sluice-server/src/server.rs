@@ -7,15 +7,21 @@ use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
+use sluice_core::channel::ChannelKind;
 use sluice_core::config::{Limits, ServerConfig};
 use sluice_core::id::WorkerSlot;
+use sluice_core::registry::Registry;
 use sluice_core::workers::{WorkerState, Workers};
+use sluice_shared::record::AdoptReason;
 use sluice_shared::{WorkerBlock, ring};
 
+use crate::connection_info::ConnectionInfo;
 use crate::error::Error;
+use crate::fanout::Post;
 use crate::lane::{CommandLane, EventLane, LaneShared};
 use crate::listener::{self, LocalAddress};
 use crate::notice::{Notice, Notices};
+use crate::push::{BroadcastOptions, Inboxes, KickTarget, MessageKind, PostAccount, PostFlags};
 use crate::reactor::{Message, Reactor};
 use crate::stats::{Counters, Rejected};
 use crate::wake::{WakeFn, lock};
@@ -32,6 +38,11 @@ pub(crate) struct Shared {
     pub(crate) config: ServerConfig,
     pub(crate) workers: Workers,
     pub(crate) notices: Notices,
+    /// Connections that can be found by others.
+    pub(crate) registry: Registry<Post>,
+    pub(crate) posts: PostAccount,
+    /// For each port: handshakes of a second, as second << 32 | count.
+    opens: Vec<AtomicU64>,
     pub(crate) next_connection_id: AtomicU64,
     /// Connections of each reactor.
     pub(crate) reactor_connections: Vec<AtomicU32>,
@@ -56,6 +67,9 @@ impl Shared {
         Self {
             workers: Workers::new(),
             notices: Notices::default(),
+            registry: Registry::new(config.reactors, ports, config.topics.history_limits()),
+            posts: PostAccount::default(),
+            opens: (0..ports).map(|_| AtomicU64::new(0)).collect(),
             next_connection_id: AtomicU64::new(1),
             reactor_connections: counters(reactors),
             reactors_pending: counters(reactors),
@@ -149,6 +163,24 @@ impl Shared {
         }
     }
 
+    /// Counts a handshake of a port; false when it is one too many in this second.
+    pub(crate) fn may_open(&self, port: u16, limit: u32, now: u64) -> bool {
+        let second = (now / 1000) << 32;
+        let count = |word: u64| {
+            if word & !u64::from(u32::MAX) == second {
+                word as u32
+            } else {
+                0
+            }
+        };
+        // Relaxed: a count, and nothing that it guards.
+        self.opens[usize::from(port)]
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |word| {
+                (count(word) < limit).then(|| second | u64::from(count(word) + 1))
+            })
+            .is_ok()
+    }
+
     /// The reactor with the fewest connections; `own` wins ties, because it needs no hand-off.
     pub(crate) fn least_connected(&self, own: u8) -> u8 {
         let count = |id: u8| self.reactor_connections[usize::from(id)].load(Ordering::Relaxed);
@@ -235,6 +267,7 @@ impl Shared {
         if !is_first {
             return false;
         }
+        let is_stuck = why.is_some();
         if let Some(why) = why {
             self.notices.push(why);
         }
@@ -243,6 +276,11 @@ impl Shared {
             left: AtomicUsize::new(usize::from(self.config.reactors)),
             inflight: AtomicU32::new(0),
             replayed: AtomicU32::new(0),
+            reason: if is_stuck {
+                AdoptReason::Stuck
+            } else {
+                AdoptReason::Crash
+            },
         });
         self.send_all(|| Message::WorkerGone {
             slot,
@@ -269,6 +307,8 @@ pub(crate) struct GoneReport {
     left: AtomicUsize,
     inflight: AtomicU32,
     replayed: AtomicU32,
+    /// What the next owners of its connections are told.
+    pub(crate) reason: AdoptReason,
 }
 
 impl GoneReport {
@@ -368,7 +408,7 @@ pub struct ServerStats {
 
 /// A running server. Dropping it stops everything at once.
 pub struct Server {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     reactors: Vec<Arc<Reactor>>,
     threads: Mutex<Option<Threads>>,
     info: ServerInfo,
@@ -541,14 +581,16 @@ impl Server {
     }
 
     /// Takes a worker out of dispatch; [`Notice::Drained`] follows. Does nothing to one that does not run.
-    pub fn drain_worker(&self, slot: WorkerSlot) {
+    ///
+    /// `reason` is what the workers are told that adopt its connections.
+    pub fn drain_worker(&self, slot: WorkerSlot, reason: AdoptReason) {
         let _in_order = lock(&self.shared.links);
         if self
             .shared
             .workers
             .set_state(slot, WorkerState::Running, WorkerState::Draining)
         {
-            self.shared.send_all(|| Message::Drain { slot });
+            self.shared.send_all(|| Message::Drain { slot, reason });
         }
     }
 
@@ -558,9 +600,9 @@ impl Server {
     }
 
     /// Stops accepting and closes every connection after its current answer; idle ones after `grace` ms, in which they
-    /// may still bring a request. [`Notice::Stopped`] follows. Idempotent.
-    pub fn stop(&self, grace: u64) {
-        self.shared.send_all(|| Message::Stop { grace });
+    /// may still bring a request. WebSockets are closed with `code`. [`Notice::Stopped`] follows. Idempotent.
+    pub fn stop(&self, grace: u64, code: u16) {
+        self.shared.send_all(|| Message::Stop { grace, code });
     }
 
     /// Closes what is left at once and ends the threads. Idempotent; waits for the reactors' current pass.
@@ -580,6 +622,93 @@ impl Server {
             }
             drop(threads.watchdog);
         }
+    }
+
+    /// Sends to any connection, by id: bytes taken, -1 taken although much is unsent, 0 not taken.
+    pub fn push_to(&self, id: u64, data: &[u8], kind: MessageKind) -> i32 {
+        match self.shared.registry.get(id) {
+            Some(member) => self
+                .shared
+                .send_to(&mut Inboxes(&self.shared), &member, data, kind),
+            None => 0,
+        }
+    }
+
+    /// Closes any connection, by id. False when there is none.
+    pub fn close_by_id(&self, id: u64, code: u16, reason: &str, terminate: bool) -> bool {
+        self.shared.registry.get(id).is_some_and(|member| {
+            let carrier = &mut Inboxes(&self.shared);
+            self.shared
+                .close_one(carrier, &member, code, reason, terminate)
+        })
+    }
+
+    /// Sends to a channel; returns how many connections were in it.
+    pub fn publish(
+        &self,
+        channel: ChannelKind,
+        name: &str,
+        data: &[u8],
+        kind: MessageKind,
+        flags: PostFlags,
+        except: Option<u64>,
+    ) -> u32 {
+        let carrier = &mut Inboxes(&self.shared);
+        self.shared
+            .publish(carrier, channel, name, data, kind, flags, except)
+    }
+
+    /// Sends to every WebSocket that fits; returns how many may get it.
+    pub fn broadcast(
+        &self,
+        options: BroadcastOptions,
+        data: &[u8],
+        kind: MessageKind,
+        flags: PostFlags,
+    ) -> u32 {
+        let carrier = &mut Inboxes(&self.shared);
+        self.shared.broadcast(carrier, options, data, kind, flags)
+    }
+
+    /// Closes every connection that fits; returns how many that are.
+    pub fn kick(&self, target: &KickTarget, code: u16, reason: &str) -> u32 {
+        self.shared
+            .kick(&mut Inboxes(&self.shared), target, code, reason)
+    }
+
+    /// Says whose connection it is; `None`: nobody's. False when there is none with this id.
+    pub fn bind_uid(&self, id: u64, uid: Option<&str>) -> bool {
+        let registry = &self.shared.registry;
+        registry
+            .get(id)
+            .is_some_and(|member| registry.bind(&member, uid).is_ok())
+    }
+
+    /// The WebSocket or event stream with this id. Waits for its reactor's current pass.
+    pub fn connection(&self, id: u64) -> Option<ConnectionInfo> {
+        let member = self.shared.registry.get(id)?;
+        let reactor = self.reactors.get(usize::from(member.place.reactor))?;
+        reactor.lock().socket_info(&member.place)
+    }
+
+    /// What the connection with this id is: 0 none, 2 an open WebSocket, 3 an event stream.
+    pub fn connection_kind(&self, id: u64) -> u32 {
+        self.shared.connection_kind(id)
+    }
+
+    /// Ids of WebSockets and event streams after `after`, ascending; of one port, or of all.
+    pub fn connection_ids(&self, port: Option<u16>, after: u64, limit: usize) -> Vec<u64> {
+        self.shared.registry.ids(port, after, limit)
+    }
+
+    /// How many WebSockets and event streams there are, on one port or on all.
+    pub fn connection_count(&self, port: Option<u16>) -> usize {
+        self.shared.registry.count(port)
+    }
+
+    /// How many connections a channel has.
+    pub fn channel_size(&self, kind: ChannelKind, name: &str) -> usize {
+        self.shared.registry.channel_size(kind, name)
     }
 
     /// Counters of everything.

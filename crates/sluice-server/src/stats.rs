@@ -44,6 +44,18 @@ counters! {
         connections,
         /// Idle connections closed after `keepAliveTimeout`.
         keep_alive_timeout,
+        /// WebSocket frames that broke a rule or a limit; their connections were closed.
+        frames,
+        /// 403: a handshake from an origin that is not in `allowOrigins`.
+        origin,
+        /// 503: more handshakes than `openPerSecond`.
+        open_per_second,
+        /// Times a WebSocket had to wait because of `messagesPerSecond`.
+        messages_per_second,
+        /// WebSockets closed after `heartbeat.idle`.
+        heartbeat_idle,
+        /// WebSockets cut off after `heartbeat.pongTimeout`.
+        pong_timeout,
         /// Other refusals: an unknown expectation, version or method.
         unsupported,
     }
@@ -76,5 +88,19 @@ counters! {
         ring_full,
         /// Passes of the reactor's loop.
         passes,
+        /// WebSockets and event streams opened.
+        socket_open_count,
+        /// WebSockets and event streams ended.
+        socket_close_count,
+        /// WebSocket messages received.
+        messages_in,
+        /// Messages sent to WebSockets and event streams.
+        messages_out,
+        /// Messages that a slow receiver missed.
+        messages_dropped,
+        /// Messages whose handlers were running when their worker died.
+        messages_lost,
+        /// Connections that a worker took over from another.
+        adoptions,
     }
 }

@@ -19,6 +19,8 @@ pub(crate) type Peer = Option<SocketAddr>;
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// It was closed; its connection is still spoken of.
+    Gone,
 }
 
 /// A connected byte stream on its way to another reactor.
@@ -33,6 +35,7 @@ impl Stream {
         Ok(match self {
             Self::Tcp(stream) => Detached::Tcp(stream.into_std()?),
             Self::Unix(stream) => Detached::Unix(stream.into_std()?),
+            Self::Gone => return Err(io::ErrorKind::NotConnected.into()),
         })
     }
 
@@ -59,7 +62,7 @@ impl Stream {
     pub(crate) fn local_address(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(stream) => stream.local_addr().ok(),
-            Self::Unix(_) => None,
+            Self::Unix(_) | Self::Gone => None,
         }
     }
 
@@ -72,6 +75,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
@@ -84,6 +88,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => poll_write(Pin::new(stream), cx, slices),
             Self::Unix(stream) => poll_write(Pin::new(stream), cx, slices),
+            Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
@@ -92,6 +97,7 @@ impl Stream {
         let _ = match self {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Gone => return,
         };
     }
 

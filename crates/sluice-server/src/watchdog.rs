@@ -117,7 +117,8 @@ fn watch(shared: &Shared, pulses: &mut [Pulse], stuck_after: u64) {
             now,
             shared.workers.generation(slot),
             link.block.heartbeat(),
-            shared.workers.inflight(slot) > 0,
+            // Awake, or to be: a worker that has nothing to do is parked.
+            shared.workers.inflight(slot) > 0 || !link.block.parked(),
             stuck_after,
         );
         match verdict {

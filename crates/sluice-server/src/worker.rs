@@ -9,10 +9,16 @@ use sluice_shared::record::{CommandKind, Words, command_flag};
 use sluice_shared::{Consumer, MemoryView, Producer, PushError, WorkerBlock};
 
 use crate::connection_info::ConnectionInfo;
-use crate::lane::LaneShared;
+use crate::fanout::Fanout;
+use crate::lane::{LaneShared, Parcel};
 use crate::reactor::Reactor;
 use crate::server::Shared;
 use crate::wake::{WakeFn, lock};
+
+mod held;
+
+pub use held::HandshakeInfo;
+use held::Held;
 
 /// A body above this goes beside the ring.
 const INLINE_BODY: usize = 16 * 1024;
@@ -115,11 +121,13 @@ impl AnswerMeta {
 
 /// What the thread of a worker holds while it is attached. Dropping it hands over what is in its hands.
 pub struct Worker {
-    shared: Arc<Shared>,
+    pub(crate) shared: Arc<Shared>,
     slot: WorkerSlot,
     /// Also tells this holder of the slot from the next, which may be there by the time this thread ends.
     link: Arc<WorkerLink>,
     lanes: Vec<WorkerLane>,
+    /// Connections that the thread holds, by handle.
+    held: Held,
 }
 
 impl Worker {
@@ -134,6 +142,7 @@ impl Worker {
             slot,
             link,
             lanes,
+            held: Held::default(),
         }
     }
 
@@ -247,6 +256,33 @@ impl Worker {
         }
     }
 
+    /// Makes the connection of an exchange a WebSocket. A SOCKET_OPEN record follows.
+    ///
+    /// `settings` are ten little-endian words, `protocol` is empty for none, `state` at most 16 KiB.
+    pub fn upgrade(
+        &mut self,
+        name: ExchangeName,
+        headers: &[u8],
+        protocol: &str,
+        settings: &[u8],
+        state: &[u8],
+    ) -> bool {
+        let Ok(len) = u16::try_from(protocol.len()) else {
+            return false;
+        };
+        let body = [settings, &len.to_le_bytes(), protocol.as_bytes(), state].concat();
+        let words =
+            Words::command(CommandKind::Upgrade, 0, 0).with_exchange(name.index, name.generation);
+        self.push(name.lane, words, headers, &body)
+    }
+
+    /// Makes the answer of an exchange an event stream; `options` is JSON. A SOCKET_OPEN record follows.
+    pub fn event_stream(&mut self, name: ExchangeName, headers: &[u8], options: &str) -> bool {
+        let words = Words::command(CommandKind::EventStream, 0, 0)
+            .with_exchange(name.index, name.generation);
+        self.push(name.lane, words, headers, options.as_bytes())
+    }
+
     fn signal(&mut self, name: ExchangeName, kind: CommandKind) -> bool {
         let words = Words::command(kind, 0, 0).with_exchange(name.index, name.generation);
         self.push(name.lane, words, &[], &[])
@@ -260,23 +296,49 @@ impl Worker {
             return false;
         }
         let words = words.with_block_len(block.len() as u32);
-        let words = match words.kind() {
-            kind if kind == CommandKind::Respond as u8 || kind == CommandKind::Chunk as u8 => {
-                words.with_command_body_len(body.len() as u32)
-            }
+        let words = match CommandKind::from_u8(words.kind()) {
+            Some(
+                CommandKind::Respond
+                | CommandKind::Chunk
+                | CommandKind::Upgrade
+                | CommandKind::EventStream,
+            ) => words.with_command_body_len(body.len() as u32),
             _ => words,
         };
-        if block.len() + body.len() <= INLINE_BODY {
-            push(lane, words, &[block, body]);
-        } else {
-            lock(&lane.shared.bodies).push_back(Bytes::copy_from_slice(body));
-            push(lane, words.with_flag(command_flag::BLOB), &[block]);
-        }
-        lane.unflushed += 1;
-        if lane.unflushed >= EAGER_COMMANDS {
-            flush(lane);
-        }
+        lane.command(words, block, body);
         true
+    }
+}
+
+impl WorkerLane {
+    /// Appends a command with its bytes, those that the ring does not take beside it.
+    pub(crate) fn command(&mut self, words: Words, block: &[u8], body: &[u8]) {
+        if block.len() + body.len() <= INLINE_BODY {
+            push(self, words, &[block, body]);
+        } else {
+            let body = Parcel::Body(Bytes::copy_from_slice(body));
+            lock(&self.shared.parcels).push_back(body);
+            push(self, words.with_flag(command_flag::BLOB), &[block]);
+        }
+        self.pushed();
+    }
+
+    /// Appends a message to many.
+    pub(crate) fn fan_out(&mut self, fanout: &Arc<Fanout>) {
+        if !self.shared.is_open() {
+            return;
+        }
+        lock(&self.shared.parcels).push_back(Parcel::Fanout(Arc::clone(fanout)));
+        let words = Words::command(CommandKind::Fanout, command_flag::BLOB, 0);
+        push(self, words, &[]);
+        self.pushed();
+    }
+
+    fn pushed(&mut self) {
+        self.unflushed += 1;
+        if self.unflushed >= EAGER_COMMANDS {
+            flush(self);
+        }
     }
 }
 

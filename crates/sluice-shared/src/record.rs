@@ -283,6 +283,13 @@ impl Words {
         ])
     }
 
+    /// Events: another kind and its flags, everything else unchanged.
+    #[inline]
+    pub const fn with_kind(mut self, kind: EventKind, flags: u8) -> Self {
+        self.0[1] = self.0[1] & 0xffff_0000 | kind as u32 | (flags as u32) << 8;
+        self
+    }
+
     /// Both directions: one more flag.
     #[inline]
     pub const fn with_flag(mut self, flag: u8) -> Self {

@@ -144,6 +144,7 @@ impl Engine {
     fn open(&mut self, port: u16, stream: Stream, peer: Peer) {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.connections.push(None);
+            self.generations.push(0);
             self.deadlines.push(u64::MAX);
             self.connections.len() as u32 - 1
         });
@@ -176,6 +177,7 @@ impl Engine {
             output_blocked: false,
             worker: None,
             meter: Meter::default(),
+            socket: None,
             connected_at: self.now,
             bytes_in: 0,
             bytes_out: 0,
@@ -187,8 +189,27 @@ impl Engine {
         self.read(slot);
     }
 
-    /// Forgets a connection and closes its socket. Its exchanges must be gone already.
+    /// Closes the socket of a connection and forgets it, unless its worker has to be told. Its exchanges must be gone
+    /// already.
     pub(super) fn close(&mut self, slot: u32) {
+        let Some(connection) = self.connection(slot) else {
+            return;
+        };
+        debug_assert!(connection.first.is_none());
+        if matches!(connection.phase, Phase::Gone) {
+            return;
+        }
+        let port = connection.port;
+        let is_kept = connection.socket.is_some() && self.keep_closed(slot);
+        self.counters.close_count += 1;
+        self.shared.connection_closed(port, self.id);
+        if !is_kept {
+            self.free_place(slot);
+        }
+    }
+
+    /// Gives the place of a closed connection to the next one.
+    pub(super) fn free_place(&mut self, slot: u32) {
         let Some(connection) = self
             .connections
             .get_mut(slot as usize)
@@ -196,14 +217,11 @@ impl Engine {
         else {
             return;
         };
-        debug_assert!(connection.first.is_none());
-        let Connection { port, input, .. } = *connection;
-        self.recycle(input);
-        self.set_deadline(slot, u64::MAX);
+        self.recycle(connection.input);
+        self.set_send_deadline(slot, u64::MAX);
+        self.generations[slot as usize] = self.generations[slot as usize].wrapping_add(1);
         self.free.push(slot);
         self.open -= 1;
-        self.counters.close_count += 1;
-        self.shared.connection_closed(port, self.id);
     }
 }
 

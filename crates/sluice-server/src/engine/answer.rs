@@ -6,7 +6,7 @@ use sluice_shared::record::{AbortReason, CommandKind, Words, command_flag};
 
 use super::Engine;
 use crate::http1::{AnswerHead, Length, answer};
-use crate::lane::CommandLane;
+use crate::lane::{CommandLane, Parcel};
 use crate::output::Output;
 use crate::pending::Stage;
 
@@ -17,7 +17,7 @@ pub(super) enum Body<'a> {
 }
 
 impl Body<'_> {
-    fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         match self {
             Body::Inline(bytes) => bytes.len(),
             Body::Shared(bytes) => bytes.len(),
@@ -36,10 +36,12 @@ impl Engine {
         // ring was read.
         self.run_ring(lane);
         for (words, bytes) in lane.take_spill() {
-            let body = words
-                .has(command_flag::BLOB)
-                .then(|| lane.shared.take_body());
-            self.command(lane.slot, words, &bytes, body);
+            let parcel = if words.has(command_flag::BLOB) {
+                lane.shared.take_parcel()
+            } else {
+                None
+            };
+            self.command(lane.slot, words, &bytes, parcel);
         }
     }
 
@@ -55,20 +57,23 @@ impl Engine {
                 }
             };
             let words = record.words;
-            if words.has(command_flag::BLOB) {
-                let body = lane.shared.take_body();
-                self.command(lane.slot, words, record.bytes, Some(body));
+            let parcel = if words.has(command_flag::BLOB) {
+                lane.shared.take_parcel()
             } else {
-                self.command(lane.slot, words, record.bytes, None);
-            }
+                None
+            };
+            self.command(lane.slot, words, record.bytes, parcel);
         }
         lane.ring.release();
     }
 
-    fn command(&mut self, worker: WorkerSlot, words: Words, bytes: &[u8], shared: Option<Bytes>) {
+    fn command(&mut self, worker: WorkerSlot, words: Words, bytes: &[u8], parcel: Option<Parcel>) {
         let Some(kind) = CommandKind::from_u8(words.kind()) else {
             return;
         };
+        if kind as u8 >= CommandKind::SocketSend as u8 {
+            return self.socket_command(kind, Some(worker), words, bytes, parcel);
+        }
         let index = words.index();
         // Stale: answered, timed out, left by its client, or taken from this worker. Nobody waits for it.
         if self
@@ -80,11 +85,14 @@ impl Engine {
         }
         let block_len = (words.block_len() as usize).min(bytes.len());
         let (block, inline) = bytes.split_at(block_len);
-        let body = match shared {
-            Some(bytes) => Body::Shared(bytes),
-            None => {
+        let body = match parcel {
+            Some(Parcel::Body(bytes)) => Body::Shared(bytes),
+            Some(Parcel::Fanout(_)) | None => {
                 let len = match kind {
-                    CommandKind::Respond | CommandKind::Chunk => words.command_body_len() as usize,
+                    CommandKind::Respond
+                    | CommandKind::Chunk
+                    | CommandKind::Upgrade
+                    | CommandKind::EventStream => words.command_body_len() as usize,
                     _ => 0,
                 };
                 Body::Inline(&inline[..len.min(inline.len())])
@@ -104,6 +112,10 @@ impl Engine {
                     exchange.safe = true;
                 }
             }
+            CommandKind::Upgrade => self.upgrade(index, worker, block, &body),
+            CommandKind::EventStream => self.open_event_stream(index, worker, block, &body),
+            // Taken above: they name no exchange.
+            _ => {}
         }
     }
 

@@ -9,11 +9,18 @@ use sluice_shared::record::AbortReason;
 
 /// The rate of a body is looked at once per grace, but no more often than this, ms.
 const RATE_CHECK_MIN: u64 = 10;
+/// How often the history forgets what is too old, ms.
+const PURGE_EVERY: u64 = 1_000;
 
 impl Engine {
     /// Acts on every deadline that has passed.
     pub(crate) fn tick(&mut self) {
         self.resume_accepting();
+        self.resume_paced();
+        if self.id == 0 && self.now >= self.purge_at {
+            self.purge_at = self.now + PURGE_EVERY;
+            self.shared.registry.purge(self.now);
+        }
         let mut expired = std::mem::take(&mut self.expired);
         expired.clear();
         pending::expire(&mut self.deadlines, self.now, &mut expired);
@@ -39,6 +46,8 @@ impl Engine {
             return self.lose(slot);
         }
         match connection.phase {
+            Phase::Socket => self.socket_expired(slot),
+            Phase::Gone => {}
             Phase::Head if connection.first.is_some() => {}
             Phase::Head if connection.input.is_empty() => {
                 self.rejected.keep_alive_timeout += 1;
@@ -62,7 +71,8 @@ impl Engine {
         };
         let at = match connection.phase {
             Phase::Head if connection.first.is_none() => self.idle_deadline(slot),
-            Phase::Head | Phase::Closing | Phase::Lingering => u64::MAX,
+            Phase::Socket => return self.arm_socket(slot),
+            Phase::Head | Phase::Closing | Phase::Lingering | Phase::Gone => u64::MAX,
             Phase::Buffering { .. } | Phase::Streaming(_) | Phase::Discarding { .. } => {
                 connection.meter = Meter {
                     since: now,

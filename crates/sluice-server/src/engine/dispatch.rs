@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use sluice_core::dispatch::{Candidate, Facts};
 use sluice_core::id::WorkerSlot;
-use sluice_shared::record::{Words, event_flag};
+use sluice_shared::record::{AdoptReason, Handshake, Words, event_flag};
 
 use super::Engine;
-use crate::http1::{Field, RequestHead};
+use crate::http1::{Field, Reject, RequestHead};
 use crate::lane::{CommandLane, EventLane};
 use crate::pending::Stage;
 use crate::worker::WorkerLink;
@@ -36,19 +36,29 @@ impl Engine {
         };
         if !lane.active {
             lane.active = true;
+            lane.home = home;
             self.active.push(Candidate { slot, home });
             self.retry_waiting = true;
+            self.deliver_orphans();
         }
     }
 
     /// The dispatcher does not choose this worker any more; it keeps what it has.
-    pub(super) fn deactivate(&mut self, slot: WorkerSlot) {
+    pub(super) fn deactivate(&mut self, slot: WorkerSlot, reason: AdoptReason) {
         self.active.retain(|candidate| candidate.slot != slot);
         let Some(lane) = self.events.get_mut(slot.index()).and_then(Option::as_mut) else {
             return;
         };
-        // The guard ends once: here or with the worker's death.
-        if std::mem::take(&mut lane.active) && self.shared.workers.unguard(slot) {
+        if !std::mem::take(&mut lane.active) {
+            return;
+        }
+        lane.reason = reason;
+        // The guard ends once: here, with the last connection that the worker lets go of, or with its death.
+        if !self.hand_over_sockets(slot) {
+            if let Some(lane) = self.events.get_mut(slot.index()).and_then(Option::as_mut) {
+                lane.leaving = true;
+            }
+        } else if self.shared.workers.unguard(slot) {
             self.shared.drained(slot);
         }
     }
@@ -66,8 +76,11 @@ impl Engine {
         rule.extract(target, field).map(Box::from)
     }
 
-    /// Hands an exchange to a worker, or puts it in the queue until one can take it.
+    /// Hands an exchange to a worker, or puts it in the queue until one can take it. Refuses it when none will.
     pub(super) fn assign(&mut self, index: u32) {
+        if self.is_deserted() {
+            return self.refuse_deserted(index);
+        }
         if self.waiting.is_empty() && self.try_assign(index) {
             return;
         }
@@ -98,6 +111,14 @@ impl Engine {
         if !std::mem::take(&mut self.retry_waiting) || self.waiting.is_empty() {
             return;
         }
+        if self.is_deserted() {
+            for (index, generation) in std::mem::take(&mut self.waiting) {
+                if self.pending.is_waiting(index, generation) {
+                    self.refuse_deserted(index);
+                }
+            }
+            return;
+        }
         for _ in 0..self.waiting.len() {
             let Some((index, generation)) = self.waiting.pop_front() else {
                 break;
@@ -109,6 +130,16 @@ impl Engine {
                 break;
             }
         }
+    }
+
+    /// Nobody is left, and nobody will come: a server that stops starts no workers, so waiting would be in vain.
+    fn is_deserted(&self) -> bool {
+        self.stopping && self.active.is_empty()
+    }
+
+    fn refuse_deserted(&mut self, index: u32) {
+        let reject = Reject::Stopping;
+        self.refuse(index, reject.status(), reject.name());
     }
 
     fn try_assign(&mut self, index: u32) -> bool {
@@ -125,10 +156,19 @@ impl Engine {
             key: exchange.key.as_deref(),
         };
         let workers = &self.shared.workers;
+        let events = &self.events;
+        let is_handshake = exchange.words.handshake() == Handshake::Valid;
         let chosen = self.dispatcher.choose(
             &facts,
             &self.active,
-            |slot| workers.inflight(slot),
+            // A connection stays with the worker that its handshake goes to: its load is its connections.
+            |slot| {
+                let owned = match events.get(slot.index()) {
+                    Some(Some(lane)) if is_handshake => lane.owned as u32,
+                    _ => 0,
+                };
+                workers.inflight(slot) + owned
+            },
             limits.worker_concurrency,
         );
         let Some(slot) = chosen else {

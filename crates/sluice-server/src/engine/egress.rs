@@ -44,7 +44,7 @@ impl Engine {
         let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
             return;
         };
-        if connection.write_blocked {
+        if connection.write_blocked || matches!(connection.phase, Phase::Gone) {
             return;
         }
         let mut lost = false;
@@ -86,6 +86,12 @@ impl Engine {
     /// What follows from how much was written.
     fn flushed(&mut self, slot: u32, progressed: bool) {
         let now = self.now;
+        let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
+            return;
+        };
+        if connection.socket.is_some() {
+            self.socket_flushed(slot);
+        }
         let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
             return;
         };

@@ -26,14 +26,16 @@ enum Fate {
 impl Engine {
     /// Takes everything out of the hands of a dead worker.
     pub(super) fn worker_gone(&mut self, slot: WorkerSlot, report: &Arc<GoneReport>) {
-        // What it answered before it died counts: whole records only, a half-written one was never published.
-        if let Some(mut lane) = self.commands.get_mut(slot.index()).and_then(Option::take) {
-            self.run_commands(&mut lane);
-            lane.shared.close();
-        }
         self.active.retain(|candidate| candidate.slot != slot);
+        // What it answered before it died counts: whole records only, a half-written one was never published.
+        let commands = self.commands.get_mut(slot.index()).and_then(Option::take);
+        let commands = commands.map(|mut lane| {
+            self.run_commands(&mut lane);
+            lane
+        });
         let lane = self.events.get_mut(slot.index()).and_then(Option::take);
         if let Some(lane) = &lane {
+            self.take_sockets(slot, lane, report.reason);
             let consumed = lane.consumed();
             let current = lane
                 .link
@@ -49,9 +51,12 @@ impl Engine {
                 let fate = self.fate(index, consumed, current);
                 self.meet(index, slot, fate, report);
             }
-            if lane.active {
+            if lane.active || lane.leaving {
                 self.shared.workers.unguard(slot);
             }
+        }
+        if let Some(lane) = commands {
+            lane.shared.close();
         }
         drop(lane);
         self.retry_waiting = true;
@@ -140,12 +145,14 @@ impl Engine {
     }
 
     /// Stops accepting, closes connections after their current answers and, after `grace` ms, idle ones too.
-    pub(super) fn stop(&mut self, grace: u64) {
+    pub(super) fn stop(&mut self, grace: u64, code: u16) {
         self.stopping = true;
+        self.stop_code = code;
         self.stop_accepting();
         let at = self.now + grace;
         self.stop_at = at;
         for slot in 0..self.connections.len() as u32 {
+            self.stop_socket(slot);
             let idle = self.connections[slot as usize]
                 .as_deref()
                 .is_some_and(crate::connection::Connection::is_idle);
@@ -166,6 +173,8 @@ impl Engine {
         self.stop_accepting();
         for slot in 0..self.connections.len() as u32 {
             self.lose(slot);
+            // Nobody is left to be told.
+            self.free_place(slot);
         }
         self.waiting.clear();
         self.events.clear();

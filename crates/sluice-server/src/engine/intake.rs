@@ -4,7 +4,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use sluice_core::id::ReactorId;
-use sluice_shared::record::{EventKind, FIELD_BYTES, Words, event_flag};
+use sluice_shared::record::{EventKind, FIELD_BYTES, Handshake, Words, event_flag};
 use tokio::io::ReadBuf;
 
 use super::Engine;
@@ -12,6 +12,7 @@ use crate::connection::{Meter, Phase};
 use crate::http1::{BodyDecoder, Framing, Method, Parse, Reject};
 use crate::output::Output;
 use crate::pending::{Exchange, Stage};
+use crate::websocket::{self, Refusal};
 
 /// A body up to this size travels inside the record; above, it waits to be fetched.
 const INLINE_BODY: usize = 16 * 1024;
@@ -60,7 +61,7 @@ impl Engine {
                     // For `bodyMinRate`; started anew when a body begins.
                     connection.meter.bytes += count as u64;
                     self.counters.bytes_in += count as u64;
-                    self.deliver(slot, &scratch[..count]);
+                    self.deliver(slot, &mut scratch[..count]);
                 }
                 Err(_) => {
                     self.lose(slot);
@@ -72,7 +73,7 @@ impl Engine {
     }
 
     /// Takes newly read bytes.
-    fn deliver(&mut self, slot: u32, bytes: &[u8]) {
+    fn deliver(&mut self, slot: u32, bytes: &mut [u8]) {
         let Some(connection) = self.connection(slot) else {
             return;
         };
@@ -101,7 +102,7 @@ impl Engine {
         if input.is_empty() {
             return;
         }
-        let consumed = self.advance(slot, &input);
+        let consumed = self.advance(slot, &mut input);
         if consumed == input.len() {
             self.recycle(input);
         } else if let Some(connection) = self.connection(slot) {
@@ -111,13 +112,13 @@ impl Engine {
     }
 
     /// Understands as much of `input` as can be acted on now; returns how much that was.
-    fn advance(&mut self, slot: u32, input: &[u8]) -> usize {
+    fn advance(&mut self, slot: u32, input: &mut [u8]) -> usize {
         let mut at = 0;
         while at < input.len() {
             let Some(connection) = self.connection(slot) else {
                 return input.len();
             };
-            let rest = &input[at..];
+            let rest = &mut input[at..];
             let step = match &connection.phase {
                 Phase::Head => self.take_head(slot, rest),
                 Phase::Buffering { need } if rest.len() < *need => Step::Stuck,
@@ -127,7 +128,8 @@ impl Engine {
                 }
                 Phase::Streaming(_) => self.take_upload(slot, rest),
                 Phase::Discarding { .. } => self.discard(slot, rest),
-                Phase::Closing | Phase::Lingering => return input.len(),
+                Phase::Socket => self.take_frame(slot, rest),
+                Phase::Closing | Phase::Lingering | Phase::Gone => return input.len(),
             };
             match step {
                 Step::Consumed(count) => at += count,
@@ -172,10 +174,27 @@ impl Engine {
             self.head.method,
             Method::Get | Method::Head | Method::Options
         );
-        if connection.first.is_some() && !(safe && self.head.framing == Framing::None) {
+        let handshake = if self.head.upgrade {
+            match websocket::check(&self.head, input) {
+                Ok(Some(_)) => Handshake::Valid,
+                Ok(None) => Handshake::None,
+                Err(Refusal::Version) => Handshake::Version,
+                Err(_) => Handshake::Malformed,
+            }
+        } else {
+            Handshake::None
+        };
+        let is_alone = safe && self.head.framing == Framing::None && handshake != Handshake::Valid;
+        if connection.first.is_some() && !is_alone {
             // RFC 9112 9.3.2: only safe requests may be carried out beside each other.
             return Step::Stuck;
         }
+        if handshake == Handshake::Valid
+            && let Some((status, name)) = self.refuse_handshake(slot, input)
+        {
+            return self.refuse_head(slot, status, name);
+        }
+        self.handshake = handshake;
         match self.head.framing {
             Framing::None => {
                 self.begin(slot, input, &[], safe);
@@ -270,6 +289,7 @@ impl Engine {
             .with_connection(slot, ReactorId(self.id))
             .with_target(head.target_len, head.target_off)
             .with_head_len(head.head_len as u32)
+            .with_handshake(self.handshake)
     }
 
     pub(super) fn enqueue(
@@ -326,7 +346,8 @@ impl Engine {
         }
         connection.last = Some(index);
         connection.in_flight += 1;
-        connection.barrier = !safe || upload || !self.head.keep_alive;
+        connection.barrier =
+            !safe || upload || !self.head.keep_alive || words.handshake() == Handshake::Valid;
         let fixed = self.shared.config.ports[port].fixed_answer.is_some();
         self.set_deadline(slot, u64::MAX);
         if fixed {

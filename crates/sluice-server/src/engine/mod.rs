@@ -12,6 +12,7 @@ mod egress;
 mod handover;
 mod intake;
 mod refusal;
+mod socket;
 mod turn;
 mod upload;
 
@@ -22,6 +23,7 @@ use std::sync::atomic::Ordering;
 use sluice_core::config::Limits;
 use sluice_core::dispatch::{Candidate, Dispatcher};
 use sluice_core::id::WorkerSlot;
+use sluice_shared::record::Handshake;
 
 use crate::connection::Connection;
 use crate::http1::{DateCache, HeadLimits, RequestHead};
@@ -31,6 +33,7 @@ use crate::reactor::Message;
 use crate::server::Shared;
 use crate::stats::{Counters, Rejected};
 use crate::wake::ReadyQueue;
+use crate::websocket::{Deflaters, Tools};
 use crate::worker::WorkerLink;
 
 pub(crate) use accept::Acceptor;
@@ -53,6 +56,8 @@ pub(crate) struct Engine {
     dispatcher: Dispatcher,
     acceptors: Vec<Acceptor>,
     pub(crate) connections: Vec<Option<Box<Connection>>>,
+    /// Tells the connections of one place apart.
+    pub(crate) generations: Vec<u32>,
     /// When each connection must have moved on; `u64::MAX` = never.
     deadlines: Vec<u64>,
     free: Vec<u32>,
@@ -70,12 +75,26 @@ pub(crate) struct Engine {
     /// Connections that wait for room in an event ring.
     ring_blocked: Vec<u32>,
     head: RequestHead,
+    /// Whether `head` asks for a WebSocket.
+    handshake: Handshake,
     limits: Vec<(Limits, HeadLimits)>,
     scratch: Vec<u8>,
     decoded: Vec<u8>,
     pool: Vec<Vec<u8>>,
     expired: Vec<u32>,
+    /// Scratch: members of a channel.
+    members: Vec<(u32, u32)>,
+    /// WebSockets that have sent as much as they may in this second, and when they may again.
+    paced: Vec<(u32, u32, u64)>,
+    /// When the history is looked at next.
+    purge_at: u64,
+    tools: Tools,
+    deflaters: Deflaters,
+    /// Scratch: a compressed message.
+    compressed: Vec<u8>,
     stopping: bool,
+    /// The code that WebSockets are closed with by the stop.
+    stop_code: u16,
     /// When idle connections close after a stop.
     stop_at: u64,
     stopped: bool,
@@ -116,6 +135,7 @@ impl Engine {
             date: DateCache::default(),
             acceptors: Vec::new(),
             connections: Vec::new(),
+            generations: Vec::new(),
             deadlines: Vec::new(),
             free: Vec::new(),
             open: 0,
@@ -128,12 +148,20 @@ impl Engine {
             dirty: Vec::new(),
             ring_blocked: Vec::new(),
             head: RequestHead::default(),
+            handshake: Handshake::None,
             limits,
             scratch: vec![0; READ_BYTES],
             decoded: Vec::new(),
             pool: Vec::new(),
             expired: Vec::new(),
+            members: Vec::new(),
+            paced: Vec::new(),
+            purge_at: 0,
+            tools: Tools::default(),
+            deflaters: Deflaters::default(),
+            compressed: Vec::new(),
             stopping: false,
+            stop_code: 1001,
             stop_at: u64::MAX,
             stopped: false,
             counters: Counters::default(),
@@ -153,9 +181,11 @@ impl Engine {
                 commands,
             } => self.attach_worker(slot, *events, *commands),
             Message::Activate { slot, home } => self.activate(slot, home),
-            Message::Drain { slot } => self.deactivate(slot),
+            Message::Drain { slot, reason } => self.deactivate(slot, reason),
+            Message::Command { words, bytes } => self.outside_command(words, &bytes),
+            Message::Fanout(fanout) => self.fan_out(&fanout),
             Message::WorkerGone { slot, report } => self.worker_gone(slot, &report),
-            Message::Stop { grace } => self.stop(grace),
+            Message::Stop { grace, code } => self.stop(grace, code),
             Message::Abort => self.abort_all(),
         }
     }

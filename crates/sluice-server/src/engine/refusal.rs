@@ -4,6 +4,7 @@ use sluice_shared::record::{CommandKind, Words, template};
 
 use super::Engine;
 use super::answer::Body;
+use super::intake::Step;
 use crate::connection::Phase;
 use crate::http1::{Reject, answer};
 use crate::pending::Stage;
@@ -32,6 +33,17 @@ impl Engine {
             None => connection.output.append(refusal),
         }
         self.mark_dirty(slot);
+    }
+
+    /// Refuses a handshake that only a limit stands against, and closes.
+    pub(super) fn refuse_head(&mut self, slot: u32, status: u16, name: &'static str) -> Step {
+        let date = *self.date.get(self.shared.unix_seconds(self.now));
+        self.counters.response_count += 1;
+        if let Some(out) = self.tail(slot) {
+            answer::write_simple(out, status, name, true, Some(&date));
+        }
+        self.begin_close(slot);
+        Step::Stuck
     }
 
     pub(super) fn count_reject(&mut self, reject: Reject) {

@@ -225,6 +225,10 @@ impl Engine {
             return;
         };
         connection.eof = true;
+        if connection.socket.is_some() {
+            // Without a closing handshake: whatever it still wanted to hear, it will not say so.
+            return self.lose(slot);
+        }
         if connection.first.is_none() {
             // Closes as soon as nothing of what has come can be taken any more.
             return self.mark_dirty(slot);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 use sluice_core::id::WorkerSlot;
 use sluice_server::{Error, Notice, Server};
+use sluice_shared::record::AdoptReason;
 
 use crate::support::{LIMIT, Served, WorkerDouble, config, config_with};
 
@@ -35,8 +36,8 @@ fn a_draining_worker_is_drained_once_and_after_its_last_answer() {
         let mut asked: Vec<_> = (0..4).map(|_| old.request("a request")).collect();
         asked.sort_by_key(|asked| asked.path().to_owned());
         let mut new = served.worker(0);
-        served.server.drain_worker(old.slot);
-        served.server.drain_worker(old.slot);
+        served.server.drain_worker(old.slot, AdoptReason::Reload);
+        served.server.drain_worker(old.slot, AdoptReason::Reload);
         // What comes now goes to the new one.
         let mut late = served.connect();
         late.get("/late");
@@ -60,7 +61,7 @@ fn a_draining_worker_is_drained_once_and_after_its_last_answer() {
 fn an_idle_worker_is_drained_at_once() {
     let served = Served::start(&config_with(json!({}), json!({ "reactors": 2 })));
     let worker = served.worker(0);
-    served.server.drain_worker(worker.slot);
+    served.server.drain_worker(worker.slot, AdoptReason::Reload);
     served.notice("the drain", is_drained(worker.slot));
     assert_eq!(drained(&served, worker.slot), 1);
 }
@@ -101,7 +102,7 @@ fn thousands_of_workers_come_and_go_without_a_trace() {
         let worker = served.worker(0);
         assert_eq!(worker.slot, WorkerSlot(0), "the slot is free again");
         if round % 3 == 0 {
-            served.server.drain_worker(worker.slot);
+            served.server.drain_worker(worker.slot, AdoptReason::Reload);
         }
         drop(worker);
         served.until("the slot to be free", |stats| stats.per_worker.is_empty());
@@ -138,7 +139,7 @@ fn activation_drain_and_death_may_cross() {
                 if let Ok(worker) = server.attach_worker(slot, Box::new(|| {})) {
                     // Lost races are the point.
                     let _ = server.activate_worker(slot, 0);
-                    server.drain_worker(slot);
+                    server.drain_worker(slot, AdoptReason::Reload);
                     drop(worker);
                 }
             });
@@ -153,7 +154,7 @@ fn activation_drain_and_death_may_cross() {
     let asked = worker.request("a request");
     worker.answer(&asked, "ok");
     assert_eq!(client.response().text(), "ok");
-    served.server.drain_worker(worker.slot);
+    served.server.drain_worker(worker.slot, AdoptReason::Reload);
     served.notice("the drain", is_drained(worker.slot));
 }
 
@@ -166,8 +167,8 @@ fn stop_closes_idle_connections_and_answers_what_is_in_flight() {
         busy.get("/");
         let asked = worker.request("a request");
         served.until("two connections", |stats| stats.connections == 2);
-        served.server.stop(0);
-        served.server.stop(0);
+        served.server.stop(0, 1001);
+        served.server.stop(0, 1001);
         assert_eq!(idle.rest(), b"");
         drop(idle);
         assert!(!served.notices().contains(&Notice::Stopped));
@@ -192,7 +193,7 @@ fn a_request_within_the_grace_is_answered() {
     let mut worker = served.worker(0);
     let mut client = served.connect();
     served.until("the connection", |stats| stats.connections == 1);
-    served.server.stop(60_000);
+    served.server.stop(60_000, 1001);
     client.get("/");
     let asked = worker.request("a request after the stop");
     worker.answer(&asked, "ok");
@@ -207,7 +208,7 @@ fn an_idle_connection_is_closed_after_the_grace() {
     let served = Served::start(&config(json!({ "headerTimeout": 40 })));
     let mut client = served.connect();
     served.until("the connection", |stats| stats.connections == 1);
-    served.server.stop(20);
+    served.server.stop(20, 1001);
     assert_eq!(client.rest(), b"");
 }
 
@@ -220,7 +221,7 @@ fn a_stream_that_began_before_the_stop_does_not_keep_its_connection_after_it() {
     let asked = worker.request("a request");
     worker.head(&asked, None);
     assert!(!client.head().closes());
-    served.server.stop(0);
+    served.server.stop(0, 1001);
     worker.end(&asked);
     assert_eq!(client.exactly(5), b"0\r\n\r\n");
     // Its keep-alive time is 75 s: longer than the client waits.

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use sluice_core::id::WorkerSlot;
 use sluice_server::{AnswerBody, AnswerMeta, ExchangeName, Server, Worker};
-use sluice_shared::record::{AbortReason, EventKind, event_flag};
+use sluice_shared::record::{AbortReason, EventKind, Words, event_flag};
 use sluice_shared::{Consumer, Current, WorkerBlock};
 
 use super::LIMIT;
@@ -41,6 +41,8 @@ pub enum Event {
     End(ExchangeName, bool),
     Abort(ExchangeName, AbortReason),
     Drain(ExchangeName),
+    /// Something about a WebSocket or an event stream.
+    Socket(SocketEvent),
 }
 
 /// See the module. Dropping it is the death of the worker: nothing more is flushed or released than was.
@@ -125,6 +127,17 @@ impl WorkerDouble {
                 EventKind::BodyEnd => Event::End(name, !words.has(event_flag::BROKEN)),
                 EventKind::Abort => Event::Abort(name, words.abort_reason()),
                 EventKind::Drain => Event::Drain(name),
+                EventKind::SocketOpen
+                | EventKind::SocketMessage
+                | EventKind::SocketClose
+                | EventKind::SocketDrain
+                | EventKind::SocketHigh
+                | EventKind::SocketAdopt
+                | EventKind::SocketHandover => Event::Socket(SocketEvent {
+                    lane,
+                    words,
+                    payload: record.bytes.to_vec(),
+                }),
             };
             if self.eager {
                 ring.release();
@@ -277,4 +290,12 @@ fn meta(status: u16) -> AnswerMeta {
         template: 0,
         flags: 0,
     }
+}
+
+/// A record about a WebSocket or an event stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketEvent {
+    pub lane: u32,
+    pub words: Words,
+    pub payload: Vec<u8>,
 }

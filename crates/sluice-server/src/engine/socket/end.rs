@@ -1,0 +1,148 @@
+//! How a connection ends: closing handshakes, the event that tells of the end, and the place that is given back.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::Engine;
+use crate::connection::Phase;
+use crate::delivery::Event;
+use crate::socket::{By, Ending, Owner, Protocol, Socket, Stage};
+use crate::stream::Stream;
+use crate::websocket;
+
+/// Closing takes this long when the worker has not said how long, ms.
+const CLOSE_TIMEOUT: u32 = 5_000;
+
+impl Engine {
+    /// Begins the closing handshake of a WebSocket, or ends an event stream, behind what was sent before.
+    pub(in crate::engine) fn close_socket(&mut self, slot: u32, ending: Ending) {
+        let now = self.now;
+        let Some(socket) = self.socket_of(slot) else {
+            return;
+        };
+        if socket.stage != Stage::Open {
+            return;
+        }
+        if !socket.is_web_socket() {
+            return self.end_stream(slot, ending);
+        }
+        socket.stage = Stage::Closing;
+        socket.latest.clear();
+        let timeout = match socket.close_timeout {
+            0 => CLOSE_TIMEOUT,
+            timeout => timeout,
+        };
+        let (code, reason) = (ending.code, ending.reason.clone());
+        socket.ending = Some(Box::new(ending));
+        let member = Arc::clone(&socket.member);
+        self.shared.registry.close(&member);
+        self.write_close(slot, code, &reason);
+        // Not put off by a peer that reads nothing.
+        self.set_send_deadline(slot, now + u64::from(timeout));
+        self.mark_dirty(slot);
+    }
+
+    /// The last chunk of an event stream, and its end.
+    fn end_stream(&mut self, slot: u32, mut ending: Ending) {
+        if let Some(Socket {
+            protocol: Protocol::EventStream { chunked: true, .. },
+            ..
+        }) = self.socket_of(slot)
+        {
+            self.write_small(slot, b"0\r\n\r\n");
+        }
+        ending.clean = true;
+        self.end_socket(slot, ending);
+        self.begin_close(slot);
+    }
+
+    /// Cuts a connection off.
+    pub(in crate::engine) fn cut_socket(&mut self, slot: u32, ending: Ending) {
+        self.end_socket(slot, ending);
+        if let Some(connection) = self.connection(slot) {
+            connection.stream.abort_on_drop();
+        }
+        self.lose(slot);
+    }
+
+    /// Nothing is sent or received any more: its worker is told, once, behind its last message.
+    pub(in crate::engine) fn end_socket(&mut self, slot: u32, ending: Ending) {
+        let Some(socket) = self.socket_of(slot) else {
+            return;
+        };
+        if socket.stage == Stage::Ended {
+            return;
+        }
+        socket.stage = Stage::Ended;
+        socket.latest.clear();
+        let ending = match socket.ending.take() {
+            Some(told) => Ending {
+                clean: ending.clean,
+                ..*told
+            },
+            None => ending,
+        };
+        // An event stream that no worker holds has nobody to tell.
+        if socket.is_web_socket() || socket.owner != Owner::None {
+            let reason = Bytes::from(ending.reason.clone().into_bytes());
+            socket.delivery.wait(Event {
+                detail: ending.detail(),
+                flags: 0,
+                is_close: true,
+                payload: reason,
+            });
+        }
+        let member = Arc::clone(&socket.member);
+        self.shared.registry.close(&member);
+        self.counters.socket_close_count += 1;
+        self.deliver_waiting(slot);
+    }
+
+    /// The server stops: a WebSocket is closed, once its worker has got what waits.
+    pub(in crate::engine) fn stop_socket(&mut self, slot: u32) {
+        let code = self.stop_code;
+        if self.socket_of(slot).is_some() {
+            self.close_socket(slot, Ending::new(By::Shutdown, code, ""));
+        }
+    }
+
+    pub(in crate::engine) fn write_close(&mut self, slot: u32, code: u16, reason: &str) {
+        if let Some(out) = self.tail(slot) {
+            websocket::write_close(out, code, reason);
+        }
+        self.mark_dirty(slot);
+    }
+
+    /// The socket of a connection is closed; the connection keeps its place as long as its worker has to be told.
+    /// Returns whether it does.
+    pub(in crate::engine) fn keep_closed(&mut self, slot: u32) -> bool {
+        self.end_socket(slot, Ending::new(By::Peer, 1006, ""));
+        let Some(connection) = self.connection(slot) else {
+            return false;
+        };
+        if connection.socket.as_deref().is_none_or(Socket::is_released) {
+            return false;
+        }
+        connection.stream = Stream::Gone;
+        connection.phase = Phase::Gone;
+        connection.input = Vec::new();
+        connection.output = crate::output::Output::default();
+        connection.stalled = false;
+        connection.write_blocked = false;
+        connection.send_timed = false;
+        self.set_send_deadline(slot, u64::MAX);
+        true
+    }
+
+    /// Gives the place of a connection back once it is closed and its worker knows.
+    pub(in crate::engine) fn free_socket(&mut self, slot: u32) {
+        let is_over = self.connection(slot).is_some_and(|connection| {
+            matches!(connection.phase, Phase::Gone)
+                && connection.socket.as_deref().is_none_or(Socket::is_released)
+        });
+        if is_over {
+            self.free_place(slot);
+        }
+    }
+}
