@@ -1,6 +1,6 @@
 /** From spawning the program to the last byte of its first answer, in milliseconds. */
 import { performance } from 'node:perf_hooks'
-import { ServerProcess } from './server-process.mjs'
+import { ServerProcess } from '../support/server-process.mjs'
 
 export async function coldStartMillis(peer) {
   const start = performance.now()

@@ -1,8 +1,8 @@
 /** What an open connection and a further worker cost in resident memory. */
 import { connect } from 'node:net'
 import { once } from 'node:events'
-import { ServerProcess } from './server-process.mjs'
-import { residentBytes } from './threads.mjs'
+import { ServerProcess } from '../support/server-process.mjs'
+import { residentBytes } from '../support/threads.mjs'
 import { wrk } from './wrk.mjs'
 
 const idleConnections = 5_000

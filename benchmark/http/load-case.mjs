@@ -1,13 +1,10 @@
 /** One load case against one running server: what it did, and what it cost the server's threads. */
-import { residentBytes, threadTimes, timeBetween } from './threads.mjs'
+import { clientCore } from '../support/cores.mjs'
+import { residentBytes, threadTimes, timeBetween } from '../support/threads.mjs'
 import { wrk } from './wrk.mjs'
 
-/** wrk's core when server and client are pinned; the server has core 0. */
-const clientCore = 1
-export const serverCore = 0
-
 /**
- * @param {import('./server-process.mjs').ServerProcess} server
+ * @param {import('../support/server-process.mjs').ServerProcess} server
  * @param {import('./cases.mjs').LoadCase} load
  * @param {number} seconds
  * @returns {Promise<LoadResult>}

@@ -6,14 +6,17 @@
  */
 import { writeFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
+import { fail, listOf, wholeNumber } from '../support/arguments.mjs'
+import { serverCore } from '../support/cores.mjs'
+import { rotated } from '../support/figures.mjs'
+import { describeMachine } from '../support/machine.mjs'
+import { ServerProcess } from '../support/server-process.mjs'
 import { cases } from './cases.mjs'
 import { coldStartMillis } from './cold-start.mjs'
 import { idleConnectionBytes, workerBytes } from './idle-memory.mjs'
-import { measureLoad, serverCore } from './load-case.mjs'
-import { describeMachine } from './machine.mjs'
+import { measureLoad } from './load-case.mjs'
 import { defaultPeers, peerNames, resolvePeer } from './peers.mjs'
 import { loadTable, valueTable } from './report.mjs'
-import { ServerProcess } from './server-process.mjs'
 import { requireTools } from './wrk.mjs'
 
 const options = readOptions()
@@ -30,7 +33,6 @@ announce()
 for (let round = 1; round <= options.rounds; round++) {
   for (const pinned of [true, false]) {
     const now = loads.filter((c) => c.pinned === pinned)
-    // Every round starts with another peer, so that none always has the warm or the throttled machine.
     for (const peer of rotated(peers, round - 1)) await measureLoads(peer, now, round)
   }
 }
@@ -65,25 +67,6 @@ function readOptions() {
   }
 }
 
-function listOf(flag, text, allowed) {
-  if (text === undefined) return undefined
-  const names = text.split(',')
-  const unknown = names.find((name) => !allowed.includes(name))
-  if (unknown !== undefined) fail(`${flag}: unknown "${unknown}"; there are ${allowed.join(', ')}`)
-  return names
-}
-
-function wholeNumber(flag, text, max) {
-  const value = Number(text)
-  if (!Number.isInteger(value) || value < 1 || value > max) fail(`${flag} must be a whole number from 1 to ${max}`)
-  return value
-}
-
-function fail(message) {
-  console.error(message)
-  process.exit(2)
-}
-
 function availablePeers() {
   const all = options.peers.map((name) => resolvePeer(name, options))
   for (const peer of all) if (peer.missing) console.error(`- ${peer.name} is left out: ${peer.missing}`)
@@ -94,11 +77,6 @@ function availablePeers() {
 
 function chosenCases() {
   return cases.filter((c) => (options.cases?.includes(c.name) ?? true) && (options.only?.includes(c.kind) ?? true))
-}
-
-function rotated(list, by) {
-  const first = by % list.length
-  return [...list.slice(first), ...list.slice(0, first)]
 }
 
 function announce() {

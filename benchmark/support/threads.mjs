@@ -1,4 +1,4 @@
-/** CPU time and memory of a process as the kernel counts them (Linux). */
+/** CPU time, memory and limits of a process as the kernel counts them (Linux). */
 import { readdirSync, readFileSync } from 'node:fs'
 
 /**
@@ -41,4 +41,10 @@ export function timeBetween(pid, before, after) {
 export function residentBytes(pid) {
   const line = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))
   return line ? Number(line[1]) * 1024 : Number.NaN
+}
+
+/** How many files it may have open: its soft limit now, which most runtimes raise when they start. */
+export function openFilesMax(pid) {
+  const line = /^Max open files\s+(\d+|unlimited)/m.exec(readFileSync(`/proc/${pid}/limits`, 'latin1'))
+  return line?.[1] === 'unlimited' ? Infinity : Number(line?.[1])
 }

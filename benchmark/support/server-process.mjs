@@ -39,7 +39,7 @@ export class ServerProcess {
   /**
    * `core` pins the process, undefined leaves it to the kernel. Rejects when the peer ends or says no port within 20 s.
    *
-   * @param {import('./peers.mjs').Peer} peer
+   * @param {{ name: string, command: string[] }} peer
    * @param {number | undefined} core
    */
   static async start(peer, core) {
