@@ -12,8 +12,9 @@ export default defineConfig({
     'worker-main': 'src-ts/process/worker-main.ts',
   },
   platform: 'node',
-  // Node's own modules are external by the platform; valibot and commander are bundled.
-  external: ['../index.js', 'jiti'],
+  // Node's own modules are external by the platform; valibot, commander and ws are bundled, ws in a chunk that the first
+  // WebSocketClient loads. The last two are native helpers that ws asks for and does without.
+  external: ['../index.js', 'jiti', 'bufferutil', 'utf-8-validate'],
   // The addon's loader stays `../index.js` from dist/ as it is from src-ts/.
   makeAbsoluteExternalsRelative: false,
   transform: { target: 'node20.19' },

@@ -14,7 +14,7 @@ const root = fileURLToPath(new URL('..', import.meta.url))
 const file = join(root, 'THIRD-PARTY-LICENSES')
 
 /** Bundled by rolldown.config.mjs; everything else in package.json is a tool. */
-const bundled = ['commander', 'valibot']
+const bundled = ['commander', 'valibot', 'ws']
 
 const text = render([...crates(), ...bundled.map(npmPackage)])
 if (!process.argv.includes('--check')) {

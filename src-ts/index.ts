@@ -25,3 +25,13 @@ export { SluiceError, type ErrorCode } from './errors.ts'
 export { defineApp, type App } from './app.ts'
 export { context, scoped } from './context-store.ts'
 export type { Context } from './context.ts'
+export { WebSocketClient, type WebSocketData } from './websocket/client.ts'
+export type { BinaryType, ReadAheadOptions, WebSocketClientOptions } from './websocket/client-options.ts'
+export type { ReconnectOptions } from './websocket/client-backoff.ts'
+export type {
+  WebSocketClientEvents,
+  WebSocketCloseEvent,
+  WebSocketErrorEvent,
+  WebSocketMessageEvent,
+  WebSocketReconnectingEvent,
+} from './websocket/client-events.ts'
