@@ -1,6 +1,7 @@
 //! Who is connected, and who is in which channel.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
 use std::ops::Bound::{Excluded, Unbounded};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +11,7 @@ use thiserror::Error;
 
 use crate::channel::{Channel, ChannelKind, hold};
 use crate::history::{History, HistoryLimits, Published, Replay};
-use crate::member::Member;
+use crate::member::{Inner, Member};
 
 /// Bytes of a channel's name.
 pub const NAME_BYTES_MAX: usize = 255;
@@ -104,16 +105,26 @@ impl<M> Registry<M> {
     /// The reactor calls it before it gives the member's slot to another connection.
     pub fn close(&self, member: &Member) -> bool {
         let mut inner = member.inner();
-        if !inner.is_open {
-            return false;
-        }
-        inner.is_open = false;
-        self.members.remove(&member.id.0);
-        lock(&self.ids[usize::from(member.port)]).remove(&member.id.0);
+        let was_open = self.hide(member, &mut inner);
         let channels = std::mem::take(&mut inner.channels);
         for channel in channels.iter().chain(&inner.uid.take()) {
             self.exit(member, channel);
         }
+        was_open
+    }
+
+    /// A member is no longer found, and stays in its channels until [`close`](Self::close): its connection is broken, and
+    /// what is sent to them is kept in case its client comes back. True the first time.
+    pub fn suspend(&self, member: &Member) -> bool {
+        self.hide(member, &mut member.inner())
+    }
+
+    fn hide(&self, member: &Member, inner: &mut Inner) -> bool {
+        if !std::mem::replace(&mut inner.is_open, false) {
+            return false;
+        }
+        self.members.remove(&member.id.0);
+        lock(&self.ids[usize::from(member.port)]).remove(&member.id.0);
         true
     }
 
@@ -237,6 +248,11 @@ impl<M> Registry<M> {
             .map_or(0, |channel| channel.len())
     }
 
+    /// How many channels of one kind exist.
+    pub fn channel_count(&self, kind: ChannelKind) -> usize {
+        self.channels[kind as usize].len()
+    }
+
     /// The channel with the member in it, and whether it was not before.
     fn enter(&self, member: &Member, kind: ChannelKind, name: &str) -> (Arc<Channel>, bool) {
         self.with_channel(kind, name, |channel| channel.add(member))
@@ -327,13 +343,19 @@ impl<M> Registry<M> {
         lock(&self.history).replay(channels, after, now)
     }
 
-    /// Drops what is too old to be kept. To be called now and then, `now` in milliseconds.
+    /// Drops what is too old to be kept, and memory that only a former crowd needed. To be called now and then, every few
+    /// seconds; `now` in milliseconds.
     pub fn purge(&self, now: u64) {
         let mut history = lock(&self.history);
         for channel in history.purge(now) {
             channel.let_go(hold::HISTORY);
             self.discard(&channel);
         }
+        drop(history);
+        for map in &self.channels {
+            shrink(map);
+        }
+        shrink(&self.members);
     }
 
     /// Keeps a message for subscribers to come, in place of the one before; `None`: keeps none. The topic exists while it
@@ -374,6 +396,15 @@ impl<M> Registry<M> {
             return None;
         }
         lock(&self.retained).get(&channel.serial).cloned()
+    }
+}
+
+/// Gives memory back when three quarters lie empty and it is worth it.
+fn shrink<K: Eq + Hash, V>(map: &DashMap<K, V>) {
+    const KEPT: usize = 16_384;
+    let capacity = map.capacity();
+    if capacity > KEPT && map.len() < capacity / 4 {
+        map.shrink_to_fit();
     }
 }
 

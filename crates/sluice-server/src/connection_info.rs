@@ -119,6 +119,10 @@ impl Engine {
                     ..
                 }
             ),
+            resume_token: socket
+                .session
+                .as_deref()
+                .map(|session| session.token.to_string()),
         })
     }
 

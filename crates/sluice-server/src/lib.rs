@@ -23,6 +23,7 @@ mod push;
 mod reactor;
 mod recorded;
 mod server;
+mod session;
 mod socket;
 mod stats;
 mod stream;

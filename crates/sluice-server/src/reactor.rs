@@ -40,6 +40,8 @@ pub(crate) enum Message {
         port: u16,
         stream: Detached,
         peer: Option<SocketAddr>,
+        /// What was read from it already.
+        input: Vec<u8>,
     },
     AttachWorker {
         slot: WorkerSlot,

@@ -6,10 +6,12 @@ use std::sync::{Arc, Mutex, OnceLock, Weak};
 use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use dashmap::DashMap;
 use serde::Serialize;
 use sluice_core::channel::ChannelKind;
 use sluice_core::config::{Limits, ServerConfig};
 use sluice_core::id::WorkerSlot;
+use sluice_core::member::Place;
 use sluice_core::registry::Registry;
 use sluice_core::workers::{WorkerState, Workers};
 use sluice_shared::record::AdoptReason;
@@ -41,6 +43,8 @@ pub(crate) struct Shared {
     /// Connections that can be found by others.
     pub(crate) registry: Registry<Post>,
     pub(crate) posts: PostAccount,
+    /// Where the WebSockets are that their clients may take up again, by token.
+    pub(crate) sessions: DashMap<Box<str>, Place>,
     /// For each port: handshakes of a second, as second << 32 | count.
     opens: Vec<AtomicU64>,
     pub(crate) next_connection_id: AtomicU64,
@@ -69,6 +73,7 @@ impl Shared {
             notices: Notices::default(),
             registry: Registry::new(config.reactors, ports, config.topics.history_limits()),
             posts: PostAccount::default(),
+            sessions: DashMap::new(),
             opens: (0..ports).map(|_| AtomicU64::new(0)).collect(),
             next_connection_id: AtomicU64::new(1),
             reactor_connections: counters(reactors),
@@ -135,6 +140,12 @@ impl Shared {
 
     pub(crate) fn connection_opened(&self, port: u16) {
         self.port_connections[usize::from(port)].fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A connection goes from one reactor to another.
+    pub(crate) fn connection_moved(&self, from: u8, to: u8) {
+        self.reactor_connections[usize::from(from)].fetch_sub(1, Ordering::Relaxed);
+        self.reactor_connections[usize::from(to)].fetch_add(1, Ordering::Relaxed);
     }
 
     /// A connection of `reactor` is closed; lets a port that was full accept again.

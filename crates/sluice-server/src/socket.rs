@@ -8,6 +8,7 @@ use sluice_shared::record::{AdoptReason, Words};
 
 use crate::delivery::Delivery;
 use crate::fanout::{EventId, Post};
+use crate::session::Session;
 use crate::websocket::{Decoder, Deflater, Deflaters};
 
 /// Who gets the connection's events.
@@ -223,6 +224,8 @@ pub(crate) struct Socket {
     pub(crate) is_accounted: bool,
     /// With [`Slow::Latest`](crate::fanout::Slow::Latest): what goes out when everything before it is sent, by channel.
     pub(crate) latest: Vec<Latest>,
+    /// With it the client can come back when the connection breaks.
+    pub(crate) session: Option<Box<Session>>,
     pub(crate) rate: Rate,
     pub(crate) messages_in: u64,
     pub(crate) messages_out: u64,
@@ -242,7 +245,10 @@ impl Socket {
 
     /// Whether nobody has to be told anything any more.
     pub(crate) fn is_released(&self) -> bool {
-        self.stage == Stage::Ended && self.owner == Owner::None && self.delivery.is_empty()
+        self.stage == Stage::Ended
+            && self.owner == Owner::None
+            && self.delivery.is_empty()
+            && self.session.is_none()
     }
 }
 

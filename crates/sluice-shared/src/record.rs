@@ -82,6 +82,8 @@ pub mod event_flag {
     pub const REPLAY: u8 = 16;
     /// BODY_END: the body is cut short.
     pub const BROKEN: u8 = 1;
+    /// SOCKET_OPEN: it goes on where an earlier connection broke; w7 = messages its client had missed.
+    pub const RESUMED: u8 = 1;
     /// SOCKET_MESSAGE: the payload waits in the reactor and is fetched with `takeMessage`.
     pub const MESSAGE_BLOB: u8 = 1;
     /// SOCKET_MESSAGE: the last frame of its message. Only frames delivered one by one lack it.

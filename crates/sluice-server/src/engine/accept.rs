@@ -122,26 +122,56 @@ impl Engine {
         let target = self.shared.least_connected(self.id);
         self.shared.reactor_connections[usize::from(target)].fetch_add(1, Ordering::Relaxed);
         if target == self.id {
-            self.open(port, stream, peer);
+            self.open(port, stream, peer, Vec::new());
             return;
         }
         match stream.detach() {
-            Ok(stream) => self
-                .shared
-                .send(target, Message::Adopt { port, stream, peer }),
+            Ok(stream) => self.shared.send(
+                target,
+                Message::Adopt {
+                    port,
+                    stream,
+                    peer,
+                    input: Vec::new(),
+                },
+            ),
             Err(_) => self.shared.connection_closed(port, target),
         }
     }
 
     /// Takes over a connection that another reactor accepted.
-    pub(super) fn adopt(&mut self, port: u16, stream: Detached, peer: Peer) {
+    pub(super) fn adopt(&mut self, port: u16, stream: Detached, peer: Peer, input: Vec<u8>) {
         match Stream::attach(stream) {
-            Ok(stream) if !self.stopping => self.open(port, stream, peer),
+            Ok(stream) if !self.stopping => self.open(port, stream, peer, input),
             Ok(_) | Err(_) => self.shared.connection_closed(port, self.id),
         }
     }
 
-    fn open(&mut self, port: u16, stream: Stream, peer: Peer) {
+    /// Gives an idle connection to another reactor, with what it has sent.
+    pub(super) fn move_connection(&mut self, slot: u32, target: u8, input: &[u8]) {
+        let Some(connection) = self.connection(slot) else {
+            return;
+        };
+        let (port, peer) = (connection.port, connection.peer);
+        let stream = std::mem::replace(&mut connection.stream, Stream::Gone);
+        self.free_place(slot);
+        match stream.detach() {
+            Ok(stream) => {
+                self.shared.connection_moved(self.id, target);
+                let input = input.to_vec();
+                let message = Message::Adopt {
+                    port,
+                    stream,
+                    peer,
+                    input,
+                };
+                self.shared.send(target, message);
+            }
+            Err(_) => self.shared.connection_closed(port, self.id),
+        }
+    }
+
+    fn open(&mut self, port: u16, stream: Stream, peer: Peer, mut input: Vec<u8>) {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.connections.push(None);
             self.generations.push(0);
@@ -185,6 +215,9 @@ impl Engine {
         self.open += 1;
         let idle = self.now + self.port_limits(port).keep_alive_timeout;
         self.set_deadline(slot, idle);
+        if !input.is_empty() {
+            self.deliver(slot, &mut input);
+        }
         // Registers the waker, and takes what came with the handshake.
         self.read(slot);
     }

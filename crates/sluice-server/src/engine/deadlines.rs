@@ -17,6 +17,7 @@ impl Engine {
     pub(crate) fn tick(&mut self) {
         self.resume_accepting();
         self.resume_paced();
+        self.end_old_sessions();
         if self.id == 0 && self.now >= self.purge_at {
             self.purge_at = self.now + PURGE_EVERY;
             self.shared.registry.purge(self.now);

@@ -73,7 +73,7 @@ impl Engine {
     }
 
     /// Takes newly read bytes.
-    fn deliver(&mut self, slot: u32, bytes: &mut [u8]) {
+    pub(super) fn deliver(&mut self, slot: u32, bytes: &mut [u8]) {
         let Some(connection) = self.connection(slot) else {
             return;
         };
@@ -193,6 +193,17 @@ impl Engine {
             && let Some((status, name)) = self.refuse_handshake(slot, input)
         {
             return self.refuse_head(slot, status, name);
+        }
+        if handshake == Handshake::Valid
+            && let Some(place) = self.session_place(self.head.target_bytes(input))
+            && place.reactor != self.id
+            && self.connections[slot as usize]
+                .as_deref()
+                .is_some_and(|connection| connection.first.is_none())
+        {
+            // Its client had a connection on another reactor and wants to go on with it.
+            self.move_connection(slot, place.reactor, input);
+            return Step::Stuck;
         }
         self.handshake = handshake;
         match self.head.framing {

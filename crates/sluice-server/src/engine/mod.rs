@@ -86,6 +86,8 @@ pub(crate) struct Engine {
     members: Vec<(u32, u32)>,
     /// WebSockets that have sent as much as they may in this second, and when they may again.
     paced: Vec<(u32, u32, u64)>,
+    /// Sessions whose connections are broken, and when they end.
+    suspended: VecDeque<(u32, u32, u64)>,
     /// When the history is looked at next.
     purge_at: u64,
     tools: Tools,
@@ -156,6 +158,7 @@ impl Engine {
             expired: Vec::new(),
             members: Vec::new(),
             paced: Vec::new(),
+            suspended: VecDeque::new(),
             purge_at: 0,
             tools: Tools::default(),
             deflaters: Deflaters::default(),
@@ -174,7 +177,12 @@ impl Engine {
         match message {
             Message::Listen { port, bound } => self.listen(port, bound),
             Message::Accept => self.start_accepting(),
-            Message::Adopt { port, stream, peer } => self.adopt(port, stream, peer),
+            Message::Adopt {
+                port,
+                stream,
+                peer,
+                input,
+            } => self.adopt(port, stream, peer, input),
             Message::AttachWorker {
                 slot,
                 events,

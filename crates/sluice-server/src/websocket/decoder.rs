@@ -536,6 +536,48 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_of_one_connection_is_nothing_to_the_next() {
+        let hello = b"\xc1\x87\0\0\0\0\xf2\x48\xcd\xc9\xc9\x07\x00";
+        // Over the limit, not deflate, and cut off: each leaves the shared inflater in the middle of something.
+        for bad in [
+            &hello[..],
+            b"\xc1\x82\0\0\0\0\xff\xff",
+            b"\xc1\x83\0\0\0\0\xf2\x48\xcd",
+        ] {
+            let mut tools = Tools::new();
+            let settings = Settings {
+                max_message: 4,
+                deflate: Some(DEFLATE),
+                ..SETTINGS
+            };
+            let refused = Decoder::new(&settings)
+                .decode(&mut bad.to_vec(), &mut tools)
+                .is_err();
+            assert!(refused, "{bad:x?}");
+            let settings = Settings {
+                max_message: 5,
+                ..settings
+            };
+            let mut input = hello.to_vec();
+            let mut decoder = Decoder::new(&settings);
+            let decoded = decoder.decode(&mut input, &mut tools);
+            assert!(
+                matches!(
+                    decoded,
+                    Ok(Decoded {
+                        event: Some(Event::Message {
+                            payload: b"Hello",
+                            ..
+                        }),
+                        ..
+                    })
+                ),
+                "{decoded:?} after {bad:x?}"
+            );
+        }
+    }
+
+    #[test]
     fn a_fault_and_a_close_give_back_what_the_connection_held() {
         for end in [&b"\x88\x80\0\0\0\0"[..], b"\x83"] {
             let mut decoder = Decoder::new(&SETTINGS);

@@ -46,10 +46,8 @@ impl Deflater {
             return None;
         }
         let level = level.min(9);
-        let stream =
-            Compress::new_with_window_bits(Compression::new(level.into()), false, window_bits);
         Some(Self {
-            stream,
+            stream: new_stream(level, window_bits),
             level,
             window_bits,
             takeover,
@@ -72,28 +70,39 @@ impl Deflater {
     ///
     /// False, with nothing appended, if that would not be shorter than `payload`: send it as it is.
     pub fn compress(&mut self, payload: &[u8], out: &mut Vec<u8>) -> bool {
+        // Level 0 makes nothing shorter, and zlib-rs 0.6.8 can panic in it.
+        if self.level == 0 {
+            return false;
+        }
         if !self.takeover {
             self.forget();
         }
         let start = out.len();
-        // Just too little for data that does not get shorter.
-        out.resize(start + payload.len() + TAIL.len(), 0);
+        // Room for the worst, although what is not shorter is of no use: zlib-rs 0.6.8 does not come back to a sound
+        // state, not even by a reset, once it has run out of room, and panics in a later message.
+        out.resize(start + worst_len(payload.len()), 0);
         let (read, written) = (self.stream.total_in(), self.stream.total_out());
         let result = self
             .stream
             .compress(payload, &mut out[start..], FlushCompress::Sync);
         let read = self.stream.total_in() - read;
         // At most the length of the room.
-        let written = (self.stream.total_out() - written) as usize;
-        let is_whole = result.is_ok() && read == payload.len() as u64;
-        out.truncate(start + written);
-        if is_whole && written < payload.len() + TAIL.len() && out.ends_with(TAIL) {
-            out.truncate(start + written - TAIL.len());
+        let end = start + (self.stream.total_out() - written) as usize;
+        let is_whole = result.is_ok()
+            && read == payload.len() as u64
+            && end < out.len()
+            && out[..end].ends_with(TAIL);
+        if is_whole && end - start < payload.len() + TAIL.len() {
+            out.truncate(end - TAIL.len());
             return true;
         }
-        // The receiver will not see what this compressor now remembers.
         out.truncate(start);
-        self.forget();
+        // The receiver will not see what this compressor now remembers.
+        if is_whole {
+            self.forget();
+        } else {
+            self.stream = new_stream(self.level, self.window_bits);
+        }
         false
     }
 
@@ -118,6 +127,17 @@ impl Deflater {
         out.truncate(body + len);
         true
     }
+}
+
+fn new_stream(level: u8, window_bits: u8) -> Compress {
+    Compress::new_with_window_bits(Compression::new(level.into()), false, window_bits)
+}
+
+/// The most bytes that a message of `len` bytes can become, its flush included.
+///
+/// A literal of the static code has at most 9 bits; blocks and the flush have headers of a few bytes.
+const fn worst_len(len: usize) -> usize {
+    len + len / 8 + len / 256 + 64
 }
 
 /// The compressors of a reactor for all connections without context takeover, made when they are needed.
@@ -238,8 +258,42 @@ mod tests {
         }
     }
 
+    /// Bytes that are hard to compress; `easy` of ten blocks are not.
+    fn noise(mut seed: u64, len: usize, easy: u64) -> Vec<u8> {
+        let block = |_| {
+            seed = seed.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(1);
+            let is_easy = (seed >> 33) % 10 < easy;
+            (0..512_u64).map(move |at| {
+                let hard = (seed ^ at).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56;
+                if is_easy { at as u8 / 16 } else { hard as u8 }
+            })
+        };
+        (0..len.div_ceil(512)).flat_map(block).take(len).collect()
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn no_room_that_is_too_small_does_harm(
+            messages in prop::collection::vec((any::<u64>(), 0..200_000usize, 0..10u64), 1..4), takeover: bool, level in 0..=9u8, bits in 9..=15u8,
+        ) {
+            let mut deflater = Deflater::new(level, bits, takeover).expect("9 to 15 are possible");
+            let mut peer = Decompress::new_with_window_bits(false, bits);
+            for (seed, len, easy) in messages {
+                let message = noise(seed, len, easy);
+                let mut out = Vec::new();
+                if deflater.compress(&message, &mut out) {
+                    prop_assert!(out.len() < len);
+                    prop_assert!(inflate(&mut peer, &out) == message);
+                } else {
+                    prop_assert!(out.is_empty());
+                }
+                if !takeover {
+                    peer.reset(false);
+                }
+            }
+        }
 
         #[test]
         fn another_inflates_what_is_made(

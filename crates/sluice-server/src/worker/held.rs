@@ -73,6 +73,9 @@ pub struct HandshakeInfo {
     pub headers: Vec<(String, String)>,
     /// Messages may be compressed.
     pub compressed: bool,
+    /// With it the client can come back when the connection breaks.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resume_token: Option<String>,
 }
 
 impl Worker {

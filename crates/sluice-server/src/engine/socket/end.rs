@@ -94,7 +94,9 @@ impl Engine {
             });
         }
         let member = Arc::clone(&socket.member);
-        self.shared.registry.close(&member);
+        if !self.suspend_session(slot, &ending) {
+            self.shared.registry.close(&member);
+        }
         self.counters.socket_close_count += 1;
         self.deliver_waiting(slot);
     }

@@ -10,6 +10,7 @@ use super::send::COPIED;
 use crate::connection::Connection;
 use crate::fanout::{EventId, Fanout, Post, Slow, Target};
 use crate::http1::answer;
+use crate::session::Sent;
 use crate::socket::{By, Ending, Latest, Protocol, Stage};
 
 impl Engine {
@@ -112,10 +113,11 @@ impl Engine {
         let Some(socket) = connection.socket.as_deref_mut() else {
             return;
         };
-        if socket.stage != Stage::Open
-            || (!post.except.is_empty() && post.excepts(socket.member.id.0))
-        {
+        if !post.except.is_empty() && post.excepts(socket.member.id.0) {
             return;
+        }
+        if socket.stage != Stage::Open {
+            return self.record_missed(slot, post);
         }
         if let (Protocol::EventStream { seen, .. }, Some(id)) = (&mut socket.protocol, id) {
             if id.sequence <= *seen {
@@ -163,7 +165,7 @@ impl Engine {
         slot: u32,
         topic: Option<&Channel>,
         id: Option<EventId>,
-        post: &Post,
+        post: &Arc<Post>,
     ) {
         let now = self.now;
         let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
@@ -181,6 +183,9 @@ impl Engine {
         socket.messages_out += 1;
         socket.last_sent = now;
         self.counters.messages_out += 1;
+        if let Some(session) = socket.session.as_deref_mut() {
+            session.record(Sent::Many(Arc::clone(post)));
+        }
         match &mut socket.protocol {
             Protocol::WebSocket { compression, .. } => {
                 let shared = compression

@@ -7,6 +7,7 @@ mod heartbeat;
 mod open;
 mod own;
 mod receive;
+mod resume;
 mod send;
 
 use sluice_core::id::{ReactorId, WorkerSlot};

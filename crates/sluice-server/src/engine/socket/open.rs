@@ -6,7 +6,7 @@ use serde::Deserialize;
 use sluice_core::channel::ChannelKind;
 use sluice_core::id::WorkerSlot;
 use sluice_core::member::{Member, MemberKind, Place};
-use sluice_shared::record::{AdoptReason, EventKind, Words};
+use sluice_shared::record::{AdoptReason, EventKind, Words, event_flag};
 
 use super::super::answer::Body;
 use super::Engine;
@@ -122,7 +122,7 @@ impl Engine {
             decoder,
             compression,
         };
-        let member = self.begin_socket(
+        let (member, is_resumed) = self.begin_socket(
             slot,
             worker,
             index,
@@ -131,7 +131,7 @@ impl Engine {
             protocol_name,
             &settings,
         );
-        if let Some(state) = state {
+        if let Some(state) = state.filter(|_| !is_resumed) {
             member.set_state(Some(state));
         }
     }
@@ -227,7 +227,7 @@ impl Engine {
             seen: 0,
         };
         let settings = SocketSettings::default();
-        let member = self.begin_socket(
+        let (member, _) = self.begin_socket(
             slot,
             worker,
             index,
@@ -340,7 +340,7 @@ impl Engine {
         protocol: Protocol,
         protocol_name: Box<str>,
         settings: &SocketSettings,
-    ) -> Arc<Member> {
+    ) -> (Arc<Member>, bool) {
         let now = self.now;
         let generation = self.generations[slot as usize];
         let kind = match protocol {
@@ -358,6 +358,7 @@ impl Engine {
             generation,
         };
         let member = Arc::new(Member::new(id, place, port, kind));
+        let session = self.new_session(settings, &place);
         let socket = Box::new(Socket {
             member: Arc::clone(&member),
             protocol,
@@ -381,6 +382,7 @@ impl Engine {
             is_high: false,
             is_accounted: false,
             latest: Vec::new(),
+            session,
             rate: Rate::default(),
             messages_in: 0,
             messages_out: 0,
@@ -391,10 +393,17 @@ impl Engine {
         }
         self.counters.socket_open_count += 1;
         self.shared.registry.insert(Arc::clone(&member));
+        let resumed = self.take_up(slot, &member);
+        let flags = if resumed.is_some() {
+            event_flag::RESUMED
+        } else {
+            0
+        };
         let words = self
-            .socket_words(EventKind::SocketOpen, 0, slot)
+            .socket_words(EventKind::SocketOpen, flags, slot)
             .with_detail(index)
-            .with_id(id.0);
+            .with_id(id.0)
+            .with_sequence(resumed.unwrap_or(0));
         self.own(slot, worker, words);
         // Only now: the worker must not look empty-handed in between.
         self.settle(worker);
@@ -407,7 +416,7 @@ impl Engine {
         if self.stopping {
             self.stop_socket(slot);
         }
-        member
+        (member, resumed.is_some())
     }
 
     /// The worker that opened a connection owns it; if it is to go already, it is asked to let go at once.

@@ -8,6 +8,7 @@ use super::super::answer::Body;
 use super::Engine;
 use crate::http1::answer;
 use crate::lane::Parcel;
+use crate::session::Sent;
 use crate::socket::{By, Ending, Protocol, Stage};
 use crate::websocket::{self, Opcode};
 
@@ -126,6 +127,7 @@ impl Engine {
                 .give_buffer(pool.pop().unwrap_or_default());
         }
         let detail = words.detail();
+        let mut ends_session = false;
         match &mut socket.protocol {
             Protocol::WebSocket { compression, .. } => {
                 let Some(opcode) = Opcode::of((detail & 15) as u8) else {
@@ -134,6 +136,17 @@ impl Engine {
                 let fin = detail & send_bits::FIN != 0;
                 // A message in pieces is not compressed: each piece would have to be a part of one stream.
                 let whole = fin && matches!(opcode, Opcode::Text | Opcode::Binary);
+                if !opcode.is_control()
+                    && let Some(session) = socket.session.as_deref_mut()
+                {
+                    if whole {
+                        let payload = Bytes::copy_from_slice(body.bytes());
+                        session.record(Sent::One(opcode, payload));
+                    } else {
+                        // The client counts messages, and this is a part of one.
+                        ends_session = true;
+                    }
+                }
                 compressed.clear();
                 let is_compressed = whole
                     && detail & send_bits::COMPRESS != 0
@@ -167,6 +180,9 @@ impl Engine {
                     out.extend_from_slice(body.bytes());
                 }
             }
+        }
+        if ends_session {
+            self.forget_session(slot);
         }
         self.mark_dirty(slot);
     }
