@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::channel::Channel;
 
-/// How much is kept.
+/// How much is kept. A message counts [`MESSAGE_OVERHEAD_BYTES`] more than it is long.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HistoryLimits {
     /// Messages of one topic; 0 = nothing is kept at all. Default 128.
@@ -75,8 +75,8 @@ pub struct Replay<M> {
 pub(crate) const TOPICS_MAX: usize = 65_536;
 /// How many topics one [`History::keep`] looks at to find one to give up.
 const LOOKED_AT: usize = 64;
-/// What a kept message costs besides its bytes, so that many empty ones are bounded, too.
-const ENTRY_BYTES: usize = 128;
+/// What a kept message counts besides its bytes, so that many empty ones are bounded, too.
+pub const MESSAGE_OVERHEAD_BYTES: usize = 128;
 
 /// The histories of all topics. Plain data: [`Registry`](crate::registry::Registry) holds its lock.
 #[derive(Debug)]
@@ -143,10 +143,10 @@ impl<M> History<M> {
             return false;
         }
         if self.topics.len() >= TOPICS_MAX {
-            *given_up = self.give_up_one();
-            if given_up.is_none() {
+            let Some(other) = self.give_up_one() else {
                 return false;
-            }
+            };
+            *given_up = Some(other);
         }
         let topic = Topic {
             channel: Arc::clone(channel),
@@ -318,5 +318,322 @@ impl<M> History<M> {
 }
 
 fn cost<M>(published: &Published<M>) -> usize {
-    published.bytes.saturating_add(ENTRY_BYTES)
+    published.bytes.saturating_add(MESSAGE_OVERHEAD_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::channel::ChannelKind;
+    use crate::id::ConnectionId;
+    use crate::member::{Member, MemberKind, Place};
+
+    const REACTORS: u8 = 2;
+
+    fn topic(serial: u64) -> Arc<Channel> {
+        let name = format!("t{serial}").into();
+        Arc::new(Channel::new(ChannelKind::Topic, name, serial, REACTORS))
+    }
+
+    fn subscriber() -> Member {
+        let place = Place {
+            reactor: 0,
+            slot: 0,
+            generation: 1,
+        };
+        Member::new(ConnectionId(1), place, 0, MemberKind::EventStream)
+    }
+
+    fn history(limits: HistoryLimits) -> History<u64> {
+        History::new(REACTORS, limits)
+    }
+
+    fn numbers(published: &[Published<u64>]) -> Vec<u64> {
+        published.iter().map(|entry| entry.sequence).collect()
+    }
+
+    #[test]
+    fn a_ring_holds_as_many_messages_as_it_may_and_tells_what_it_lost() {
+        let mut history = history(HistoryLimits {
+            messages: 2,
+            ..HistoryLimits::default()
+        });
+        let news = [topic(1)];
+        assert!(history.keep(&news[0], &mut None));
+        for payload in 1..=3 {
+            assert_eq!(history.publish(&news[0], Arc::new(payload), 1, 0), payload);
+        }
+        let replay = history.replay(&news, 1, 0);
+        assert_eq!(
+            (numbers(&replay.entries), replay.complete),
+            (vec![2, 3], true)
+        );
+        let replay = history.replay(&news, 0, 0);
+        assert_eq!(
+            (numbers(&replay.entries), replay.complete),
+            (vec![2, 3], false)
+        );
+        assert_eq!(replay.latest, 3);
+    }
+
+    #[test]
+    fn a_message_longer_than_the_bound_is_delivered_and_not_kept() {
+        let mut history = history(HistoryLimits {
+            bytes: 1000,
+            ..HistoryLimits::default()
+        });
+        let news = [topic(1)];
+        history.keep(&news[0], &mut None);
+        history.publish(&news[0], Arc::new(1), 1001 - MESSAGE_OVERHEAD_BYTES, 0);
+        assert!(!history.replay(&news, 0, 0).complete);
+        let mut taken = Vec::new();
+        history.take(0, &mut taken);
+        assert_eq!(numbers(&taken), [1]);
+        assert_eq!(history.cost, 0);
+        history.publish(&news[0], Arc::new(2), 1000 - MESSAGE_OVERHEAD_BYTES, 0);
+        assert_eq!(numbers(&history.replay(&news, 1, 0).entries), [2]);
+    }
+
+    #[test]
+    fn a_message_is_kept_for_its_age_and_no_longer() {
+        let mut history = history(HistoryLimits {
+            age_ms: 10,
+            ..HistoryLimits::default()
+        });
+        let news = [topic(1)];
+        history.keep(&news[0], &mut None);
+        history.publish(&news[0], Arc::new(1), 1, 5);
+        assert_eq!(numbers(&history.replay(&news, 0, 14).entries), [1]);
+        let replay = history.replay(&news, 0, 15);
+        assert!(replay.entries.is_empty() && !replay.complete);
+    }
+
+    #[test]
+    fn nothing_is_kept_when_the_limits_say_so() {
+        for (messages, age_ms) in [(0, 1), (1, 0)] {
+            let mut history = history(HistoryLimits {
+                messages,
+                age_ms,
+                ..HistoryLimits::default()
+            });
+            assert!(!history.keep(&topic(1), &mut None));
+        }
+    }
+
+    #[test]
+    fn a_topic_without_history_is_numbered_and_delivered_too() {
+        let mut history = history(HistoryLimits::default());
+        let news = [topic(1)];
+        assert_eq!(history.publish(&news[0], Arc::new(1), 1, 0), 1);
+        for reactor in 0..REACTORS {
+            let mut taken = Vec::new();
+            history.take(reactor, &mut taken);
+            assert_eq!(numbers(&taken), [1]);
+            history.take(reactor, &mut taken);
+            assert_eq!(taken.len(), 1);
+        }
+        assert!(!history.replay(&news, 0, 0).complete);
+        assert!(history.replay(&news, 1, 0).complete);
+        assert!(history.replay(&news, u64::MAX, 0).complete);
+    }
+
+    #[test]
+    fn one_topic_too_many_takes_the_place_of_one_without_subscribers() {
+        let mut history = history(HistoryLimits::default());
+        let member = subscriber();
+        let busy = topic(1);
+        busy.add(&member);
+        assert!(history.keep(&busy, &mut None));
+        for serial in 2..=TOPICS_MAX as u64 {
+            assert!(history.keep(&topic(serial), &mut None));
+        }
+        let mut given_up = None;
+        assert!(history.keep(&topic(u64::MAX), &mut given_up));
+        assert_eq!(given_up.map(|channel| channel.serial), Some(2));
+        assert!(history.topics.contains_key(&1) && history.topics.len() == TOPICS_MAX);
+    }
+
+    #[test]
+    fn no_topic_is_given_up_while_all_have_subscribers() {
+        let mut history = history(HistoryLimits::default());
+        let member = subscriber();
+        for serial in 1..=TOPICS_MAX as u64 {
+            let topic = topic(serial);
+            topic.add(&member);
+            assert!(history.keep(&topic, &mut None));
+        }
+        let mut given_up = None;
+        assert!(!history.keep(&topic(u64::MAX), &mut given_up));
+        assert!(given_up.is_none());
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Keep(usize),
+        Publish(usize, usize),
+        Replay(Vec<usize>, u64),
+        Subscribe(usize),
+        Unsubscribe(usize),
+        Purge,
+        Take(u8),
+        Wait(u64),
+    }
+
+    const TOPICS: usize = 4;
+
+    fn step() -> impl Strategy<Value = Step> {
+        let topic = 0..TOPICS;
+        prop_oneof![
+            1 => topic.clone().prop_map(Step::Keep),
+            6 => (topic.clone(), 0..600_usize).prop_map(|(topic, bytes)| Step::Publish(topic, bytes)),
+            2 => (prop::collection::vec(topic.clone(), 0..4), 0..60_u64)
+                .prop_map(|(topics, back)| Step::Replay(topics, back)),
+            1 => topic.clone().prop_map(Step::Subscribe),
+            1 => topic.prop_map(Step::Unsubscribe),
+            1 => Just(Step::Purge),
+            1 => (0..REACTORS).prop_map(Step::Take),
+            2 => (1..15_u64).prop_map(Step::Wait),
+        ]
+    }
+
+    /// The rules once more, over one list, and nothing put off.
+    #[derive(Default)]
+    struct Model {
+        now: u64,
+        sequence: u64,
+        /// Number, topic, cost, time.
+        kept: Vec<(u64, usize, usize, u64)>,
+        /// Topics with a history, with the last number that is not kept.
+        lost: HashMap<usize, u64>,
+        idle_since: HashMap<usize, u64>,
+        subscribed: [bool; TOPICS],
+        untaken: [Vec<u64>; REACTORS as usize],
+    }
+
+    impl Model {
+        fn drop_at(&mut self, at: usize) {
+            let (number, topic, ..) = self.kept.remove(at);
+            self.lost.insert(topic, number);
+        }
+
+        fn expire(&mut self, age: u64) {
+            while self
+                .kept
+                .first()
+                .is_some_and(|(.., at)| at + age <= self.now)
+            {
+                self.drop_at(0);
+            }
+        }
+
+        fn publish(&mut self, topic: usize, bytes: usize, limits: &HistoryLimits) {
+            self.sequence += 1;
+            for queue in &mut self.untaken {
+                queue.push(self.sequence);
+            }
+            if !self.lost.contains_key(&topic) {
+                return;
+            }
+            let cost = bytes + MESSAGE_OVERHEAD_BYTES;
+            self.kept.push((self.sequence, topic, cost, self.now));
+            loop {
+                let of_topic = || self.kept.iter().filter(|(_, other, ..)| *other == topic);
+                let cost: usize = of_topic().map(|(_, _, cost, _)| cost).sum();
+                if of_topic().count() <= limits.messages && cost <= limits.bytes {
+                    break;
+                }
+                let oldest = self.kept.iter().position(|(_, other, ..)| *other == topic);
+                self.drop_at(oldest.expect("something is too much"));
+            }
+            while self.kept.iter().map(|(_, _, cost, _)| cost).sum::<usize>() > limits.total_bytes {
+                self.drop_at(0);
+            }
+        }
+
+        fn replay(&self, topics: &[usize], after: u64) -> (Vec<u64>, bool) {
+            let missed = self
+                .kept
+                .iter()
+                .filter(|(number, topic, ..)| topics.contains(topic) && *number > after)
+                .map(|(number, ..)| *number)
+                .collect();
+            let complete = topics
+                .iter()
+                .all(|topic| *self.lost.get(topic).unwrap_or(&self.sequence) <= after);
+            (missed, complete)
+        }
+
+        fn purge(&mut self, age: u64) {
+            for topic in 0..TOPICS {
+                if self.subscribed[topic] || !self.lost.contains_key(&topic) {
+                    self.idle_since.remove(&topic);
+                } else if *self.idle_since.entry(topic).or_insert(self.now) + age <= self.now {
+                    self.idle_since.remove(&topic);
+                    self.lost.remove(&topic);
+                    self.kept.retain(|(_, other, ..)| *other != topic);
+                }
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn it_does_what_the_rules_say(steps in prop::collection::vec(step(), 0..200)) {
+            let limits = HistoryLimits { messages: 5, bytes: 2000, age_ms: 40, total_bytes: 4000 };
+            let mut history = history(limits);
+            let topics: Vec<_> = (0..TOPICS).map(|index| topic(index as u64 + 1)).collect();
+            let member = subscriber();
+            let mut model = Model::default();
+            for step in steps {
+                model.expire(limits.age_ms);
+                match step {
+                    Step::Keep(topic) => {
+                        prop_assert!(history.keep(&topics[topic], &mut None));
+                        model.lost.entry(topic).or_insert(model.sequence);
+                        model.idle_since.remove(&topic);
+                    }
+                    Step::Publish(topic, bytes) => {
+                        let number = history.publish(&topics[topic], Arc::new(0), bytes, model.now);
+                        model.publish(topic, bytes, &limits);
+                        prop_assert_eq!(number, model.sequence);
+                    }
+                    Step::Replay(of, back) => {
+                        let after = model.sequence.saturating_sub(back);
+                        let channels: Vec<_> = of.iter().map(|topic| Arc::clone(&topics[*topic])).collect();
+                        let replay = history.replay(&channels, after, model.now);
+                        let (missed, complete) = model.replay(&of, after);
+                        prop_assert_eq!(numbers(&replay.entries), missed);
+                        prop_assert_eq!(replay.complete, complete);
+                        prop_assert_eq!(replay.latest, model.sequence);
+                        prop_assert!(replay.entries.iter().all(|entry| channels.iter().any(|channel| Arc::ptr_eq(channel, &entry.channel))));
+                    }
+                    Step::Subscribe(topic) => {
+                        topics[topic].add(&member);
+                        model.subscribed[topic] = true;
+                    }
+                    Step::Unsubscribe(topic) => {
+                        topics[topic].remove(&member);
+                        model.subscribed[topic] = false;
+                    }
+                    Step::Purge => {
+                        history.purge(model.now);
+                        model.purge(limits.age_ms);
+                    }
+                    Step::Take(reactor) => {
+                        let mut taken = Vec::new();
+                        history.take(reactor, &mut taken);
+                        prop_assert_eq!(numbers(&taken), std::mem::take(&mut model.untaken[usize::from(reactor)]));
+                    }
+                    Step::Wait(millis) => model.now += millis,
+                }
+                prop_assert!(history.cost <= limits.total_bytes);
+                prop_assert_eq!(history.cost, history.topics.values().map(|topic| topic.cost).sum::<usize>());
+                prop_assert_eq!(history.entries.len(), history.topics.values().map(|topic| topic.numbers.len()).sum::<usize>());
+            }
+        }
+    }
 }

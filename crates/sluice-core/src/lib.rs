@@ -16,6 +16,7 @@ pub mod id;
 pub mod key_rule;
 pub mod member;
 pub mod registry;
+mod sync;
 pub mod workers;
 
 pub use error::ErrorCode;

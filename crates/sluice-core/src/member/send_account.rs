@@ -1,6 +1,6 @@
 //! How much one connection has been sent that its peer has not been given yet.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering, fence};
+use crate::sync::{AtomicBool, AtomicUsize, Ordering, fence};
 
 /// The bounds of an account, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,5 +103,102 @@ impl SendAccount {
         self.wants_drain.load(Ordering::Relaxed)
             && self.queued() <= low
             && self.wants_drain.swap(false, Ordering::Relaxed)
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const LIMITS: SendLimits = SendLimits {
+        buffer: 100,
+        high: 80,
+    };
+    const LOW: usize = 25;
+
+    #[test]
+    fn messages_are_taken_up_to_the_buffer() {
+        let account = SendAccount::default();
+        assert_eq!(account.claim(80, &LIMITS), Claim::Ok);
+        assert_eq!(account.claim(20, &LIMITS), Claim::Slow);
+        assert_eq!(account.claim(1, &LIMITS), Claim::Full);
+        assert_eq!(account.queued(), 100);
+    }
+
+    #[test]
+    fn one_message_is_always_taken_when_nothing_is_queued() {
+        let account = SendAccount::default();
+        assert_eq!(account.claim(1000, &LIMITS), Claim::Slow);
+        assert_eq!(account.claim(0, &LIMITS), Claim::Full);
+        account.arrived(1000);
+        account.set_output(1);
+        assert_eq!(account.claim(100, &LIMITS), Claim::Full);
+        account.set_output(0);
+        assert_eq!(account.claim(100, &LIMITS), Claim::Slow);
+    }
+
+    #[test]
+    fn the_owner_is_told_once_and_not_before_the_low_mark() {
+        let account = SendAccount::default();
+        account.claim(90, &LIMITS);
+        assert!(!account.take_wants_drain(LOW));
+        account.arrived(90);
+        account.set_output(LOW + 1);
+        assert!(!account.take_wants_drain(LOW));
+        account.set_output(LOW);
+        assert!(account.take_wants_drain(LOW));
+        assert!(!account.take_wants_drain(LOW));
+    }
+
+    #[test]
+    fn more_than_was_claimed_leaves_nothing() {
+        let account = SendAccount::default();
+        account.claim(10, &LIMITS);
+        account.arrived(11);
+        assert_eq!(account.queued(), 0);
+    }
+
+    proptest! {
+        /// One thread, so every claim has the one right answer.
+        #[test]
+        fn it_counts_what_is_queued(steps in prop::collection::vec((0..4_u8, 0..150_usize), 0..200)) {
+            let account = SendAccount::default();
+            let (mut lane, mut output, mut waits) = (Vec::new(), 0, false);
+            for (action, len) in steps {
+                let queued = lane.iter().sum::<usize>() + output;
+                match action {
+                    0 | 1 => {
+                        let expected = if queued > 0 && queued + len > LIMITS.buffer {
+                            Claim::Full
+                        } else if queued + len > LIMITS.high {
+                            Claim::Slow
+                        } else {
+                            Claim::Ok
+                        };
+                        prop_assert_eq!(account.claim(len, &LIMITS), expected);
+                        if expected != Claim::Full {
+                            lane.push(len);
+                        }
+                        waits |= expected != Claim::Ok;
+                    }
+                    2 if !lane.is_empty() => {
+                        let arrived = lane.remove(0);
+                        account.arrived(arrived);
+                        output += arrived;
+                        account.set_output(output);
+                    }
+                    _ => {
+                        output = output.saturating_sub(len);
+                        account.set_output(output);
+                    }
+                }
+                let queued = lane.iter().sum::<usize>() + output;
+                prop_assert_eq!(account.queued(), queued);
+                prop_assert_eq!(account.take_wants_drain(LOW), waits && queued <= LOW);
+                waits &= queued > LOW;
+            }
+        }
     }
 }
