@@ -71,15 +71,15 @@ impl Deflater {
     /// False, with nothing appended, if that would not be shorter than `payload`: send it as it is.
     pub fn compress(&mut self, payload: &[u8], out: &mut Vec<u8>) -> bool {
         // Level 0 makes nothing shorter, and zlib-rs 0.6.8 can panic in it.
-        if self.level == 0 {
+        if self.level == 0 || payload.is_empty() {
             return false;
         }
         if !self.takeover {
             self.forget();
         }
         let start = out.len();
-        // Room for the worst, although what is not shorter is of no use: zlib-rs 0.6.8 does not come back to a sound
-        // state, not even by a reset, once it has run out of room, and panics in a later message.
+        // Room for the worst, although what is not shorter is of no use: the reset of zlib-rs 0.6.8 leaves the block
+        // open in which it ran out of room (`block_open`, level 1), and a later message makes it panic.
         out.resize(start + worst_len(payload.len()), 0);
         let (read, written) = (self.stream.total_in(), self.stream.total_out());
         let result = self
@@ -269,6 +269,16 @@ mod tests {
             })
         };
         (0..len.div_ceil(512)).flat_map(block).take(len).collect()
+    }
+
+    #[test]
+    fn messages_that_do_not_get_shorter_leave_no_block_open() {
+        for level in 0..=9 {
+            let mut deflater = Deflater::new(level, 9, false).expect("9 is possible");
+            for (seed, len) in [(0, 14_092), (13_719_096_482_428_161_089, 59_198)] {
+                assert!(!deflater.compress(&noise(seed, len, 0), &mut Vec::new()));
+            }
+        }
     }
 
     proptest! {
