@@ -15,3 +15,4 @@ mod lifecycle;
 mod limits;
 mod ordering;
 mod rings;
+mod stopping;
