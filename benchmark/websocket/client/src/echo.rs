@@ -33,23 +33,39 @@ pub(crate) fn run(load: &EchoLoad) -> Result<(), Error> {
 pub(crate) struct Echo {
     client: Client,
     kind: Opcode,
+    messages: [Message; 2],
+    turns: Vec<Turn>,
+}
+
+struct Message {
     payload: Vec<u8>,
     frame: Vec<u8>,
-    sent: Vec<Instant>,
+}
+
+/// Where a connection is. It sends the two messages in turn, so that one that comes twice is not taken for the next.
+#[derive(Clone, Default)]
+struct Turn {
+    message: usize,
+    /// When the message on its way was sent.
+    sent: Option<Instant>,
 }
 
 impl Echo {
     pub(crate) fn new(client: Client, kind: Opcode, bytes: usize) -> Self {
-        // Printable, and in a pattern that a byte left out or doubled would show.
-        let payload: Vec<u8> = (0..bytes).map(|at| b' ' + (at % 95) as u8).collect();
-        let frame = frame::masked(kind, &payload);
-        let sent = vec![Instant::now(); client.len()];
+        let messages = [0, 1].map(|first| {
+            // Printable, and in a pattern that a byte left out or doubled would show.
+            let payload: Vec<u8> = (first..first + bytes)
+                .map(|at| b' ' + (at % 95) as u8)
+                .collect();
+            let frame = frame::masked(kind, &payload);
+            Message { payload, frame }
+        });
+        let turns = vec![Turn::default(); client.len()];
         Self {
             client,
             kind,
-            payload,
-            frame,
-            sent,
+            messages,
+            turns,
         }
     }
 
@@ -67,11 +83,11 @@ impl Echo {
             self.client
                 .wait(&mut ready, start + window.limit(), "answer every message")?;
             for connection in ready.iter() {
-                if !self.receive(connection)? {
+                let Some(sent) = self.receive(connection)? else {
                     continue;
-                }
+                };
                 last = Instant::now();
-                latencies.record(last - self.sent[connection]);
+                latencies.record(last - sent);
                 if window.is_over(last - start, latencies.count()) {
                     on_their_way -= 1;
                 } else {
@@ -86,14 +102,17 @@ impl Echo {
     }
 
     fn send(&mut self, connection: usize) -> Result<(), Error> {
-        self.sent[connection] = Instant::now();
-        self.client.send(connection, &self.frame)
+        let turn = &mut self.turns[connection];
+        turn.sent = Some(Instant::now());
+        self.client
+            .send(connection, &self.messages[turn.message].frame)
     }
 
-    /// True when the message is back; false while a part of it is missing.
-    fn receive(&mut self, connection: usize) -> Result<bool, Error> {
-        let (payload, kind) = (&self.payload, self.kind);
-        let mut ended = 0;
+    /// When the message was sent that is now back; `None` while a part of it is missing.
+    fn receive(&mut self, connection: usize) -> Result<Option<Instant>, Error> {
+        let turn = &mut self.turns[connection];
+        let (payload, kind) = (&self.messages[turn.message].payload, self.kind);
+        let mut is_back = false;
         self.client.turn(connection, |piece| match piece {
             Piece::Payload { offset, bytes }
                 if payload.get(offset..offset + bytes.len()) == Some(bytes) =>
@@ -103,15 +122,20 @@ impl Echo {
             Piece::End { text, length }
                 if length == payload.len() && text == (kind == Opcode::Text) =>
             {
-                ended += 1;
+                if std::mem::replace(&mut is_back, true) {
+                    return Err(Error::Server("sent a message twice"));
+                }
                 Ok(())
             }
             _ => Err(Error::Server("sent back another message")),
         })?;
-        if ended > 1 {
-            Err(Error::Server("sent a message twice"))
-        } else {
-            Ok(ended == 1)
+        if !is_back {
+            return Ok(None);
+        }
+        turn.message ^= 1;
+        match turn.sent.take() {
+            Some(sent) => Ok(Some(sent)),
+            None => Err(Error::Server("sent a message that nobody waited for")),
         }
     }
 }
