@@ -1,9 +1,11 @@
 /**
  * The WebSocket benchmark: us and the peers, one server at a time, interleaved rounds, medians. See ../README.md.
  *
- *   node benchmark/websocket/run.mjs [--peers a,b] [--cases a,b] [--seconds 1] [--rounds 3] [--node22 | --node24] [--json FILE]
+ *   node benchmark/websocket/run.mjs [--peers a,b] [--cases a,b] [--seconds 1] [--rounds 3] [--minutes 10]
+ *                                    [--node22 | --node24] [--json FILE]
  */
 import { writeFileSync } from 'node:fs'
+import { performance } from 'node:perf_hooks'
 import { parseArgs } from 'node:util'
 import { fail, listOf, wholeNumber } from '../support/arguments.mjs'
 import { serverCore } from '../support/cores.mjs'
@@ -27,7 +29,8 @@ const order = peers.map((peer) => peer.name)
 const results = new Map(chosen.map((c) => [c.name, new Map(order.map((name) => [name, new Map()]))]))
 
 announce()
-for (let round = 1; round <= options.rounds; round++) {
+const started = performance.now()
+for (let round = 1; round <= options.rounds && isTimeFor(round); round++) {
   for (const c of chosen) {
     // Peers of one case follow each other at once: what is compared was measured within seconds, whatever the machine does later.
     for (const peer of rotated(peers, round - 1)) await measure(peer, c, round)
@@ -43,6 +46,7 @@ function readOptions() {
       cases: { type: 'string' },
       seconds: { type: 'string', default: '1' },
       rounds: { type: 'string', default: '3' },
+      minutes: { type: 'string', default: '10' },
       node22: { type: 'boolean', default: false },
       node24: { type: 'boolean', default: false },
       json: { type: 'string' }
@@ -55,6 +59,7 @@ function readOptions() {
     cases: listOf('--cases', values.cases, cases.map((c) => c.name)),
     seconds: wholeNumber('--seconds', values.seconds, 60),
     rounds: wholeNumber('--rounds', values.rounds, 20),
+    minutes: wholeNumber('--minutes', values.minutes, 120),
     major: values.node24 ? '24' : values.node22 ? '22' : own
   }
 }
@@ -74,6 +79,14 @@ function announce() {
   if (machine.loadBefore > 0.5) {
     console.error(`! the machine is busy (load ${machine.loadBefore.toFixed(1)}): read ratios, not absolutes`)
   }
+}
+
+/** A busy machine makes warm-ups longer. What is measured by then is worth more than the round that would not end in time. */
+function isTimeFor(round) {
+  const spent = (performance.now() - started) / 60_000
+  const fits = round === 1 || spent + spent / (round - 1) <= options.minutes
+  if (!fits) console.error(`! round ${round} would end after --minutes ${options.minutes}: stopped after ${round - 1}`)
+  return fits
 }
 
 /** A server of its own for every figure: none inherits memory or closing connections from another case. */
