@@ -112,9 +112,13 @@ test('the other defaults of docs/server-behavior.md are the real ones', (t) => {
 })
 
 /** A default as the tables write it. */
-function shownValue(name: string, value: number): string {
+function shownValue(name: string, value: number | readonly string[]): string {
+  if (typeof value !== 'number') return value.length === 0 ? 'any' : value.join(' ')
   if (name === 'bodyMinRate') return `${value} B/s`
-  if (/Bytes$|Body$|^sendBuffer$/.test(name)) return value % 1_048_576 === 0 ? `${value / 1_048_576} MiB` : `${value / 1024} KiB`
-  if (/Timeout$|Grace$|Time$|After$/.test(name)) return `${value / 1000} s`
+  if (name === 'highWaterMark' || name === 'lowWaterMark') return `${Math.round((value / parseConfig({}).limits.sendBuffer) * 100) / 100} of it`
+  if (/PerSecond$/.test(name) && value === 0) return 'off'
+  if (/Bytes$|Body$|^bytes$|^sendBuffer$|^message$/.test(name)) return value % 1_048_576 === 0 ? `${value / 1_048_576} MiB` : `${value / 1024} KiB`
+  if (/Timeout$|Grace$|Time$|After$|^ping$|^age$/.test(name)) return `${value / 1000} s`
+  if (name === 'idle' && value === 0) return 'off'
   return String(value).replace(/\B(?=(?:\d{3})+$)/g, ' ')
 }
