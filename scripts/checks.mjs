@@ -29,22 +29,27 @@ export function allChecks({ avaFiles = [], node } = {}) {
     { group: 'lint', name: 'third-party licences', totals: 'check', command: () => [process.execPath, 'scripts/third-party-licenses.mjs', '--check'] },
     { group: 'lint', name: 'cargo clippy', totals: 'check', command: () => ['cargo', 'clippy', '--workspace', '--all-targets', '--', '-D', 'warnings'] },
     { group: 'rust', name: 'cargo test', totals: 'cargo', command: () => ['cargo', 'test', '--workspace', '--no-fail-fast'] },
-    {
-      group: 'rust',
-      name: 'loom: sluice-shared',
-      totals: 'cargo',
-      command: () => ['cargo', 'test', '-p', 'sluice-shared', '--release', '--test', 'loom'],
-      env: () => ({
-        RUSTFLAGS: '--cfg loom',
-        // Its own folder, or the flag would throw away the build of everything else, and no link-time
-        // optimisation, which costs more here than the models take to run.
-        CARGO_TARGET_DIR: join(root, 'target', 'loom'),
-        CARGO_PROFILE_RELEASE_LTO: 'off',
-        CARGO_PROFILE_RELEASE_CODEGEN_UNITS: '16',
-      }),
-    },
+    ...['sluice-shared', 'sluice-core'].map(loomCheck),
     ...avaChecks(avaFiles, node),
   ]
+}
+
+/** Every interleaving of a crate's lock-free parts. */
+function loomCheck(crate) {
+  return {
+    group: 'rust',
+    name: `loom: ${crate}`,
+    totals: 'cargo',
+    command: () => ['cargo', 'test', '-p', crate, '--release', '--test', 'loom'],
+    env: () => ({
+      RUSTFLAGS: '--cfg loom',
+      // Its own folder, or the flag would throw away the build of everything else, and no link-time
+      // optimisation, which costs more here than the models take to run.
+      CARGO_TARGET_DIR: join(root, 'target', 'loom'),
+      CARGO_PROFILE_RELEASE_LTO: 'off',
+      CARGO_PROFILE_RELEASE_CODEGEN_UNITS: '16',
+    }),
+  }
 }
 
 /** The same suite on the Node.js that runs us and on each other line we support that npm has a binary of. */
