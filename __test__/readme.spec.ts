@@ -116,7 +116,7 @@ function shownValue(name: string, value: number | readonly string[]): string {
   if (typeof value !== 'number') return value.length === 0 ? 'any' : value.join(' ')
   if (name === 'bodyMinRate') return `${value} B/s`
   if (name === 'highWaterMark' || name === 'lowWaterMark') return `${Math.round((value / parseConfig({}).limits.sendBuffer) * 100) / 100} of it`
-  if (/PerSecond$/.test(name) && value === 0) return 'off'
+  if (name.endsWith('PerSecond') && value === 0) return 'off'
   if (/Bytes$|Body$|^bytes$|^sendBuffer$|^message$/.test(name)) return value % 1_048_576 === 0 ? `${value / 1_048_576} MiB` : `${value / 1024} KiB`
   if (/Timeout$|Grace$|Time$|After$|^ping$|^age$/.test(name)) return `${value / 1000} s`
   if (name === 'idle' && value === 0) return 'off'

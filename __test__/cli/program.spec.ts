@@ -8,7 +8,7 @@ const page = readFileSync(new URL('../../docs/reference/cli.md', import.meta.url
 const program = createProgram([], () => {})
 
 /** The usage of a command as the page's heading has it. */
-const usage = (command: Command) => [command.name(), ...command.registeredArguments.map((argument) => `[${argument.name()}]`)].join(' ')
+const usage = (command: Command) => [command.name(), ...command.registeredArguments.map((argument) => (argument.required ? `<${argument.name()}>` : `[${argument.name()}]`))].join(' ')
 
 test('docs/reference/cli.md has every command, and no other', (t) => {
   const headings = [...page.matchAll(/^## sluice (.*)$/gm)].map((match) => match[1])

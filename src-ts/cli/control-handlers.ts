@@ -3,6 +3,7 @@ import type { Server } from '../process/api.ts'
 import { toFault, type ControlHandlers, type ControlFault } from '../process/control.ts'
 import { sluiceVersion } from '../version.ts'
 import { describeError } from './print-error.ts'
+import { parsePushTarget } from './push-target.ts'
 import type { Operation } from './server-state.ts'
 
 /** The answers of the running server to the commands, by method. */
@@ -12,6 +13,15 @@ export interface ControlAnswers {
   info: InfoAnswer
   reload: { ok: boolean; rolledBack: boolean; error?: ControlFault }
   stop: { pid: number }
+  /** How many connections the message was meant for. */
+  push: { connections: number }
+}
+
+/** What `push` is called with: a target as {@link parsePushTarget} reads it, and a text or bytes. */
+export interface PushParams {
+  readonly target: string
+  readonly text?: string
+  readonly base64?: string
 }
 
 export interface StatusAnswer {
@@ -70,20 +80,60 @@ export function controlHandlers(server: Server, config: ResolvedConfig, operatio
       return { ok, rolledBack, ...(error && { error: { ...toFault(error), message: describeError(error) } }) }
     },
     stop: (params): ControlAnswers['stop'] => {
-      operation.stop(numberParam(params, 'timeout'))
+      const timeout = numberParam(params, 'timeout')
+      operation.stop({ ...(timeout !== undefined && { timeout }), ...(flagParam(params, 'restart') && { closeCode: SERVICE_RESTART }) })
       return { pid: process.pid }
     },
+    push: (params): ControlAnswers['push'] => ({ connections: pushTo(server, params) }),
   }
+}
+
+/** What a server that comes back says to its WebSockets (RFC 6455 section 7.4.1, IANA). */
+const SERVICE_RESTART = 1012
+/** Longest target in characters, more than {@link parsePushTarget} takes. */
+const TARGET_LENGTH_MAX = 512
+
+function pushTo(server: Server, params: unknown): number {
+  const target = parsePushTarget(textParam(params, 'target', TARGET_LENGTH_MAX) ?? '')
+  const data = messageParam(params)
+  switch (target.kind) {
+    case 'id':
+      // What is sent to an event stream by its id would have to be an event already.
+      return server.isEstablished(target.id) && server.push(target.id, data) !== 0 ? 1 : 0
+    case 'uid':
+      return server.sendToUid(target.name, data)
+    case 'group':
+      return server.sendToGroup(target.name, data)
+    case 'topic':
+      return server.publish(target.name, data)
+    case 'all':
+      return server.broadcast(data)
+  }
+}
+
+/** The message of a push; its length is bounded by that of a request. */
+function messageParam(params: unknown): string | Uint8Array {
+  const text = param(params, 'text')
+  const base64 = param(params, 'base64')
+  if (typeof text === 'string' && base64 === undefined) return text
+  if (typeof base64 === 'string' && text === undefined && base64.length % 4 === 0 && /^[A-Za-z0-9+/]*={0,2}$/.test(base64)) return Buffer.from(base64, 'base64')
+  throw new TypeError('A message is either `text` or `base64`')
 }
 
 function param(params: unknown, name: string): unknown {
   return typeof params === 'object' && params !== null ? (params as Record<string, unknown>)[name] : undefined
 }
 
-function textParam(params: unknown, name: string): string | undefined {
+function textParam(params: unknown, name: string, lengthMax = 128): string | undefined {
   const value = param(params, name)
-  if (value === undefined || (typeof value === 'string' && value.length <= 128)) return value
-  throw new TypeError(`${name} must be a string of at most 128 characters`)
+  if (value === undefined || (typeof value === 'string' && value.length <= lengthMax)) return value
+  throw new TypeError(`${name} must be a string of at most ${lengthMax} characters`)
+}
+
+function flagParam(params: unknown, name: string): boolean {
+  const value = param(params, name)
+  if (value === undefined || typeof value === 'boolean') return value === true
+  throw new TypeError(`${name} must be true or false`)
 }
 
 function numberParam(params: unknown, name: string): number | undefined {

@@ -2,8 +2,9 @@
  * The commands of `sluice`, their options and their help. Each command's code is imported when it runs, so that `start` loads
  * nothing it does not need. `docs/reference/cli.md` lists the same; a test compares the two.
  */
-import { Command, InvalidArgumentError, Option } from 'commander'
+import { Argument, Command, InvalidArgumentError, Option } from 'commander'
 import { sluiceVersion } from '../version.ts'
+import { parsePushTarget } from './push-target.ts'
 import type { ExitCode } from './run.ts'
 
 /** `args`: the whole command line, kept so that a server can be started again in the same way. `exit` takes the command's exit code. */
@@ -57,6 +58,16 @@ export function createProgram(args: readonly string[], exit: (code: ExitCode) =>
       exit(await info(flags))
     })
 
+  whereOptions(program.command('push').description('send a message to WebSockets of the running server'))
+    .addArgument(new Argument('<target>', 'id of a connection, uid:NAME, group:NAME, topic:NAME or all').argParser(checkedTarget))
+    .argument('[data]', 'the message, as text')
+    .option('--binary-file <file>', 'send the bytes of this file instead')
+    .option('--json', 'print one JSON object')
+    .action(async (target: string, data: string | undefined, flags: PushFlags) => {
+      const { push } = await import('./push.ts')
+      exit(await push(target, data, flags))
+    })
+
   return program
 }
 
@@ -95,6 +106,21 @@ export interface StatusFlags extends WhereFlags {
 
 export interface InfoFlags extends WhereFlags {
   json?: true
+}
+
+export interface PushFlags extends WhereFlags {
+  binaryFile?: string
+  json?: true
+}
+
+/** A wrong target is found before anybody is asked; the server checks it again. */
+function checkedTarget(text: string): string {
+  try {
+    parsePushTarget(text)
+    return text
+  } catch (error) {
+    throw new InvalidArgumentError((error as Error).message)
+  }
 }
 
 function whereOptions(command: Command): Command {

@@ -7,7 +7,7 @@ import { stop } from './stop.ts'
 /** `sluice restart`: stop, and if that succeeded, start: with these arguments, else with those the server was started with. */
 export async function restart(app: string | undefined, flags: StartFlags & StopFlags, args: readonly string[]): Promise<ExitCode> {
   const before = args.length === 0 ? await commandLineOfRunning(flags.config) : undefined
-  const stopped = await stop(flags)
+  const stopped = await stop(flags, { isRestart: true })
   if (stopped !== 0) return stopped
   if (before !== undefined) {
     process.chdir(before.cwd)

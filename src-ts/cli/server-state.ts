@@ -7,12 +7,20 @@ import type { ControlServer } from '../process/control.ts'
 import type { Logger } from './logger.ts'
 import { stateFiles, type StateFiles } from './state-dir.ts'
 
+/** How a running server is to stop. */
+export interface StopOptions {
+  /** Milliseconds until what is left is cut off. @default `maxWaitTime` */
+  readonly timeout?: number
+  /** What WebSockets are closed with. @default 1001, going away */
+  readonly closeCode?: number
+}
+
 /** What the commands need to know about the running server beyond the server itself. */
 export interface Operation {
   /** The command line behind `start`. */
   readonly args: readonly string[]
-  /** Begins a graceful stop that ends the process. `timeout` in milliseconds. */
-  stop(timeout: number | undefined): void
+  /** Begins a graceful stop that ends the process. */
+  stop(options: StopOptions): void
 }
 
 /** The state directory of the running master: pid file, control socket, the configuration in force. With `stateDir: false` nothing. */

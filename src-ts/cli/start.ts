@@ -10,7 +10,7 @@ import { codeOf } from './print-error.ts'
 import type { StartFlags } from './program.ts'
 import { resolveConfig } from './resolve-config.ts'
 import type { ExitCode } from './run.ts'
-import { ServerState } from './server-state.ts'
+import { ServerState, type StopOptions } from './server-state.ts'
 import { stateFiles } from './state-dir.ts'
 
 /** `sluice start`: serves until a signal or `sluice stop` ends it. `args`: the command line behind `start`, to repeat it. */
@@ -41,7 +41,7 @@ async function serve(config: ResolvedConfig, flags: StartFlags, args: readonly s
   if (typeof state === 'number') return refuse(state)
 
   let server: Server | undefined
-  const stop = async (why: string, timeout?: number): Promise<void> => {
+  const stop = async (why: string, options: StopOptions = {}): Promise<void> => {
     if (server === undefined) {
       // Nothing was accepted yet, so nothing can be lost.
       state.release()
@@ -49,7 +49,7 @@ async function serve(config: ResolvedConfig, flags: StartFlags, args: readonly s
     }
     log.info(`Stopping: ${why}`)
     try {
-      await server.shutdown(timeout === undefined ? {} : { timeout })
+      await server.shutdown(options)
       log.info('Stopped')
       leave(state, 0)
     } catch (error) {
@@ -85,7 +85,7 @@ async function serve(config: ResolvedConfig, flags: StartFlags, args: readonly s
   announce(server, config, log)
   logLife(server, log)
   if (isReloadWanted) reload()
-  await state.open(server, config, { args, stop: (timeout) => void stop('sluice stop', timeout) }, log)
+  await state.open(server, config, { args, stop: (options) => void stop(options.closeCode === undefined ? 'sluice stop' : 'sluice restart', options) }, log)
   if (config.daemon) (await import('./daemonize.ts')).reportReady()
   return 0
 }

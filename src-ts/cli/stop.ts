@@ -6,8 +6,8 @@ import type { StopFlags } from './program.ts'
 import type { ExitCode } from './run.ts'
 import { findState, type StateFiles } from './state-dir.ts'
 
-/** `sluice stop`: asks the server to stop and waits for its end. */
-export async function stop({ config, timeout, force }: StopFlags): Promise<ExitCode> {
+/** `sluice stop`: asks the server to stop and waits for its end. `isRestart`: its WebSockets are told that it will be back. */
+export async function stop({ config, timeout, force }: StopFlags, { isRestart = false }: { isRestart?: boolean } = {}): Promise<ExitCode> {
   const files = await findState(config)
   const pid = runningPid(files.pid)
   if (pid === undefined) {
@@ -15,7 +15,7 @@ export async function stop({ config, timeout, force }: StopFlags): Promise<ExitC
     return 0
   }
   const deadline = performance.now() + timeout * 1000
-  await askToStop(files, pid)
+  await askToStop(files, pid, isRestart)
   if (await hasEnded(pid, deadline)) {
     process.stdout.write(`Stopped pid ${pid}\n`)
     return 0
@@ -38,10 +38,10 @@ const POLL_MS = 20
 const CONFIRM_MS = 2_000
 
 /** By the control socket; by signal when nobody answers there. */
-async function askToStop(files: StateFiles, pid: number): Promise<void> {
+async function askToStop(files: StateFiles, pid: number, isRestart: boolean): Promise<void> {
   try {
     const client = await ControlClient.connect(files.socket)
-    await client.call('stop', undefined, CONFIRM_MS)
+    await client.call('stop', { restart: isRestart }, CONFIRM_MS)
     client.close()
   } catch {
     if (isAlive(pid)) process.kill(pid, 'SIGTERM')

@@ -1,12 +1,12 @@
 /**
- * The control socket: how `sluice reload`, `stop` and `status` talk to the master. One JSON object per line each way,
+ * The control socket: how `sluice reload`, `stop`, `push` and `status` talk to the master. One JSON object per line each way,
  * `{ id, method, params? }` → `{ id, result }` or `{ id, error: { code?, message } }`, answered in order.
  */
 import { chmodSync, closeSync, mkdirSync, mkdtempSync, openSync, renameSync, rmSync } from 'node:fs'
 import { createServer, type Server as NetServer, type Socket } from 'node:net'
 import { basename, dirname, join } from 'node:path'
 
-export const controlMethods = ['ping', 'status', 'info', 'reload', 'stop'] as const
+export const controlMethods = ['ping', 'status', 'info', 'reload', 'stop', 'push'] as const
 export type ControlMethod = (typeof controlMethods)[number]
 
 /** Answers to each method. `params` comes from outside: parse it. What is thrown becomes the `error` of the answer. */
