@@ -21,17 +21,47 @@ export declare function attachMaster(server: number, wake: () => void): void
 /** Attaches the calling thread to a slot. `wake` is called when a record waits and the worker is parked. */
 export declare function attachWorker(server: number, slot: number, wake: () => void): { worker: number, block: ArrayBuffer, events: ArrayBuffer[] }
 
+/** Says whose connection it is; null: nobody's. False when there is no such connection. */
+export declare function bindUidById(server: number, id: number, uid?: string | undefined | null): boolean
+
+/** To all WebSockets that fit. `options`: JSON `{ port?, uids?, group?, except? }`. */
+export declare function broadcast(server: number, worker: number, options: string, data: string | Uint8Array, kind: number, flags: number): number
+
+/** How many connections a channel has. `kind`: 0 topic, 1 group, 2 uid. */
+export declare function channelSize(server: number, kind: number, name: string): number
+
+/** Closes a connection. `terminate`: without a closing handshake. False when there is no such connection. */
+export declare function closeById(server: number, worker: number, id: number, code: number, reason: string, terminate: boolean): boolean
+
+/** JSON of a connection, or null when there is none with this id. */
+export declare function connectionById(server: number, worker: number, id: number): string | null
+
+/** How many WebSockets and event streams there are. `port` -1 = all. */
+export declare function connectionCount(server: number, port: number): number
+
+/** At most `limit` ids above `after`, ascending. `port` -1 = all. */
+export declare function connectionIds(server: number, port: number, after: number, limit: number): Float64Array
+
+/** 0 none, 2 an open WebSocket, 3 an open event stream. */
+export declare function connectionKind(server: number, id: number): number
+
 /** Reserves a slot for a worker thread that is about to start. */
 export declare function createWorker(server: number): number
 
 /** Detaches; what is still in this worker's hands is handed over. Idempotent. */
 export declare function detachWorker(worker: number): void
 
-/** Takes it out of dispatch. A `drained` notice follows when nothing is in its hands. */
-export declare function drainWorker(server: number, slot: number): void
+/**
+ * Takes it out of dispatch. A `drained` notice follows when nothing is in its hands, no connection either. `reason`: what
+ * the workers are told that get its connections, 0 reload or 3 recycle.
+ */
+export declare function drainWorker(server: number, slot: number, reason: number): void
 
 /** Every error code that this addon can raise. */
 export declare function errorCodes(): Array<string>
+
+/** Closes every connection that fits. `target`: JSON `{ id?, uid?, group? }`. How many were asked to close. */
+export declare function kick(server: number, worker: number, target: string, code: number, reason: string): number
 
 /** Names the calling OS thread (15 bytes), as `top -H` shows it. */
 export declare function nameThread(name: string): void
@@ -51,8 +81,11 @@ export declare function serverStats(server: number): string
 /** Binds every port of the JSON configuration and starts the reactors. Accepts nothing yet. */
 export declare function startServer(config: string): number
 
-/** Stops accepting; connections close after their current answers, idle ones after `grace` ms. A `stopped` notice follows. */
-export declare function stopServer(server: number, grace: number): void
+/**
+ * Stops accepting; connections close after their current answers, idle ones after `grace` ms, WebSockets with `code`. A
+ * `stopped` notice follows.
+ */
+export declare function stopServer(server: number, grace: number, code: number): void
 
 /** JSON array of notices, oldest first, or null when there is none. */
 export declare function takeNotices(server: number): string | null

@@ -773,15 +773,24 @@ if (
   }
 }
 
-const { acceptConnections, activateWorker, attachMaster, attachWorker, createWorker, detachWorker, drainWorker, errorCodes, nameThread, pinThread, releaseServer, serverInfo, serverStats, startServer, stopServer, takeNotices, workerCalls, writeOffWorker } = nativeBinding
+const { acceptConnections, activateWorker, attachMaster, attachWorker, bindUidById, broadcast, channelSize, closeById, connectionById, connectionCount, connectionIds, connectionKind, createWorker, detachWorker, drainWorker, errorCodes, kick, nameThread, pinThread, releaseServer, serverInfo, serverStats, startServer, stopServer, takeNotices, workerCalls, writeOffWorker } = nativeBinding
 export { acceptConnections }
 export { activateWorker }
 export { attachMaster }
 export { attachWorker }
+export { bindUidById }
+export { broadcast }
+export { channelSize }
+export { closeById }
+export { connectionById }
+export { connectionCount }
+export { connectionIds }
+export { connectionKind }
 export { createWorker }
 export { detachWorker }
 export { drainWorker }
 export { errorCodes }
+export { kick }
 export { nameThread }
 export { pinThread }
 export { releaseServer }

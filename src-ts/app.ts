@@ -1,6 +1,7 @@
 import { inspect } from 'node:util'
 import type { Context } from './context.ts'
 import { sluiceTypeError } from './errors.ts'
+import { type AnyWebSocketHandlers, checkWebSocketHandlers } from './websocket/handlers.ts'
 
 export type { Phase, Report, RequestSummary } from './http/report.ts'
 export { type RuntimeOptions, startRuntime, type WorkerRuntime } from './http/runtime.ts'
@@ -22,6 +23,8 @@ export interface App {
   /** Answers for a handler or hook that threw. Without it: 500, or 413 for ERR_SLUICE_BODY_TOO_LARGE. */
   error?(error: unknown, req: Request, ctx: Context): Awaitable<Response>
   readonly hooks?: RequestHooks
+  /** What it does with WebSockets. */
+  readonly websocket?: AnyWebSocketHandlers
 }
 
 /** Gives `app` back; for the types of its handlers. */
@@ -35,13 +38,14 @@ export function defineApp(app: App): App {
  * @throws TypeError ERR_SLUICE_INVALID_ARG, saying what was found
  */
 export function resolveApp(exported: unknown): App {
-  const found = isObject(exported) && 'default' in exported && !('fetch' in exported) ? exported.default : exported
+  const found = isObject(exported) && 'default' in exported && !('fetch' in exported) && !('websocket' in exported) ? exported.default : exported
   if (typeof found === 'function' && !('fetch' in found)) return { fetch: found as NonNullable<App['fetch']> }
   if (!(isObject(found) || typeof found === 'function')) throw notAnApp(found)
-  const { fetch, error, hooks } = found as Record<keyof App, unknown>
+  const { fetch, error, hooks, websocket } = found as Record<keyof App, unknown>
   if (fetch !== undefined && typeof fetch !== 'function') throw notAnApp(found, `its \`fetch\` is ${kindOf(fetch)}`)
   if (error !== undefined && typeof error !== 'function' && fetch === undefined) throw notAnApp(found, `its \`error\` is ${kindOf(error)}`)
-  if (fetch === undefined && error === undefined && hooks === undefined) throw notAnApp(found)
+  if (fetch === undefined && error === undefined && hooks === undefined && websocket === undefined) throw notAnApp(found)
+  if (websocket !== undefined) checkWebSocketHandlers(websocket)
   return found as App
 }
 

@@ -33,6 +33,17 @@ export function leaveEntered(): void {
   scope.store?.enterWith(undefined)
 }
 
+/** Calls `fn` so that `context()` in it, and behind every await of it, gives `context`. */
+export function runInContext<T>(context: Context, fn: () => T): T {
+  scope.current = context
+  try {
+    return scope.store === null ? fn() : scope.store.run(context, fn)
+  } finally {
+    scope.current = null
+    if (scope.isEntered) leaveEntered()
+  }
+}
+
 /**
  * The context of the request whose handler is running, wherever it was called from.
  *

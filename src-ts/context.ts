@@ -1,7 +1,10 @@
 import type { Exchange } from './http/exchange.ts'
 import { fieldOf, hostOf, isReleased, methodOf, schemeOf, urlOf } from './http/head.ts'
 import type { RequestSummary } from './http/report.ts'
+import type { SluiceResponse } from './http/response.ts'
 import type { WorkerInfo } from './process/api.ts'
+import type { SseOptions, SseStream } from './websocket/event-stream.ts'
+import type { UpgradeOptions } from './websocket/handlers.ts'
 
 /** The connection a request came on, as the core knew it when `ctx.conn` was first asked for. Times are Unix milliseconds, sizes bytes. */
 export interface ConnectionInfo {
@@ -32,6 +35,8 @@ export interface ContextHost {
   nextId(): string
   /** Keeps the worker alive until `promise` settles; its error is reported as of `phase`. */
   waitUntil(promise: Promise<unknown>, context: Context, phase: 'waitUntil' | 'after'): void
+  upgrade(exchange: Exchange, context: Context, options: UpgradeOptions | undefined): SluiceResponse
+  sse(exchange: Exchange, context: Context, options: SseOptions | undefined): SseStream
 }
 
 /** A request id from the client is taken over if it cannot be mistaken for anything else in a log. */
@@ -143,6 +148,23 @@ export class Context {
    */
   idempotent(): void {
     this.#exchange.host.commands.markIdempotent(this.#exchange)
+  }
+
+  /**
+   * The answer that makes the request's connection a WebSocket, to be returned from `fetch`. On a request that is no handshake it
+   * is a refusal: 426, or 400 for a handshake that breaks the rules.
+   *
+   * @throws ERR_SLUICE_INVALID_STATE when the app has no `websocket` handlers
+   * @throws TypeError ERR_SLUICE_INVALID_ARG for a subprotocol that the client did not offer, a state that cannot be cloned, and fields that are the handshake's own
+   * @throws RangeError ERR_SLUICE_STATE_TOO_LARGE
+   */
+  upgrade<D = unknown, S = unknown>(options?: UpgradeOptions<D, S>): Response {
+    return this.#host.upgrade(this.#exchange, this, options) as unknown as Response
+  }
+
+  /** A stream of server-sent events; return its `response` from `fetch`. @throws TypeError ERR_SLUICE_INVALID_ARG for options that cannot be used */
+  sse(options?: SseOptions): SseStream {
+    return this.#host.sse(this.#exchange, this, options)
   }
 
   /** Calls `fn` after the response was sent, also when sending failed, and soon if that is over. In order, one after the other; an error is reported. */

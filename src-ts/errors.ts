@@ -19,6 +19,7 @@ export const errorTable = {
   ERR_SLUICE_INVALID_STATE: { base: 'Error', summary: 'The call does not fit the life cycle' },
   ERR_SLUICE_LISTEN: { base: 'Error', summary: 'An address could not be bound' },
   ERR_SLUICE_BODY_TOO_LARGE: { base: 'RangeError', summary: 'A request body passed its limit (HTTP 413)' },
+  ERR_SLUICE_STATE_TOO_LARGE: { base: 'RangeError', summary: 'The state of a connection has more than 16 KiB' },
   ERR_SLUICE_RESPONSE_SENT: { base: 'Error', summary: 'The response was used after it had been sent' },
   ERR_SLUICE_WORKER_START: { base: 'Error', summary: 'A worker did not become ready' },
   ERR_SLUICE_SHUTTING_DOWN: { base: 'Error', summary: 'New work is refused because the server is stopping' },

@@ -39,7 +39,7 @@ export interface NativeServer {
   /** JSON: counters of the whole server, see `ServerStats` in `server.ts`. */
   serverStats(server: number): string
   /** Stops accepting; connections close after their current answers, idle ones after `grace` ms. A `stopped` notice follows when none is left. Idempotent. */
-  stopServer(server: number, grace: number): void
+  stopServer(server: number, grace: number, code: number): void
   /** Closes what is left at once, ends the reactors and frees the server. Idempotent. */
   releaseServer(server: number): void
   /** Names the calling OS thread (15 bytes), as `top -H` shows it. */

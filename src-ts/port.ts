@@ -1,10 +1,19 @@
 import { sluiceError, sluiceTypeError } from './errors.ts'
+import type { ConnectionSet } from './websocket/connection-set.ts'
+import type { Bytes } from './websocket/payload.ts'
+import type { BroadcastOptions } from './websocket/push.ts'
 
 /** Where a port is bound: an address with the number the kernel gave, or the file of a unix socket. */
 export type PortAddress = { readonly host: string; readonly port: number } | { readonly path: string }
 
 /** Hosts that mean "every address of this machine"; a URL needs one that can be connected to. */
 const ANY_HOSTS: ReadonlySet<string> = new Set(['0.0.0.0', '::'])
+
+/** What a port can do with its connections. */
+export interface PortReach {
+  connections(port: number): ConnectionSet
+  broadcast(port: number, data: Bytes, options: BroadcastOptions): number
+}
 
 /** One bound address of the server. */
 export class Port {
@@ -14,11 +23,16 @@ export class Port {
   readonly index: number
   readonly protocol = 'http' as const
   readonly address: PortAddress
+  /** The WebSockets and event streams that came by this port. */
+  readonly connections: ConnectionSet
+  readonly #reach: PortReach
 
-  constructor(name: string, index: number, address: PortAddress) {
+  constructor(name: string, index: number, address: PortAddress, reach: PortReach) {
     this.name = name
     this.index = index
     this.address = address
+    this.connections = reach.connections(index)
+    this.#reach = reach
   }
 
   /** Without a slash at its end: `http://127.0.0.1:5200`, `http://[::1]:5200`, `unix:/run/app.sock`. */
@@ -28,13 +42,18 @@ export class Port {
     const reachable = ANY_HOSTS.has(host) ? 'localhost' : host
     return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`
   }
+
+  /** Sends to every WebSocket of this port that fits; returns how many that were. */
+  broadcast(data: Bytes, options: BroadcastOptions = {}): number {
+    return this.#reach.broadcast(this.index, data, options)
+  }
 }
 
 /** The ports of a server, from what the core has bound. @throws ERR_SLUICE_INTERNAL for an address that is none */
-export function portsFrom(records: readonly { name: string; host: string | undefined; port: number | undefined; path: string | undefined }[]): readonly Port[] {
+export function portsFrom(records: readonly { name: string; host: string | undefined; port: number | undefined; path: string | undefined }[], reach: PortReach): readonly Port[] {
   return records.map(({ name, host, port, path }, index) => {
-    if (path !== undefined) return new Port(name, index, { path })
-    if (host !== undefined && port !== undefined) return new Port(name, index, { host, port })
+    if (path !== undefined) return new Port(name, index, { path }, reach)
+    if (host !== undefined && port !== undefined) return new Port(name, index, { host, port }, reach)
     throw sluiceError('ERR_SLUICE_INTERNAL', `Port \`${name}\` has neither an address nor a path`)
   })
 }

@@ -26,7 +26,7 @@ export interface Address {
 /** Options beside handlers. Everything of {@link Config} but the module to load. */
 export interface ServeOptions extends Omit<Config, 'app'>, Address {}
 /** Handlers and options in one object. */
-export type ServeInline = ServeOptions & Pick<App, 'fetch' | 'error'>
+export type ServeInline = ServeOptions & Pick<App, 'fetch' | 'error' | 'websocket'>
 /** An application in worker threads. */
 export interface ServeModule extends Config, Address {
   /** The module that every worker imports. */
@@ -63,8 +63,9 @@ export async function serve(app: unknown, options?: ServeOptions): Promise<Serve
       const { port, host, hostname, ...config } = app
       return createServer({ ...config, ...listenOf({ port, host, hostname }, config['listen']) } as Config)
     }
-    const { fetch, error, ...rest } = app
-    return startInline({ fetch, ...(error !== undefined && { error }) }, rest)
+    const { fetch, error, websocket, ...rest } = app
+    const parts = { ...(fetch !== undefined && { fetch }), ...(error !== undefined && { error }), ...(websocket !== undefined && { websocket }) }
+    return startInline(parts, rest)
   }
   return startInline(app, { ...options })
 }

@@ -48,45 +48,46 @@ export class Commands {
     this.#native.detachWorker(this.#worker)
   }
 
-  /** A whole answer. False when the exchange is gone or was answered. */
-  respond(to: ExchangeName, meta: number, headers: string, body: string | Uint8Array | null): boolean {
+  /** Says that a command follows, which the next flush makes visible. False when there is no core to take it any more. */
+  announce(): boolean {
     if (this.#closed) return false
     if (!this.#held) this.#schedule()
+    return true
+  }
+
+  /** A whole answer. False when the exchange is gone or was answered. */
+  respond(to: ExchangeName, meta: number, headers: string, body: string | Uint8Array | null): boolean {
+    if (!this.announce()) return false
     return this.#native.respond(this.#worker, to.lane.index, to.index, to.generation, meta, headers, body)
   }
 
   /** The head of a streamed answer; `length` -1 is unknown. */
   respondHead(to: ExchangeName, meta: number, headers: string, length: number): boolean {
-    if (this.#closed) return false
-    if (!this.#held) this.#schedule()
+    if (!this.announce()) return false
     return this.#native.respondHead(this.#worker, to.lane.index, to.index, to.generation, meta, headers, length)
   }
 
   /** The next bytes of a streamed answer. With `wantDrain` a DRAIN record follows when the client has read on. */
   respondChunk(to: ExchangeName, data: string | Uint8Array, wantDrain: boolean): boolean {
-    if (this.#closed) return false
-    if (!this.#held) this.#schedule()
+    if (!this.announce()) return false
     return this.#native.respondChunk(this.#worker, to.lane.index, to.index, to.generation, data, wantDrain)
   }
 
   /** The end of a streamed answer. */
   respondEnd(to: ExchangeName): boolean {
-    if (this.#closed) return false
-    if (!this.#held) this.#schedule()
+    if (!this.announce()) return false
     return this.#native.respondEnd(this.#worker, to.lane.index, to.index, to.generation)
   }
 
   /** Gives a streamed answer up, so that the client sees a broken transfer and never a short one. */
   respondReset(to: ExchangeName): boolean {
-    if (this.#closed) return false
-    if (!this.#held) this.#schedule()
+    if (!this.announce()) return false
     return this.#native.respondReset(this.#worker, to.lane.index, to.index, to.generation)
   }
 
   /** Lets the reactor send `bytes` more of a streamed body; the first call also sends `100 Continue`. */
   credit(to: ExchangeName, bytes: number): void {
-    if (this.#closed) return
-    if (!this.#held) this.#schedule()
+    if (!this.announce()) return
     this.#native.credit(this.#worker, to.lane.index, to.index, to.generation, bytes)
   }
 
@@ -97,8 +98,7 @@ export class Commands {
 
   /** Says that the request may be run again by another worker, should this one die. False when the exchange is gone. */
   markIdempotent(to: ExchangeName): boolean {
-    if (this.#closed) return false
-    if (!this.#held) this.#schedule()
+    if (!this.announce()) return false
     return this.#native.markIdempotent(this.#worker, to.lane.index, to.index, to.generation)
   }
 

@@ -57,6 +57,11 @@ export class Lane {
     return (LANE_HEADER_BYTES + (position & this.mask)) >>> 2
   }
 
+  /** Ring bytes where they lie, to be copied before the handler call returns. */
+  view(start: number, length: number): Uint8Array {
+    return this.#plain.subarray(start, start + length)
+  }
+
   /** A copy of ring bytes in memory of its own. `start` counts from the beginning of the ring. */
   copy(start: number, length: number): Uint8Array<ArrayBuffer> {
     return sliceOf.call(this.#plain, start, start + length)

@@ -6,7 +6,22 @@
  */
 
 /** Kinds of event record, bits 0–7 of word 1. */
-export const RecordKind = { PAD: 0, HTTP: 1, BODY_CHUNK: 2, BODY_END: 3, ABORT: 4, DRAIN: 5 } as const
+export const RecordKind = {
+  PAD: 0,
+  HTTP: 1,
+  BODY_CHUNK: 2,
+  BODY_END: 3,
+  ABORT: 4,
+  DRAIN: 5,
+  // From here on: about a connection that outlives its request, a WebSocket or an event stream.
+  WS_OPEN: 6,
+  WS_MESSAGE: 7,
+  WS_CLOSE: 8,
+  WS_DRAIN: 9,
+  WS_HIGH: 10,
+  WS_ADOPT: 11,
+  WS_HANDOVER: 12,
+} as const
 
 /** Flags of an HTTP record, as they stand in word 1 (bits 8–15). */
 export const HttpFlag = {
@@ -23,6 +38,33 @@ export const HttpFlag = {
 /** The flag of a BODY_END record, as it stands in word 1: the body broke off. */
 export const BODY_INCOMPLETE: number = 1 << 8
 
+/** The flag of a WS_OPEN record, as it stands in word 1: it goes on where an earlier connection of its client broke. */
+export const OPEN_RESUMED: number = 1 << 8
+
+/** Flags of WS_MESSAGE and WS_CLOSE records, as they stand in word 1. */
+export const SocketFlag = {
+  /** The payload lies outside the ring and is fetched with `takeMessage`. */
+  BLOB: 1 << 8,
+  FIN: 2 << 8,
+  COMPRESSED: 4 << 8,
+  /** Flips with every resume, so that what was in the ring before a pause cannot be taken for what comes after it. */
+  EPOCH: 8 << 8,
+} as const
+
+/** What the two highest bits of word 6 of an HTTP record say of a WebSocket handshake. */
+export const Handshake = { NONE: 0, VALID: 1, OTHER_VERSION: 2, MALFORMED: 3 } as const
+/** How far word 6 is shifted right for {@link Handshake}. */
+export const HANDSHAKE_SHIFT = 30
+/** The rest of word 6: the length of the head. */
+export const HEAD_LENGTH_MASK = 0x3fffffff
+
+/** Opcodes of RFC 6455 that messages have. */
+export const Opcode = { CONTINUATION: 0, TEXT: 1, BINARY: 2, PING: 9, PONG: 10 } as const
+/** Bits above the opcode in the `kind` of a message that is sent. */
+export const SendFlag = { FIN: 16, COMPRESS: 32 } as const
+/** Kinds of channel: a named set of connections. */
+export const ChannelKind = { TOPIC: 0, GROUP: 1, UID: 2 } as const
+
 /** Values of word 4 of an ABORT record. */
 export const AbortReason = { CLIENT_GONE: 0, ANSWER_DEADLINE: 1, HALF_CLOSED: 2, SOFT_TIMEOUT: 3 } as const
 
@@ -35,6 +77,10 @@ export const METHOD_HEAD = 2
 
 /** Indexes of a record's words. */
 export const Word = { LENGTH: 0, KIND: 1, SLOT: 2, GENERATION: 3, TARGET: 4, BODY_LENGTH: 5, HEAD_LENGTH: 6, INDEX: 7 } as const
+/** The same words, as the records about connections name them. */
+export const SocketWord = { KIND: 1, SLOT: 2, GENERATION: 3, DETAIL: 4, PAYLOAD_LENGTH: 5, ID_LOW: 5, ID_HIGH: 6, SEQUENCE: 7 } as const
+/** The slot in word 2; the reactor is above it. */
+export const SLOT_MASK = 0xffffff
 /** Words before the field table. */
 export const RECORD_WORDS = 8
 /** Bytes of one entry of the field table: name offset, name length, value offset, value length, each u16. */

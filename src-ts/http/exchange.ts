@@ -1,7 +1,7 @@
 import type { Commands } from '../bridge/commands.ts'
 import type { OpenExchange } from '../bridge/exchanges.ts'
 import type { Lane } from '../bridge/lane.ts'
-import { AbortReason, FIELD_BYTES, HttpFlag, METHOD_HEAD, METHOD_SHIFT, RECORD_WORDS, Word } from '../bridge/record.ts'
+import { AbortReason, FIELD_BYTES, HEAD_LENGTH_MASK, HttpFlag, METHOD_HEAD, METHOD_SHIFT, RECORD_WORDS, Word } from '../bridge/record.ts'
 import { sluiceError } from '../errors.ts'
 import { detachHead, type Head, releaseHead } from './head.ts'
 import { IncomingStream } from './incoming-stream.ts'
@@ -153,7 +153,7 @@ export class Exchange implements Head, OpenExchange {
 
   /** Where the body in the record begins, counted from the beginning of the ring. */
   inlineStart(): number {
-    return (this.at + RECORD_WORDS) * 4 + (this.kind >>> 16) * FIELD_BYTES + this.lane.words[this.at + Word.HEAD_LENGTH]!
+    return (this.at + RECORD_WORDS) * 4 + (this.kind >>> 16) * FIELD_BYTES + (this.lane.words[this.at + Word.HEAD_LENGTH]! & HEAD_LENGTH_MASK)
   }
 
   /** The whole body, as a copy that is made once; null when the request has none. For requests that are not streamed. */

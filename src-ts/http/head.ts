@@ -1,6 +1,6 @@
 import { headerId, headerNames } from '../bridge/header-names.ts'
 import { type Lane, latin1Slice } from '../bridge/lane.ts'
-import { FIELD_BYTES, HttpFlag, METHOD_SHIFT, methods, RECORD_WORDS, WELL_KNOWN, Word } from '../bridge/record.ts'
+import { FIELD_BYTES, HANDSHAKE_SHIFT, HEAD_LENGTH_MASK, HttpFlag, METHOD_SHIFT, methods, RECORD_WORDS, WELL_KNOWN, Word } from '../bridge/record.ts'
 import { CACHED_LENGTH_MAX, textOf } from '../bridge/text-cache.ts'
 import { sluiceError } from '../errors.ts'
 
@@ -51,7 +51,12 @@ function wholeOf(head: Head): string {
 
 /** Bytes of the record and the head in the ring. */
 function lengthOf(head: Head): number {
-  return TABLE + (head.kind >>> 16) * FIELD_BYTES + head.lane.words[head.at + Word.HEAD_LENGTH]!
+  return TABLE + (head.kind >>> 16) * FIELD_BYTES + (head.lane.words[head.at + Word.HEAD_LENGTH]! & HEAD_LENGTH_MASK)
+}
+
+/** Whether the request asks for a WebSocket, and how well: one of `Handshake`. */
+export function handshakeOf(head: Head): number {
+  return word(head, Word.HEAD_LENGTH) >>> HANDSHAKE_SHIFT
 }
 
 /** The method as sent. */

@@ -2,6 +2,9 @@ import type { App, RequestHooks } from '../app.ts'
 import { afterOf, Context, type ContextHost, summaryOf } from '../context.ts'
 import { leaveEntered, scope } from '../context-store.ts'
 import { sluiceTypeError } from '../errors.ts'
+import { isThenable } from '../thenable.ts'
+import type { Sockets } from '../websocket/sockets.ts'
+import { HandshakeGate } from '../websocket/upgrade.ts'
 import type { Exchange } from './exchange.ts'
 import { failureResponse } from './failure.ts'
 import { fieldOf } from './head.ts'
@@ -30,15 +33,22 @@ interface Turn {
  *
  * Chosen once: an app without hooks has no trace of them, and answers synchronously if its handler does.
  */
-export function createPipeline(app: App, host: ContextHost, options: PipelineOptions): (exchange: Exchange) => void {
+export function createPipeline(app: App, host: ContextHost & { readonly sockets: Sockets }, options: PipelineOptions): (exchange: Exchange) => void {
   const { report } = options
   const cleaners = options.cleaners ?? []
   const received = hooksOf(options.hooks?.requestReceived?.bind(options.hooks), app.hooks?.requestReceived?.bind(app.hooks))
   const generated = hooksOf(app.hooks?.responseGenerated?.bind(app.hooks), options.hooks?.responseGenerated?.bind(options.hooks))
-  const handle = received.length > 0 || generated.length > 0 ? (turn: Turn): unknown => hooked(turn) : app.fetch === undefined ? absent : plain
+  const fetch = app.fetch === undefined ? absent : plain
+  const gate = app.websocket === undefined ? undefined : new HandshakeGate(app.websocket, host.sockets, app.fetch !== undefined)
+  const ask = gate === undefined ? fetch : gated
+  const handle = received.length > 0 || generated.length > 0 ? (turn: Turn): unknown => hooked(turn) : ask
 
   function plain({ request, context }: Turn): unknown {
     return app.fetch!(request, context)
+  }
+
+  function gated(turn: Turn): unknown {
+    return gate!.answer(turn.request, turn.exchange, turn.context, () => fetch(turn))
   }
 
   async function hooked(turn: Turn): Promise<unknown> {
@@ -55,7 +65,10 @@ export function createPipeline(app: App, host: ContextHost, options: PipelineOpt
       if (given !== undefined) request = given
     }
     turn.phase = 'fetch'
-    if (answer === undefined) answer = app.fetch === undefined ? absent(turn) : await app.fetch(request, context)
+    if (answer === undefined) {
+      const replaced: Turn = request === turn.request ? turn : { ...turn, request: request as SluiceRequest }
+      answer = await ask(replaced)
+    }
     turn.phase = 'responseGenerated'
     for (const hook of generated) {
       if (!isResponse(answer)) break
@@ -206,10 +219,6 @@ function absent({ request, context }: Turn): unknown {
 
 function hooksOf<T>(...hooks: (T | undefined)[]): T[] {
   return hooks.filter((hook) => hook !== undefined)
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 }
 
 function statusOf(exchange: Exchange, error: unknown): number {

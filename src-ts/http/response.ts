@@ -4,12 +4,13 @@ import { Template } from '../bridge/record.ts'
 import { sluiceError, sluiceRangeError, sluiceTypeError } from '../errors.ts'
 import { HeaderBlock } from './header-block.ts'
 import { isNativeInstance, nativeClasses, whenNativeClassesLoad } from './native-classes.ts'
+import { Takeover } from './takeover.ts'
 
 /** What a body may be: everything the standard has, and any async iterable of bytes or text, such as a Node stream. */
 export type ResponseBody = BodyInit | AsyncIterable<Uint8Array | string> | null
 
 /** A body as it is kept: whole when it is text or bytes, else what will be read when it is sent. */
-export type KeptBody = string | Uint8Array | Blob | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array | string> | null
+export type KeptBody = string | Uint8Array | Blob | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array | string> | Takeover | null
 
 // Shared by every response without fields of its own, and never changed.
 const UNTYPED = new HeaderBlock(Template.NONE)
@@ -20,6 +21,8 @@ const JSON_TYPE = new HeaderBlock(Template.JSON)
 export let isSluiceResponse: (value: unknown) => value is SluiceResponse
 /** The header to send. A `Headers` that the app has asked for counts; it may have changed. */
 export let headerBlockOf: (response: SluiceResponse) => HeaderBlock
+/** An answer that gives the connection to what outlives the exchange. @throws as the constructor, for `headers` */
+export let takeoverResponse: (takeover: Takeover, status: number, headers?: HeadersInit) => SluiceResponse
 /** The body to send. A stream is taken with it. @throws ERR_SLUICE_RESPONSE_SENT when that was done before, TypeError when the app has read it */
 export let takeBody: (response: SluiceResponse) => KeptBody
 
@@ -74,6 +77,12 @@ export class SluiceResponse {
     isSluiceResponse = (value): value is SluiceResponse => typeof value === 'object' && value !== null && #block in value
     headerBlockOf = (response) => (response.#headers === null ? response.#block : HeaderBlock.from(response.#headers))
     takeBody = (response) => response.#takeBody()
+    takeoverResponse = (takeover, status, headers) => {
+      const response = new SluiceResponse(null, headers === undefined ? undefined : { headers })
+      response.#status = status
+      response.#body = takeover
+      return response
+    }
   }
 
   /** A JSON answer. @throws TypeError for a value that JSON has no text for */
@@ -123,7 +132,7 @@ export class SluiceResponse {
   }
 
   get body(): ReadableStream<Uint8Array<ArrayBuffer>> | null {
-    return this.#body === null ? null : (this.#standard().body as ReadableStream<Uint8Array<ArrayBuffer>>)
+    return this.#body === null || this.#body instanceof Takeover ? null : (this.#standard().body as ReadableStream<Uint8Array<ArrayBuffer>>)
   }
 
   get bodyUsed(): boolean {
@@ -290,6 +299,7 @@ function checkStatusText(text: string): string {
 }
 
 function streamOf(body: Exclude<KeptBody, string | Uint8Array | Blob | null>): ReadableStream<Uint8Array<ArrayBuffer>> {
+  if (body instanceof Takeover) throw new TypeError('The answer of ctx.upgrade() or ctx.sse() has no body that could be read or cloned')
   return (body instanceof ReadableStream ? body : bytesOf(body)) as ReadableStream<Uint8Array<ArrayBuffer>>
 }
 

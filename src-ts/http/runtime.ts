@@ -1,8 +1,9 @@
 import type { App, RequestHooks } from '../app.ts'
 import { Commands } from '../bridge/commands.ts'
+import { RecordKind } from '../bridge/record.ts'
+import { type NativeSockets, SocketCommands } from '../bridge/socket-commands.ts'
 import { createDrain, type Drain } from '../bridge/drain.ts'
 import type { Context } from '../context.ts'
-import type { NativeWorker } from '../native.ts'
 import type { WorkerInfo } from '../process/api.ts'
 import { Exchange } from './exchange.ts'
 import { createPipeline } from './pipeline.ts'
@@ -11,7 +12,7 @@ import { WorkerHost } from './worker-host.ts'
 
 /** What a worker needs to serve. */
 export interface RuntimeOptions {
-  readonly native: NativeWorker
+  readonly native: NativeSockets
   /** The server, as `startServer` named it. */
   readonly server: number
   /** The slot that was reserved for this worker. */
@@ -35,6 +36,8 @@ export interface RuntimeOptions {
 export interface WorkerRuntime {
   /** Names the attachment in the calls of `NativeWorker`. */
   readonly worker: number
+  /** Says that a command for the core follows, made with {@link worker}: it is flushed soon. False when there is no core any more. */
+  announce(): boolean
   /** Requests that are being answered, and answers that are being sent or cleaned up after. */
   inflight(): number
   /** Resolves when nothing is in flight and every `ctx.waitUntil()` has settled. */
@@ -52,7 +55,7 @@ export function startRuntime(options: RuntimeOptions): WorkerRuntime {
   let drain: Drain | undefined
   const memory = native.attachWorker(options.server, options.slot, () => drain?.())
   const commands = new Commands(native, memory.worker)
-  const host = new WorkerHost(commands, memory.events.length, options)
+  const host = new WorkerHost(commands, new SocketCommands(native, options.server, memory.worker, commands), memory.events.length, options)
   const answer = createPipeline(options.app, host, options)
   drain = createDrain(
     commands,
@@ -60,7 +63,7 @@ export function startRuntime(options: RuntimeOptions): WorkerRuntime {
     {
       batch: (now) => host.beginBatch(now),
       request: (lane, at) => answer(new Exchange(host, lane, at)),
-      follow: (lane, at, kind) => host.exchangesOf(lane).deliver(lane, at, kind),
+      follow: (lane, at, kind) => (kind < RecordKind.WS_OPEN ? host.exchangesOf(lane).deliver(lane, at, kind) : host.sockets.deliver(lane, at, kind)),
       failed: (error) => report(error, 'bridge'),
     },
     { spinMicros: options.spinMicros },
@@ -69,6 +72,7 @@ export function startRuntime(options: RuntimeOptions): WorkerRuntime {
   drain()
   return {
     worker: memory.worker,
+    announce: () => commands.announce(),
     inflight: () => host.inflight,
     settled: () => host.settled(),
     abort: (reason) => host.abort(reason ?? new DOMException('The worker is stopping', 'AbortError')),

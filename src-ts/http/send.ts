@@ -4,6 +4,7 @@ import { type ChunkSource, fromIterable, fromStream } from './chunk-source.ts'
 import type { Exchange } from './exchange.ts'
 import { HeaderBlock } from './header-block.ts'
 import { OutgoingStream } from './outgoing-stream.ts'
+import { Takeover } from './takeover.ts'
 import { headerBlockOf, isSluiceResponse, type KeptBody, type SluiceResponse, takeBody } from './response.ts'
 
 /** An answer that is not our class: Node's own, or that of another library. */
@@ -55,6 +56,7 @@ function dispatch(exchange: Exchange, status: number, block: HeaderBlock, body: 
     else commands.respond(exchange, meta, block.lines, null)
     return undefined
   }
+  if (body instanceof Takeover) return body.take(exchange, block)
   const length = body instanceof Blob ? body.size : block.length
   const source: ChunkSource = body instanceof Blob ? fromStream(body.stream()) : body instanceof ReadableStream ? fromStream(body) : fromIterable(body)
   if (exchange.isHead) {

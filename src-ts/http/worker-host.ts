@@ -1,10 +1,17 @@
+import type { App } from '../app.ts'
 import type { Commands } from '../bridge/commands.ts'
+import type { SocketCommands } from '../bridge/socket-commands.ts'
 import { Exchanges } from '../bridge/exchanges.ts'
 import type { Lane } from '../bridge/lane.ts'
 import { type Context, type ContextHost, summaryOf } from '../context.ts'
 import type { WorkerInfo } from '../process/api.ts'
 import type { Exchange, ExchangeHost } from './exchange.ts'
+import { openEventStream, type SseOptions, type SseStream } from '../websocket/event-stream.ts'
+import type { UpgradeOptions } from '../websocket/handlers.ts'
+import { Sockets } from '../websocket/sockets.ts'
+import { upgradeResponse } from '../websocket/upgrade.ts'
 import type { Report } from './report.ts'
+import type { SluiceResponse } from './response.ts'
 
 /** What the exchanges and contexts of one worker have in common, and the account of what is in its hands. */
 export class WorkerHost implements ExchangeHost, ContextHost {
@@ -18,15 +25,30 @@ export class WorkerHost implements ExchangeHost, ContextHost {
   #ids = 0
   #now = 0
   #abortReason: unknown
+  /** WebSockets and event streams of this worker. */
+  readonly sockets: Sockets
   #inflight = 0
   #pending = 0
   #waiting: (() => void)[] = []
 
-  constructor(commands: Commands, lanes: number, options: { readonly limits: { readonly bodyBytes: number }; readonly worker: WorkerInfo; readonly report: Report }) {
+  constructor(commands: Commands, socketCommands: SocketCommands, lanes: number, options: { readonly app: App; readonly limits: { readonly bodyBytes: number }; readonly worker: WorkerInfo; readonly report: Report }) {
     this.commands = commands
     this.bodyBytes = options.limits.bodyBytes
     this.worker = options.worker
     this.#report = options.report
+    this.sockets = new Sockets({
+      commands: socketCommands,
+      lanes,
+      handlers: options.app.websocket,
+      report: options.report,
+      begin: () => {
+        this.#pending++
+      },
+      end: () => {
+        this.#pending--
+        this.#settle()
+      },
+    })
     this.#exchanges = Array.from({ length: lanes }, () => new Exchanges<Exchange>())
   }
 
@@ -80,6 +102,14 @@ export class WorkerHost implements ExchangeHost, ContextHost {
       })
   }
 
+  upgrade(exchange: Exchange, context: Context, options: UpgradeOptions | undefined): SluiceResponse {
+    return upgradeResponse(exchange, context, this.sockets, options)
+  }
+
+  sse(exchange: Exchange, context: Context, options: SseOptions | undefined): SseStream {
+    return openEventStream(exchange, context, this.sockets, options)
+  }
+
   settled(): Promise<void> {
     if (this.#inflight === 0 && this.#pending === 0) return Promise.resolve()
     return new Promise((resolve) => this.#waiting.push(resolve))
@@ -88,6 +118,7 @@ export class WorkerHost implements ExchangeHost, ContextHost {
   abort(reason: unknown): void {
     this.#abortReason = reason
     for (const exchanges of this.#exchanges) for (const exchange of exchanges) exchange.abort(reason)
+    this.sockets.abort()
   }
 
   #settle(): void {

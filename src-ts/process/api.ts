@@ -3,6 +3,7 @@
  * `src-ts/server.ts` hands it to the user.
  */
 import type { Port } from '../port.ts'
+import type { PushServer } from '../websocket/push.ts'
 
 /** Structured-cloneable. */
 export type Cloneable = unknown
@@ -123,6 +124,19 @@ export interface ServerStats {
   readonly replayed: number
   /** Requests answered with an error because their worker died. */
   readonly refused: number
+  /** WebSockets and event streams opened. */
+  readonly socketOpenCount: number
+  readonly socketCloseCount: number
+  /** WebSocket messages received. */
+  readonly messagesIn: number
+  /** Messages sent to WebSockets and event streams. */
+  readonly messagesOut: number
+  /** Messages that a slow receiver missed. */
+  readonly messagesDropped: number
+  /** Messages whose handlers were running when their worker died. */
+  readonly messagesLost: number
+  /** Connections that a worker took over from another. */
+  readonly adoptions: number
   /** Requests refused by the core, by the limit or rule that refused them. */
   readonly rejected: Readonly<Record<string, number>>
   /** Workers that serve. */
@@ -162,8 +176,13 @@ export interface HealthReport {
   readonly reason?: string
 }
 
+/** How connections are reached, in every thread of a server. */
+type PushMethods =
+  | 'push' | 'send' | 'close' | 'reset' | 'exists' | 'isEstablished' | 'getConnection' | 'connections' | 'broadcast'
+  | 'publish' | 'subscribers' | 'bindUid' | 'sendToUid' | 'sendToGroup' | 'isUidOnline' | 'kick'
+
 /** The running server. In a worker thread the calls that concern the whole server are forwarded to the master. */
-export interface Server extends AsyncDisposable {
+export interface Server extends AsyncDisposable, Pick<PushServer, PushMethods> {
   /** `config.name`. @default 'sluice' */
   readonly name: string
   readonly version: string | undefined

@@ -23,6 +23,9 @@ export interface CoreStats {
 const DRAIN_RELOAD = 0
 const DRAIN_RECYCLE = 3
 
+/** The code that a server closes WebSockets with when it stops (RFC 6455 section 7.4.1). */
+const GOING_AWAY = 1001
+
 type Listener = (notice: WorkerNotice) => void
 
 /** One server of the native core, seen from the master: the calls that concern it, and its notices sorted by worker. */
@@ -88,11 +91,14 @@ export class Core {
     if (this.#listeners.get(slot)?.[0] === listen) this.#native.writeOffWorker(this.server, slot)
   }
 
-  /** Stops accepting; idle connections are closed after `grace` milliseconds. Settles when no connection is left. */
-  stop(grace: number): Promise<void> {
+  /**
+   * Stops accepting; idle connections are closed after `grace` milliseconds, WebSockets at once with `code`. Settles when no
+   * connection is left.
+   */
+  stop(grace: number, code: number = GOING_AWAY): Promise<void> {
     if (!this.#isStopping) {
       this.#isStopping = true
-      this.#native.stopServer(this.server, grace)
+      this.#native.stopServer(this.server, grace, code)
     }
     return this.#stopped.promise
   }

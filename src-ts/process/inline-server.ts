@@ -17,6 +17,7 @@ import { cloneMessage, type Receiver } from './messages.ts'
 import { enter, leave } from './running.ts'
 import { healthReport, serverStats } from './stats.ts'
 import { keepVitals } from './vitals.ts'
+import { PushServer } from '../websocket/push.ts'
 
 /** What the last work gets after its signal was aborted, in milliseconds. */
 const ABORT_GRACE_MS = 250
@@ -27,7 +28,7 @@ const HOOK_MS = 5_000
  * A server whose only worker is the thread that started it: for scripts, tests and embedding. The way of a request is the same
  * as with worker threads; what is missing is supervision. An error outside a handler ends the process, as it does in any program.
  */
-export class InlineServer implements Server {
+export class InlineServer extends PushServer implements Server {
   readonly name: string
   readonly version: string | undefined
   readonly worker: WorkerInfo
@@ -46,6 +47,7 @@ export class InlineServer implements Server {
 
   /** `app`: anything that {@link resolveApp} takes. */
   constructor(app: unknown, config: ResolvedConfig) {
+    super(native)
     this.#app = app
     this.#config = config
     this.name = config.name ?? 'sluice'
@@ -73,7 +75,7 @@ export class InlineServer implements Server {
     this.#core = core
     enter(this)
     try {
-      this.#ports = portsFrom(core.ports())
+      this.#ports = portsFrom(core.ports(), this.reach())
       await this.#lifecycle.run('serverStart', this)
       await this.#lifecycle.run('workerStart', { ...this.worker, status: 'starting', reason: 'start' })
       const slot = core.createWorker((notice) => {
@@ -181,6 +183,14 @@ export class InlineServer implements Server {
     core.release()
     await within(systemClock, HOOK_MS, this.#lifecycle.tell('serverStop', this))
     leave(this)
+  }
+
+  protected coreServer(): number {
+    return this.#started().server
+  }
+
+  protected coreWorker(): number {
+    return this.#runtime?.announce() ? this.#runtime.worker : -1
   }
 
   #status(): WorkerInfo['status'] {

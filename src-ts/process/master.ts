@@ -1,5 +1,5 @@
 import { sluiceError, sluiceTypeError } from '../errors.ts'
-import { native as binding, type NativeServer } from '../native.ts'
+import { native as binding, type NativePush, type NativeServer } from '../native.ts'
 import { toNativeConfig, type ResolvedConfig } from '../options.ts'
 import { findPort, portsFrom, type Port } from '../port.ts'
 import type { HealthReport, LifecycleEvents, LifecycleHandler, ReloadOptions, ReloadResult, Server, ServerStats, StartReason, WorkerInfo } from './api.ts'
@@ -15,6 +15,7 @@ import { enter, leave } from './running.ts'
 import { healthReport, serverStats, threadName } from './stats.ts'
 import { Supervisor } from './supervisor.ts'
 import { ThreadHandle, type WorkerHandle } from './worker-handle.ts'
+import { PushServer } from '../websocket/push.ts'
 
 /** The configured events that happen in the master; the others belong to the workers. */
 const MASTER_EVENTS = ['serverStart', 'listening', 'beforeShutdown', 'serverStop', 'workerError', 'beforeReload', 'afterReload', 'message', 'error'] as const
@@ -27,7 +28,7 @@ const STOP_HOOK_MS = 5_000
 export type MasterConfig = ResolvedConfig & { readonly app: string }
 
 /** The server in its main thread: owns the core and the worker threads, and runs no user code but lifecycle handlers. */
-export class Master implements Server {
+export class Master extends PushServer implements Server {
   readonly name: string
   readonly worker: undefined
   readonly #config: MasterConfig
@@ -47,7 +48,8 @@ export class Master implements Server {
   #shutdown: Promise<void> | undefined
 
   /** @throws ERR_SLUICE_INVALID_OPTION for functions that could not reach the workers */
-  constructor(config: MasterConfig, native: NativeServer = binding) {
+  constructor(config: MasterConfig, native: NativeServer & NativePush = binding) {
+    super(native)
     refuseUnreachable(config)
     this.#config = config
     this.#native = native
@@ -58,7 +60,7 @@ export class Master implements Server {
       seats: workers,
       spawn: (id, generation, reason) => this.#spawn(id, generation, reason),
       activate: (slot, id) => this.#activate(slot, id),
-      drain: (slot) => this.#core?.drain(slot),
+      drain: (slot, reason) => this.#core?.drain(slot, reason),
       usage: (worker) => this.#usage(worker),
       clock: systemClock,
       maxWaitTime,
@@ -98,7 +100,7 @@ export class Master implements Server {
     enter(this)
     try {
       this.#portRecords = core.ports()
-      this.#ports = portsFrom(this.#portRecords)
+      this.#ports = portsFrom(this.#portRecords, this.reach())
       await this.#lifecycle.run('serverStart', this)
       await this.#supervisor.start(this.#nextGeneration(this.#config.version), () => {
         core.accept()
@@ -222,6 +224,15 @@ export class Master implements Server {
     if (settled) void settled.then(tell)
     else tell()
     return result
+  }
+
+  protected coreServer(): number {
+    return this.#started().server
+  }
+
+  /** The master is no worker. */
+  protected coreWorker(): number {
+    return -1
   }
 
   #nextGeneration(version: string | undefined): Generation {

@@ -10,7 +10,7 @@ const END_MS = 500
 export interface RetirementOptions {
   readonly clock: Clock
   /** Takes the worker out of dispatch. */
-  readonly drain: (slot: number) => void
+  readonly drain: (slot: number, reason: LeaveReason) => void
   readonly maxWaitTime: number
   /** How long the application goes on undisturbed before it is told, in milliseconds. */
   readonly drainGrace: number
@@ -41,7 +41,7 @@ export class Retirement {
     const { worker } = this
     const { signal } = this.#hurry
     const deadline = clock.now() + maxWaitTime
-    drain(worker.slot)
+    drain(worker.slot, reason)
     const isIdle = drainGrace > 0 && (await within(clock, Math.min(drainGrace, maxWaitTime), worker.drained, signal))
     worker.drain(reason)
     if (!isIdle) await within(clock, deadline - clock.now(), worker.drained, signal)

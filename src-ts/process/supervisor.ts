@@ -31,7 +31,7 @@ export interface SupervisorOptions {
   /** Lets the dispatcher choose the worker. */
   readonly activate: (slot: number, id: number) => void
   /** Takes it out of dispatch. */
-  readonly drain: (slot: number) => void
+  readonly drain: (slot: number, reason: LeaveReason) => void
   readonly usage: (worker: WorkerHandle) => Usage
   readonly clock: Clock
   readonly maxWaitTime: number

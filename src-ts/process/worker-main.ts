@@ -76,7 +76,8 @@ link.open((message) => {
   }
 })
 
-enter(new WorkerServer(boot, worker, link, lifecycle, leaving.signal))
+const server = new WorkerServer(boot, worker, link, lifecycle, leaving.signal)
+enter(server)
 keepVitals(new Board(boot.board), boot.slot)
 start().catch((error: unknown) => {
   link.tell({ type: 'start-failed', error: toRecord(error) })
@@ -98,6 +99,7 @@ async function start(): Promise<void> {
     ...(functions && requestFunctions(functions)),
     report: (error, phase) => lifecycle.report(error, phase),
   })
+  server.attached(runtime)
   link.tell({ type: 'ready' })
 }
 

@@ -1,5 +1,6 @@
 import { native } from '../native.ts'
 import { findPort, portsFrom, type Port } from '../port.ts'
+import type { WorkerRuntime } from '../app.ts'
 import type { HealthReport, LifecycleEvents, LifecycleHandler, ReloadOptions, ReloadResult, Server, ServerStats, WorkerInfo } from './api.ts'
 import { Board } from './board.ts'
 import { coreStats } from './core.ts'
@@ -8,9 +9,10 @@ import type { Lifecycle } from './lifecycle.ts'
 import type { MasterLink } from './master-link.ts'
 import type { Boot, Receiver } from './messages.ts'
 import { healthReport, serverStats } from './stats.ts'
+import { PushServer } from '../websocket/push.ts'
 
 /** The running server as a worker thread sees it: figures are read here, everything that acts is done by the master. */
-export class WorkerServer implements Server {
+export class WorkerServer extends PushServer implements Server {
   readonly name: string
   readonly version: string | undefined
   readonly worker: WorkerInfo
@@ -20,12 +22,14 @@ export class WorkerServer implements Server {
   readonly #board: Board
   readonly #link: MasterLink
   readonly #lifecycle: Lifecycle
+  #runtime: Pick<WorkerRuntime, 'worker' | 'announce'> | undefined
 
   constructor(boot: Boot, worker: WorkerInfo, link: MasterLink, lifecycle: Lifecycle, signal: AbortSignal) {
+    super(native)
     this.name = boot.serverName
     this.version = boot.version
     this.worker = worker
-    this.ports = portsFrom(boot.ports)
+    this.ports = portsFrom(boot.ports, this.reach())
     this.signal = signal
     this.#boot = boot
     this.#board = new Board(boot.board)
@@ -81,6 +85,19 @@ export class WorkerServer implements Server {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.shutdown()
+  }
+
+  /** The thread serves, and sends by its own lanes from now on. */
+  attached(runtime: Pick<WorkerRuntime, 'worker' | 'announce'>): void {
+    this.#runtime = runtime
+  }
+
+  protected coreServer(): number {
+    return this.#boot.server
+  }
+
+  protected coreWorker(): number {
+    return this.#runtime?.announce() ? this.#runtime.worker : -1
   }
 
   /** A worker knows the version of its own generation only. */

@@ -1,0 +1,28 @@
+import type { ConnectionInfo } from '../context.ts'
+
+/** What the core knows of a WebSocket or an event stream. Times are Unix milliseconds, sizes bytes. */
+export interface SocketInfo extends ConnectionInfo {
+  readonly kind: 'websocket' | 'sse'
+  readonly state: 'open' | 'closing'
+  /** Whom `bind()` has bound it to. */
+  readonly uid: string | undefined
+  readonly groups: readonly string[]
+  readonly topics: readonly string[]
+  /** The worker that gets its events; undefined while none does, after a reload until there is an event. */
+  readonly worker: number | undefined
+  /** Exempt from the heartbeat. */
+  readonly protected: boolean
+  readonly lastReceivedAt: number
+  readonly lastSentAt: number
+  readonly messagesIn: number
+  readonly messagesOut: number
+}
+
+/** Reads what `connectionById` gives; undefined for null. */
+export function socketInfoOf(json: string | null): SocketInfo | undefined {
+  if (json === null) return undefined
+  // Written by our own core, on this machine, a moment ago.
+  const info = JSON.parse(json) as Omit<SocketInfo, 'family' | 'uid' | 'worker'> & { family: string | number; uid?: string | null; worker?: number | null }
+  const family = String(info.family)
+  return { ...info, family: family === 'unix' ? 'unix' : family === '6' ? 6 : 4, uid: info.uid ?? undefined, worker: info.worker ?? undefined }
+}

@@ -1,0 +1,158 @@
+import type { Lane } from '../bridge/lane.ts'
+import { OPEN_RESUMED, RecordKind, SendFlag, SLOT_MASK, SocketWord } from '../bridge/record.ts'
+import type { SocketCommands } from '../bridge/socket-commands.ts'
+import type { Exchange } from '../http/exchange.ts'
+import type { Report } from '../http/report.ts'
+import { SERVICE_RESTART } from './close-info.ts'
+import type { AdoptedFrom, AnyWebSocketHandlers } from './handlers.ts'
+import { settingsOf } from './settings.ts'
+import { type ConnectionName, type RecordTarget, Socket, type SocketHost } from './socket.ts'
+
+/** Whoever asked for a connection, and waits for it. */
+export interface Opening {
+  /** It is there. Records follow, for what is {@link Sockets.add}ed. */
+  opened(name: ConnectionName): void
+}
+
+/** What the connections of one worker are made with. */
+export interface SocketsOptions {
+  readonly commands: SocketCommands
+  /** One for each reactor. */
+  readonly lanes: number
+  /** Undefined when the app has none: then no handshake is accepted. */
+  readonly handlers: AnyWebSocketHandlers | undefined
+  readonly report: Report
+  /** Something is in hand that the worker waits for when it leaves. */
+  readonly begin: () => void
+  readonly end: () => void
+}
+
+/** The value of {@link AdoptedFrom.reason} by the low byte of word 4 of a WS_ADOPT record. */
+const REASONS: readonly AdoptedFrom['reason'][] = ['reload', 'crash', 'stuck', 'recycle', 'rebalance']
+
+/** What the connections of one reactor are known by here. */
+interface Table {
+  /** By slot: small numbers that are used again, so this is no longer than the most connections that the reactor had at once. */
+  readonly bySlot: (RecordTarget | undefined)[]
+  /** By index of the exchange that the connection came from. */
+  readonly openings: (Opening | undefined)[]
+}
+
+/** The connections that one worker owns, and the records about them. */
+export class Sockets {
+  readonly commands: SocketCommands
+  readonly handlers: AnyWebSocketHandlers | undefined
+  /** What `upgrade` is called with, the same for every connection. */
+  readonly settings: Uint8Array
+  /** Null when the app has no handlers. */
+  readonly host: SocketHost | null
+  readonly begin: () => void
+  readonly end: () => void
+  readonly #tables: readonly Table[]
+
+  constructor({ begin, commands, end, handlers, lanes, report }: SocketsOptions) {
+    this.commands = commands
+    this.handlers = handlers
+    this.begin = begin
+    this.end = end
+    this.#tables = Array.from({ length: lanes }, () => ({ bySlot: [], openings: [] }))
+    this.settings = handlers === undefined ? new Uint8Array() : settingsOf(handlers)
+    this.host =
+      handlers === undefined
+        ? null
+        : {
+            commands,
+            handlers,
+            concurrency: handlers.concurrency ?? 1,
+            compress: (handlers.options?.compression ?? false) === false ? 0 : SendFlag.COMPRESS,
+            report,
+            begin,
+            end,
+            forget: (target) => this.forget(target),
+          }
+  }
+
+  /** The next WS_OPEN for this exchange is meant for `opening`. */
+  expect({ index, lane }: Exchange, opening: Opening): void {
+    put(this.#tables[lane.index]!.openings, index, opening)
+  }
+
+  /** It no longer comes. */
+  cancel({ index, lane }: Exchange, opening: Opening): void {
+    const { openings } = this.#tables[lane.index]!
+    if (openings[index] === opening) openings[index] = undefined
+  }
+
+  add(target: RecordTarget): void {
+    put(this.#tables[target.lane]!.bySlot, target.slot, target)
+  }
+
+  /** No record is for `target` any more, unless its slot has gone to a later one. */
+  forget(target: RecordTarget): void {
+    const { bySlot } = this.#tables[target.lane]!
+    if (bySlot[target.slot] === target) bySlot[target.slot] = undefined
+  }
+
+  /** The worker leaves: whatever it would have to wait for without end, is ended. */
+  abort(): void {
+    for (const { bySlot } of this.#tables) for (const target of bySlot) target?.abort()
+  }
+
+  /** Hands a record about a connection on; one about a connection that is not ours any more is dropped. */
+  deliver(lane: Lane, at: number, kind: number): void {
+    const { words } = lane
+    const slot = words[at + SocketWord.SLOT]! & SLOT_MASK
+    if (kind === RecordKind.WS_OPEN || kind === RecordKind.WS_ADOPT) {
+      this.#begin(lane, at, kind, slot)
+      return
+    }
+    const target = this.#tables[lane.index]!.bySlot[slot]
+    if (target === undefined || target.generation !== words[at + SocketWord.GENERATION]) return
+    switch (kind) {
+      case RecordKind.WS_MESSAGE:
+        return target.message(lane, at)
+      case RecordKind.WS_CLOSE:
+        return target.close(lane, at)
+      case RecordKind.WS_DRAIN:
+        return target.drain()
+      case RecordKind.WS_HIGH:
+        return target.high()
+      case RecordKind.WS_HANDOVER:
+        return target.handover()
+    }
+  }
+
+  #begin({ index: lane, words }: Lane, at: number, kind: number, slot: number): void {
+    const detail = words[at + SocketWord.DETAIL]!
+    const id = (words[at + SocketWord.ID_LOW]! >>> 0) + (words[at + SocketWord.ID_HIGH]! >>> 0) * 2 ** 32
+    const { openings } = this.#tables[lane]!
+    const opening = openings[detail]
+    if (kind === RecordKind.WS_OPEN) openings[detail] = undefined
+    const handle = this.commands.attach(id)
+    // Gone already, and nobody has heard of it.
+    if (handle < 0) return
+    const sequence = words[at + SocketWord.SEQUENCE]!
+    const isOpen = kind === RecordKind.WS_OPEN
+    const resumed = isOpen && (words[at + SocketWord.KIND]! & OPEN_RESUMED) !== 0 ? { missed: sequence } : undefined
+    const name: ConnectionName = { id, lane, slot, generation: words[at + SocketWord.GENERATION]!, handle, next: isOpen ? 0 : sequence, resumed }
+    if (kind === RecordKind.WS_OPEN) opening?.opened(name)
+    else this.#adopt(name, { worker: detail >>> 8, reason: REASONS[detail & 0xff] ?? 'reload' })
+  }
+
+  /** Takes a connection over from another worker. The app hears of it with the first event. */
+  #adopt(name: ConnectionName, from: AdoptedFrom): void {
+    if (this.host === null) {
+      // The new code has no handlers; whoever is connected shall look for what there is now.
+      this.commands.close(name.handle, SERVICE_RESTART, '')
+      this.commands.release(name.handle, name.next >>> 0)
+      return
+    }
+    this.add(new Socket(this.host, name, from))
+  }
+}
+
+/** Makes the array long enough without holes, which would make every look-up in it slower. */
+function put<T>(array: (T | undefined)[], index: number, value: T): void {
+  while (array.length < index) array.push(undefined)
+  array[index] = value
+}
