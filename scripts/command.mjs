@@ -8,11 +8,12 @@ import { createInterface } from 'node:readline'
 const LONGEST_RUN = 20 * 60_000
 
 /**
- * Runs a program to its end. Its output goes to ours as it comes; `line` sees it too.
+ * Runs a program to its end. Its output goes to ours as it comes. With `line`, it goes there line by line, and what `line` returns
+ * is printed in a line's place; nothing when that is undefined.
  *
  * @param {string} program
  * @param {readonly string[]} args
- * @param {{ cwd?: string, env?: Record<string, string | undefined>, line?: (text: string) => void }} [options] `env` is added to ours.
+ * @param {{ cwd?: string, env?: Record<string, string | undefined>, line?: (text: string) => string | undefined }} [options] `env` is added to ours.
  * @returns {Promise<{ ok: boolean, reason: string }>} `reason` says how it ended when not `ok`; it does not reject.
  */
 export function runCommand(program, args, { cwd, env, line } = {}) {
@@ -25,9 +26,12 @@ export function runCommand(program, args, { cwd, env, line } = {}) {
       killSignal: 'SIGKILL',
     })
     if (line) {
-      child.stdout.pipe(process.stdout, { end: false })
-      child.stderr.pipe(process.stderr, { end: false })
-      for (const stream of [child.stdout, child.stderr]) createInterface({ input: stream }).on('line', line)
+      for (const [from, to] of [[child.stdout, process.stdout], [child.stderr, process.stderr]]) {
+        createInterface({ input: from, crlfDelay: Infinity }).on('line', (text) => {
+          const print = line(text)
+          if (print !== undefined) to.write(`${print}\n`)
+        })
+      }
     }
     child.once('error', (error) => resolve({ ok: false, reason: error.message }))
     child.once('close', (code, signal) => {

@@ -1,6 +1,6 @@
 /**
- * `npm test`: sets the clone up, runs every check and says how many tests passed and failed. The last line
- * is `N passed, N failed`; the exit code is 0 only if nothing failed.
+ * `npm test`: sets the clone up, runs every check and says which tests failed and how many passed. The last line
+ * is `N passed, N failed`; the exit code is 0 only if nothing failed. With `CI=true` passing tests are only counted.
  *
  *     npm test -- --only rust,ava           some groups of: lint, ts, rust, ava
  *     npm test -- --node 24                 AVA on one Node.js only: current, 22 or 24
@@ -19,18 +19,21 @@ const { values, positionals } = parseArgs({
 })
 process.chdir(root)
 
+/** Logs of CI are cut: thousands of names of passing tests would push out what matters. */
+const isTerse = process.env['CI'] === 'true'
 const rows = []
 try {
   const checks = select(allChecks({ avaFiles: positionals, node: values.node }), values.only)
   await timed('setup', async () => {
     await setup()
-    return { passed: 0, failed: 0 }
+    return { passed: 0, failed: 0, failures: [] }
   })
   for (const check of checks) await timed(check.name, () => run(check))
 } catch (error) {
   console.error(`\n${error.message}`)
-  rows.push({ name: 'stopped early', passed: 0, failed: 1, seconds: 0 })
+  rows.push({ name: 'stopped early', passed: 0, failed: 1, failures: [{ name: error.message, lines: [] }], seconds: 0 })
 }
+showFailures()
 const failed = summary()
 process.exitCode = failed > 0 ? 1 : 0
 
@@ -38,14 +41,18 @@ process.exitCode = failed > 0 ? 1 : 0
 async function run(check) {
   console.log(`\n── ${check.name} ${'─'.repeat(Math.max(0, 70 - check.name.length))}`)
   const totals = new Totals(check.totals)
+  const line = (text) => {
+    const terse = totals.line(text)
+    return isTerse ? terse : text
+  }
   try {
     const [program, ...args] = await check.command()
-    const { ok, reason } = await runCommand(program, args, { cwd: root, env: check.env?.(program), line: (text) => totals.line(text) })
+    const { ok, reason } = await runCommand(program, args, { cwd: root, env: check.env?.(program), line })
     if (!ok) console.error(`${check.name}: ${reason}`)
-    return totals.end(ok)
+    return totals.end(ok, reason)
   } catch (error) {
     console.error(`${check.name}: ${error.message}`)
-    return totals.end(false)
+    return totals.end(false, error.message)
   }
 }
 
@@ -63,6 +70,16 @@ function select(checks, only) {
     if (!known.has(group)) throw new Error(`--only ${group}: unknown group, expected ${[...known].join(', ')}`)
   }
   return checks.filter(({ group }) => groups.includes(group))
+}
+
+/** Prints again, near the end where logs are looked at and kept, what failed and why. */
+function showFailures() {
+  for (const { name: check, failures } of rows) {
+    for (const { name, lines } of failures) {
+      console.log(`\n✘ ${check}: ${name}`)
+      for (const line of lines) console.log(`  ${line}`)
+    }
+  }
 }
 
 /** Prints the table and the last line; returns how many failed. */
