@@ -1,9 +1,11 @@
 import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
 import { createProgram } from '../src-ts/cli/program.ts'
 import { parseConfig } from '../src-ts/options.ts'
+import { WebSocketClient } from '../src-ts/websocket/client.ts'
 import { Command, Workplace } from './cli/command.ts'
 
 const root = new URL('../', import.meta.url)
@@ -51,6 +53,26 @@ for (const [name, expected] of [
   })
 }
 
+test('chat.js: WebSockets and event streams are in one chat, across a reload, and the shell speaks in it', async (t) => {
+  const place = workplace(t)
+  const { url } = await place.serve(['-c', 'sluice.config.js', 'chat.js'])
+  const events = new EventText(await fetch(url))
+  const page = new WebSocketClient(`${url}/chat?name=Ada`)
+  t.teardown(() => page.terminate())
+  const messages = page[Symbol.asyncIterator]()
+  await once(page, 'open')
+
+  page.send('hi')
+  t.is((await messages.next()).value, 'Ada: hi')
+  t.is((await place.run(['reload'])).code, 0)
+  page.send('still here')
+  t.is((await messages.next()).value, 'Ada: still here')
+  const pushed = await place.run(['push', 'topic:chat', 'Back in five minutes'])
+  t.like(pushed, { code: 0, stdout: 'Pushed to 2 connections\n' })
+  t.is((await messages.next()).value, 'Back in five minutes')
+  t.deepEqual(await events.data(3), ['Ada: hi', 'Ada: still here', 'Back in five minutes'])
+})
+
 test('the commands under "Run an app" start, show, reload and stop it', async (t) => {
   const lines = shell.filter((line) => line.startsWith('npx sluice ')).map((line) => line.split(' ').slice(2))
   t.deepEqual(lines.map(([command]) => command), ['start', 'status', 'reload', 'stop'])
@@ -80,7 +102,7 @@ test('every npm script that is named exists', (t) => {
   }
 })
 
-const pages = ['README.md', 'CONTRIBUTING.md', 'docs/server-behavior.md', 'examples/hello/README.md', 'examples/embed/README.md']
+const pages = ['README.md', 'CONTRIBUTING.md', 'docs/server-behavior.md', 'docs/architecture.md', 'docs/reference/realtime.md', 'examples/hello/README.md', 'examples/embed/README.md']
 for (const page of pages) {
   test(`every relative link of ${page} leads somewhere`, (t) => {
     const links = [...text(page).matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, link = '']) => link)
@@ -110,6 +132,28 @@ test('the other defaults of docs/server-behavior.md are the real ones', (t) => {
   const { errors, within } = config.reload.rollback || { errors: 0, within: 0 }
   t.true(page.includes(`\`reload.rollback\` (${errors} crashes within ${within / 1000} s)`))
 })
+
+/** The data of the events in an answer. */
+class EventText {
+  readonly #body: AsyncIterator<Uint8Array>
+  #text = ''
+
+  constructor(response: Response) {
+    if (response.body === null) throw new Error(`An answer without a body, status ${response.status}`)
+    this.#body = response.body[Symbol.asyncIterator]()
+  }
+
+  /** The first `count` of them, when they are there. */
+  async data(count: number): Promise<string[]> {
+    for (;;) {
+      const found = [...this.#text.matchAll(/^data: (.*)\n\n/gm)].map(([, data = '']) => data)
+      if (found.length >= count) return found
+      const { done, value } = await this.#body.next()
+      if (done === true) throw new Error(`The stream has ended: ${this.#text}`)
+      this.#text += Buffer.from(value).toString()
+    }
+  }
+}
 
 /** A default as the tables write it. */
 function shownValue(name: string, value: number | readonly string[]): string {
