@@ -1,6 +1,7 @@
 import type { ClientOptions, WebSocket } from 'ws'
 import { connectionError, failure, retryAfterOf, type Loss } from './client-loss.ts'
 import type { ClientSettings } from './client-options.ts'
+import type { Resumption } from './client-resumption.ts'
 
 /** What one connection tells its client. Nothing comes after `lost()`. */
 export interface SocketEvents {
@@ -21,6 +22,7 @@ export interface SocketEvents {
 export class ClientSocket {
   readonly #settings: ClientSettings
   readonly #events: SocketEvents
+  readonly #resumption: Resumption
   #ws: WebSocket | null = null
   #handshakeTimer: NodeJS.Timeout | undefined
   /** The first error is the cause; what follows are its consequences. */
@@ -32,8 +34,9 @@ export class ClientSocket {
   /** Blobs are read in the background, and what is sent meanwhile waits behind them without a copy of its own. */
   #blobs = 0
 
-  constructor(settings: ClientSettings, events: SocketEvents) {
+  constructor(settings: ClientSettings, resumption: Resumption, events: SocketEvents) {
     this.#settings = settings
+    this.#resumption = resumption
     this.#events = events
   }
 
@@ -116,14 +119,15 @@ export class ClientSocket {
     }
     let ws: WebSocket
     try {
-      ws = new Socket(url, [...protocols], options)
+      ws = new Socket(this.#resumption.urlFor(url), [...protocols], options)
     } catch (error) {
       this.#end(failure(connectionError(`Cannot connect to ${url.href}`, error), { isMismatch: true }))
       return
     }
     this.#ws = ws
-    ws.on('upgrade', () => {
+    ws.on('upgrade', ({ headers }) => {
       this.#wasAnswered = true
+      this.#resumption.answered(headers)
     })
     ws.on('unexpected-response', (_request, { statusCode = 0, headers }) => {
       this.#refusal = { status: statusCode, retryAfter: retryAfterOf(headers['retry-after']) }
@@ -137,6 +141,7 @@ export class ClientSocket {
     ws.on('message', (data, isBinary) => {
       // The default of `binaryType` in `ws`: one Buffer per message.
       const bytes = data as Buffer
+      this.#resumption.count()
       if (!this.#hasEnded) this.#events.message(isBinary ? bytes : bytes.toString(), bytes.length)
     })
     ws.on('ping', (payload) => {

@@ -16,6 +16,7 @@ import { SendFlow } from './client-flow.ts'
 import { Inbox, refuseSecondConsumer, type Message } from './client-inbox.ts'
 import { connectionError, failure, mayPass, type Loss } from './client-loss.ts'
 import { binaryTypes, parseClientOptions, type BinaryType, type ClientSettings, type WebSocketClientOptions } from './client-options.ts'
+import { Resumption } from './client-resumption.ts'
 import { PendingPings } from './client-pings.ts'
 import { ClientSocket, type SocketEvents } from './client-socket.ts'
 
@@ -51,6 +52,7 @@ export class WebSocketClient extends EventTarget implements AsyncIterable<Messag
   readonly CLOSED = CLOSED
 
   readonly #settings: ClientSettings
+  readonly #resumption = new Resumption()
   readonly #attributes: HandlerAttributes = new HandlerAttributes(this)
   readonly #pings = new PendingPings()
   readonly #flow: SendFlow
@@ -81,7 +83,7 @@ export class WebSocketClient extends EventTarget implements AsyncIterable<Messag
     this.#ended = new Promise((resolve) => {
       this.#resolveEnded = resolve
     })
-    this.#socket = new ClientSocket(this.#settings, this.#socketEvents)
+    this.#socket = new ClientSocket(this.#settings, this.#resumption, this.#socketEvents)
     const { signal } = this.#settings
     if (signal?.aborted) {
       this.#giveUp(signal.reason)
@@ -103,6 +105,11 @@ export class WebSocketClient extends EventTarget implements AsyncIterable<Messag
       case 'closed':
         return CLOSED
     }
+  }
+
+  /** Whether the open connection goes on where the one before it broke, at a server that lets it: nothing was missed, nothing came twice. */
+  get resumed(): boolean {
+    return this.#resumption.isResumed
   }
 
   /** The URL it connects to, with the scheme of a WebSocket. */
@@ -326,7 +333,7 @@ export class WebSocketClient extends EventTarget implements AsyncIterable<Messag
     }
     this.#phase = 'connecting'
     this.#timer = setTimeout(() => {
-      this.#socket = new ClientSocket(this.#settings, this.#socketEvents)
+      this.#socket = new ClientSocket(this.#settings, this.#resumption, this.#socketEvents)
       this.#socket.start()
     }, retry.delay)
     this.dispatchEvent(new WebSocketReconnectingEvent({ ...retry, code: loss.code, reason: loss.reason, error: loss.error }))
