@@ -42,8 +42,16 @@ pub(crate) struct Delivery {
     epoch: bool,
     /// Bytes handed over and not known to be read, up to the place in the ring where they end.
     burst: usize,
+    burst_events: u32,
     burst_end: u64,
+    /// How many events may be handed over and not read; 0 = as many as there are. A worker that has just been busy is
+    /// probably busy again after the next one, and would have to give the others back: it gets one, and twice as many
+    /// whenever it has read them all.
+    burst_max: u32,
 }
+
+/// Beyond this only bytes count.
+const BURST_EVENTS: u32 = 1024;
 
 impl Delivery {
     /// The number of the next event to hand over.
@@ -79,10 +87,19 @@ impl Delivery {
 
     /// Whether the worker has read enough of what it was handed.
     pub(crate) fn may_burst(&mut self, consumed: u64) -> bool {
-        if self.burst >= BURST_BYTES && consumed > self.burst_end {
+        if self.is_burst_spent() && consumed > self.burst_end {
             self.burst = 0;
+            self.burst_events = 0;
+            self.burst_max *= 2;
+            if self.burst_max > BURST_EVENTS {
+                self.burst_max = 0;
+            }
         }
-        self.burst < BURST_BYTES
+        !self.is_burst_spent()
+    }
+
+    fn is_burst_spent(&self) -> bool {
+        self.burst >= BURST_BYTES || self.burst_max > 0 && self.burst_events >= self.burst_max
     }
 
     /// Numbers an event that is handed over at once; call [`handed`](Self::handed) when it was.
@@ -97,6 +114,7 @@ impl Delivery {
         }
         self.cursor = self.cursor.wrapping_add(1);
         self.burst += bytes + EVENT_BYTES;
+        self.burst_events = self.burst_events.saturating_add(1);
         self.burst_end = place;
     }
 
@@ -132,6 +150,8 @@ impl Delivery {
         self.paused = false;
         self.epoch = !self.epoch;
         self.cursor = self.within(number);
+        self.burst_events = 0;
+        self.burst_max = 1;
     }
 
     /// An event comes back: the worker got it at a time when it could not run it.
@@ -167,7 +187,9 @@ impl Delivery {
         self.paused = false;
         self.epoch = false;
         self.burst = 0;
+        self.burst_events = 0;
         self.burst_end = 0;
+        self.burst_max = 0;
         self.cursor = self.next.wrapping_sub(self.waiting.len() as u32);
         let mut number = self.cursor;
         for (waiting, _) in &mut self.waiting {
@@ -342,6 +364,27 @@ mod tests {
         delivery.handed(BURST_BYTES, 100);
         assert!(!delivery.is_clear(100));
         assert!(delivery.is_clear(101));
+    }
+
+    #[test]
+    fn a_worker_that_was_busy_gets_one_event_and_more_as_it_reads() {
+        let mut delivery = Delivery::default();
+        for place in 0..10 {
+            assert!(delivery.is_clear(0));
+            delivery.handed(0, place);
+        }
+        delivery.pause();
+        delivery.resume(10);
+        let mut place = 10;
+        for batch in [1, 2, 4, 8] {
+            for _ in 0..batch {
+                assert!(delivery.is_clear(place));
+                delivery.handed(0, place);
+                place += 1;
+            }
+            // It has not read the last one.
+            assert!(!delivery.is_clear(place - 1));
+        }
     }
 
     #[test]

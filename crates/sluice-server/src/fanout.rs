@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use sluice_core::channel::Channel;
 
+use crate::push::PostClaim;
 use crate::websocket::{Message, Opcode};
 
 /// What happens to a receiver that does not read as fast as it is sent to.
@@ -48,6 +49,7 @@ pub(crate) struct Post {
 impl Post {
     pub(crate) fn new(message: Message, compress: bool, slow: Slow, mut except: Vec<u64>) -> Self {
         except.sort_unstable();
+        except.dedup();
         Self {
             message,
             compress,
@@ -153,8 +155,12 @@ impl std::fmt::Display for EventId {
 pub(crate) enum Target {
     /// The members of a channel.
     Channel(Arc<Channel>),
-    /// The members of any of these channels, each once.
-    Channels(Vec<Arc<Channel>>),
+    /// Every WebSocket of these uids, or those of them of one port, or of one group.
+    Uids {
+        channels: Vec<Arc<Channel>>,
+        port: Option<u16>,
+        group: Option<Arc<Channel>>,
+    },
     /// Every WebSocket, or those of one port, or of one group.
     All {
         port: Option<u16>,
@@ -169,6 +175,8 @@ pub(crate) struct Fanout {
     pub(crate) target: Target,
     /// `None` with [`Target::Published`].
     pub(crate) post: Option<Arc<Post>>,
+    /// Counts it until every reactor has it.
+    pub(crate) _claim: PostClaim,
 }
 
 #[cfg(test)]

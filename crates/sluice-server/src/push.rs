@@ -69,33 +69,42 @@ pub struct KickTarget {
 /// Bytes of messages to many that the reactors have not seen yet; beyond, they are not taken.
 const POST_BYTES: usize = 64 * 1024 * 1024;
 
-/// Bounds what is on its way to the reactors: each has its share of a message to many.
+/// Bounds what is on its way to the reactors.
 #[derive(Debug, Default)]
 pub(crate) struct PostAccount {
-    bytes: AtomicUsize,
+    bytes: Arc<AtomicUsize>,
 }
 
 impl PostAccount {
-    /// Counts a message that goes to `reactors`; false when too much is on its way.
-    fn claim(&self, len: usize, reactors: usize) -> bool {
-        let bytes = len.saturating_mul(reactors);
+    /// Counts a message to many; `None` when too much is on its way.
+    fn claim(&self, len: usize) -> Option<PostClaim> {
+        let claim = PostClaim {
+            bytes: Arc::clone(&self.bytes),
+            len,
+        };
         // Relaxed: a bound, not an order.
-        if self.bytes.fetch_add(bytes, Ordering::Relaxed) > POST_BYTES {
-            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
-            return false;
-        }
-        true
+        let before = self.bytes.fetch_add(len, Ordering::Relaxed);
+        (before <= POST_BYTES).then_some(claim)
     }
+}
 
-    /// A reactor has a message.
-    pub(crate) fn arrived(&self, len: usize) {
-        self.bytes.fetch_sub(len, Ordering::Relaxed);
+/// The part of one message in the account. It ends when the last reactor has the message, or when the way to it is gone.
+#[derive(Debug)]
+pub(crate) struct PostClaim {
+    bytes: Arc<AtomicUsize>,
+    len: usize,
+}
+
+impl Drop for PostClaim {
+    fn drop(&mut self) {
+        self.bytes.fetch_sub(self.len, Ordering::Relaxed);
     }
 }
 
 /// The way to the reactors from one thread.
 pub(crate) trait Carrier {
-    fn command(&mut self, reactor: u8, words: Words, body: &[u8]);
+    /// False when nobody is there any more to carry it out.
+    fn command(&mut self, reactor: u8, words: Words, body: &[u8]) -> bool;
     fn fan_out(&mut self, fanout: &Arc<Fanout>);
 }
 
@@ -103,10 +112,11 @@ pub(crate) trait Carrier {
 pub(crate) struct Inboxes<'a>(pub(crate) &'a Shared);
 
 impl Carrier for Inboxes<'_> {
-    fn command(&mut self, reactor: u8, words: Words, body: &[u8]) {
+    fn command(&mut self, reactor: u8, words: Words, body: &[u8]) -> bool {
         let words = words.with_command_body_len(body.len() as u32);
         let bytes = body.to_vec();
         self.0.send(reactor, Message::Command { words, bytes });
+        true
     }
 
     fn fan_out(&mut self, fanout: &Arc<Fanout>) {
@@ -145,7 +155,11 @@ impl Shared {
             return 0;
         }
         let words = about(member, CommandKind::SocketSend).with_detail(kind.0);
-        carrier.command(member.place.reactor, words, data);
+        if !carrier.command(member.place.reactor, words, data) {
+            // It was counted and will never arrive.
+            member.account.arrived(data.len());
+            return 0;
+        }
         match claim {
             Claim::Slow => -1,
             // An empty message is sent, too: it counts as one byte, because 0 means that it was not.
@@ -185,21 +199,22 @@ impl Shared {
         if count == 0 && !has_history {
             return 0;
         }
-        let reactors = usize::from(self.config.reactors);
-        if !self.posts.claim(data.len(), reactors) {
+        let Some(claim) = self.posts.claim(data.len()) else {
             return 0;
-        }
+        };
         let fanout = if has_history {
             self.registry
                 .publish(&found, post(), data.len(), self.now());
             Fanout {
                 target: Target::Published,
                 post: None,
+                _claim: claim,
             }
         } else {
             Fanout {
                 target: Target::Channel(found),
                 post: Some(post()),
+                _claim: claim,
             }
         };
         carrier.fan_out(&Arc::new(fanout));
@@ -226,44 +241,67 @@ impl Shared {
             },
             None => None,
         };
-        let excepted = options
-            .except
-            .iter()
-            .filter(|id| self.registry.get(**id).is_some())
-            .count();
+        let port = options.port;
         let (target, count) = match &options.uids {
             Some(uids) => {
-                let channels: Vec<_> = uids
+                let mut channels: Vec<_> = uids
                     .iter()
                     .filter_map(|uid| self.registry.channel(ChannelKind::Uid, uid))
                     .collect();
+                channels.sort_unstable_by_key(Arc::as_ptr);
+                channels.dedup_by(|one, other| Arc::ptr_eq(one, other));
                 let count = channels.iter().map(|channel| channel.len()).sum();
-                (Target::Channels(channels), count)
+                let group = group.clone();
+                let target = Target::Uids {
+                    channels,
+                    port,
+                    group,
+                };
+                (target, count)
             }
             None => {
                 let count = group
                     .as_ref()
-                    .map_or_else(|| self.registry.count(options.port), |group| group.len());
-                let port = options.port;
+                    .map_or_else(|| self.registry.count(port), |group| group.len());
+                let group = group.clone();
                 (Target::All { port, group }, count)
             }
         };
-        if count == 0
-            || !self
-                .posts
-                .claim(data.len(), usize::from(self.config.reactors))
-        {
+        if count == 0 {
             return 0;
         }
+        let Some(claim) = self.posts.claim(data.len()) else {
+            return 0;
+        };
+        let uids = options.uids.as_deref();
         let post = Post::new(
             websocket::Message::new(kind.opcode(), Bytes::copy_from_slice(data)),
             kind.is_compressed(),
             Slow::from_bits(flags.0),
             options.except,
         );
+        // Only whoever would have got it is one less.
+        let would_get = |member: &Member| {
+            port.is_none_or(|port| member.port == port)
+                && group
+                    .as_ref()
+                    .is_none_or(|group| member.is_in(ChannelKind::Group, &group.name))
+                && uids.is_none_or(|uids| {
+                    member
+                        .uid()
+                        .is_some_and(|uid| uids.iter().any(|other| **other == *uid))
+                })
+        };
+        let excepted = post
+            .except
+            .iter()
+            .filter_map(|id| self.registry.get(*id))
+            .filter(|member| would_get(member))
+            .count();
         carrier.fan_out(&Arc::new(Fanout {
             target,
             post: Some(Arc::new(post)),
+            _claim: claim,
         }));
         count.saturating_sub(excepted) as u32
     }
@@ -282,12 +320,11 @@ impl Shared {
         }
         if terminate {
             let words = about(member, CommandKind::SocketTerminate);
-            carrier.command(member.place.reactor, words, &[]);
+            carrier.command(member.place.reactor, words, &[])
         } else {
             let words = about(member, CommandKind::SocketClose).with_detail(u32::from(code));
-            carrier.command(member.place.reactor, words, reason.as_bytes());
+            carrier.command(member.place.reactor, words, reason.as_bytes())
         }
-        true
     }
 
     /// Closes every connection that fits; returns how many that are.

@@ -211,6 +211,8 @@ pub(crate) struct Socket {
     /// What is told when the closing handshake is over.
     pub(crate) ending: Option<Box<Ending>>,
     pub(crate) close_timeout: u32,
+    /// When the closing handshake has taken too long; of use while it goes on.
+    pub(crate) close_at: u64,
     pub(crate) last_received: u64,
     pub(crate) last_message: u64,
     pub(crate) last_sent: u64,
@@ -220,6 +222,8 @@ pub(crate) struct Socket {
     pub(crate) is_protected: bool,
     /// What is unsent has passed the high-water mark and not fallen to the low one since.
     pub(crate) is_high: bool,
+    /// It is in the engine's list of those that try again to hand over what waits.
+    pub(crate) is_retrying: bool,
     /// The account says that something is unsent.
     pub(crate) is_accounted: bool,
     /// With [`Slow::Latest`](crate::fanout::Slow::Latest): what goes out when everything before it is sent, by channel.
@@ -239,6 +243,14 @@ pub(crate) struct Latest {
 }
 
 impl Socket {
+    /// Tells senders how much lies in the connection's output.
+    pub(crate) fn account(&mut self, unsent: usize) {
+        if unsent > 0 || self.is_accounted {
+            self.is_accounted = unsent > 0;
+            self.member.account.set_output(unsent);
+        }
+    }
+
     pub(crate) fn is_web_socket(&self) -> bool {
         matches!(self.protocol, Protocol::WebSocket { .. })
     }

@@ -46,12 +46,13 @@ impl Held {
 struct Lanes<'a>(&'a mut [WorkerLane]);
 
 impl Carrier for Lanes<'_> {
-    fn command(&mut self, reactor: u8, words: Words, body: &[u8]) {
-        if let Some(lane) = self.0.get_mut(usize::from(reactor))
-            && lane.shared.is_open()
-        {
-            lane.command(words.with_command_body_len(body.len() as u32), &[], body);
-        }
+    fn command(&mut self, reactor: u8, words: Words, body: &[u8]) -> bool {
+        let lane = self.0.get_mut(usize::from(reactor));
+        let Some(lane) = lane.filter(|lane| lane.shared.is_open()) else {
+            return false;
+        };
+        lane.command(words.with_command_body_len(body.len() as u32), &[], body);
+        true
     }
 
     fn fan_out(&mut self, fanout: &Arc<Fanout>) {
@@ -79,9 +80,16 @@ pub struct HandshakeInfo {
 }
 
 impl Worker {
-    /// A handle on an open connection; `None` when it is gone.
+    /// A handle on a connection that is open, or whose end a worker has still to be told; `None` when it is gone. Waits for
+    /// the pass of a reactor when the connection has ended.
     pub fn attach_connection(&mut self, id: u64) -> Option<u32> {
-        let member = self.shared.registry.get(id)?;
+        let open = self.shared.registry.get(id);
+        // Who is told of a connection has to release it, even if it has ended meanwhile.
+        let member = open.or_else(|| {
+            self.lanes
+                .iter()
+                .find_map(|lane| lane.reactor.lock().ended_member(id))
+        })?;
         Some(self.held.insert(member))
     }
 

@@ -50,7 +50,7 @@ impl Engine {
                 lane.ask_for_space();
                 // Once more: it may have read on before it could see that we wait.
                 if !socket.delivery.may_burst(lane.consumed()) {
-                    return self.block_on_ring(slot);
+                    return self.wait_for_room(slot);
                 }
             }
             let Some((number, event)) = socket.delivery.due() else {
@@ -62,7 +62,7 @@ impl Engine {
                 None => {
                     socket.delivery.put_back(number, event);
                     self.counters.ring_full += 1;
-                    return self.block_on_ring(slot);
+                    return self.wait_for_room(slot);
                 }
             }
         }
@@ -72,6 +72,20 @@ impl Engine {
             .is_some_and(|connection| connection.stalled || !connection.input.is_empty())
         {
             self.mark_dirty(slot);
+        }
+    }
+
+    /// Tries again when the worker has read on.
+    fn wait_for_room(&mut self, slot: u32) {
+        self.block_on_ring(slot);
+        let now = self.now;
+        let generation = self.generations[slot as usize];
+        // Then it is flushed, which is where it goes on; but not if its own socket takes nothing or is gone. The next tick
+        // looks at those.
+        if let Some(socket) = self.socket_of(slot)
+            && !std::mem::replace(&mut socket.is_retrying, true)
+        {
+            self.paced.push((slot, generation, now));
         }
     }
 

@@ -35,11 +35,13 @@ impl Engine {
         };
         let (code, reason) = (ending.code, ending.reason.clone());
         socket.ending = Some(Box::new(ending));
+        let close_at = now + u64::from(timeout);
+        socket.close_at = close_at;
         let member = Arc::clone(&socket.member);
         self.shared.registry.close(&member);
         self.write_close(slot, code, &reason);
         // Not put off by a peer that reads nothing.
-        self.set_send_deadline(slot, now + u64::from(timeout));
+        self.set_send_deadline(slot, close_at);
         self.mark_dirty(slot);
     }
 
@@ -119,6 +121,7 @@ impl Engine {
     /// The socket of a connection is closed; the connection keeps its place as long as its worker has to be told.
     /// Returns whether it does.
     pub(in crate::engine) fn keep_closed(&mut self, slot: u32) -> bool {
+        self.take_rest(slot);
         self.end_socket(slot, Ending::new(By::Peer, 1006, ""));
         let Some(connection) = self.connection(slot) else {
             return false;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use sluice_core::channel::Channel;
+use sluice_core::channel::{Channel, ChannelKind};
 
 use super::Engine;
 use super::send::COPIED;
@@ -16,22 +16,29 @@ use crate::socket::{By, Ending, Latest, Protocol, Stage};
 impl Engine {
     /// Gives a post to every connection of this reactor that it is meant for.
     pub(in crate::engine) fn fan_out(&mut self, fanout: &Fanout) {
-        if let Some(post) = &fanout.post {
-            self.shared.posts.arrived(post.message.payload().len());
-        }
         match (&fanout.target, &fanout.post) {
             (Target::Published, _) => self.fan_out_published(),
             (Target::Channel(channel), Some(post)) => self.fan_out_to(channel, post, None),
-            (Target::Channels(channels), Some(post)) => {
+            (
+                Target::Uids {
+                    channels,
+                    port,
+                    group,
+                },
+                Some(post),
+            ) => {
                 let mut members = std::mem::take(&mut self.members);
                 members.clear();
                 for channel in channels {
                     channel.members_on(self.id, &mut members);
                 }
+                // One that goes from one uid to another right now is in both lists.
                 members.sort_unstable();
                 members.dedup();
                 for &(slot, generation) in &members {
-                    self.offer(slot, generation, post, None, None);
+                    if self.is_in_group(slot, group.as_deref()) {
+                        self.offer_on(*port, slot, generation, post);
+                    }
                 }
                 self.members = members;
             }
@@ -93,6 +100,13 @@ impl Engine {
         if fits {
             self.offer(slot, generation, post, None, None);
         }
+    }
+
+    fn is_in_group(&mut self, slot: u32, group: Option<&Channel>) -> bool {
+        group.is_none_or(|group| {
+            self.socket_of(slot)
+                .is_some_and(|socket| socket.member.is_in(ChannelKind::Group, &group.name))
+        })
     }
 
     /// Gives a post to one connection, unless it is left out or too slow for it.
@@ -218,7 +232,8 @@ impl Engine {
                 }
             }
         }
-        self.mark_dirty(slot);
+        socket.account(output.len());
+        self.appended(slot);
     }
 }
 

@@ -68,8 +68,10 @@ impl Engine {
         let Some(socket) = connection.socket.as_deref() else {
             return;
         };
-        if socket.stage != Stage::Open {
-            return;
+        match socket.stage {
+            Stage::Open => {}
+            Stage::Closing => return self.set_deadline(slot, socket.close_at.max(self.now + 1)),
+            Stage::Ended => return,
         }
         let after = |since: u64, wait: u64| if wait == 0 { u64::MAX } else { since + wait };
         let at = if socket.is_web_socket() {

@@ -10,7 +10,10 @@ mod receive;
 mod resume;
 mod send;
 
+use std::sync::Arc;
+
 use sluice_core::id::{ReactorId, WorkerSlot};
+use sluice_core::member::Member;
 use sluice_shared::record::{EventKind, Words};
 
 use super::Engine;
@@ -34,6 +37,16 @@ impl Engine {
             .as_deref_mut()?
             .socket
             .as_deref_mut()
+    }
+
+    /// The connection with this id, if it has ended and its worker has still to be told.
+    pub(crate) fn ended_member(&self, id: u64) -> Option<Arc<Member>> {
+        self.connections
+            .iter()
+            .flatten()
+            .filter(|connection| connection.id.0 == id)
+            .find_map(|connection| connection.socket.as_deref())
+            .map(|socket| Arc::clone(&socket.member))
     }
 
     /// The words of a record about the connection in a slot.

@@ -16,6 +16,7 @@ use crate::fanout::EventId;
 use crate::http1::{AnswerHead, Length, answer};
 use crate::pending::{Exchange, Stage as ExchangeStage};
 use crate::recorded::Recorded;
+use crate::session::Session;
 use crate::socket::{Compression, Handshake, Owner, Protocol, Rate, Socket, SocketSettings, Stage};
 use crate::websocket::{self, Decoder, Deflater, Offer, Role, Settings};
 
@@ -100,15 +101,24 @@ impl Engine {
             deflate,
         });
         let protocol_name: Box<str> = protocol.into();
+        let target = recorded.target().to_vec();
+        let session = self.new_session(slot, &settings);
+        let mut fields = block.to_vec();
+        if let Some(session) = &session {
+            self.write_session_fields(&mut fields, session, &target);
+        }
         let mut head = self.buffer();
         let is_sound = websocket::write_switching(
             &mut head,
             &accept,
             (!protocol_name.is_empty()).then_some(&*protocol_name),
             extensions.as_deref(),
-            block,
+            &fields,
         );
         if !is_sound {
+            if let Some(session) = session {
+                self.shared.sessions.remove(&session.token);
+            }
             return self.refuse(index, 500, "bad-headers");
         }
         let state = (!state.is_empty()).then(|| Box::from(state));
@@ -130,6 +140,7 @@ impl Engine {
             socket,
             protocol_name,
             &settings,
+            session,
         );
         if let Some(state) = state.filter(|_| !is_resumed) {
             member.set_state(Some(state));
@@ -192,6 +203,15 @@ impl Engine {
         if exchange.stage != ExchangeStage::Dispatched || exchange.head_request {
             return;
         }
+        let is_first = self.connections[exchange.connection as usize]
+            .as_deref()
+            .is_some_and(|connection| connection.first == Some(index));
+        if !is_first {
+            // An answer without an end cannot wait behind others that came in the same pipeline: who asks for it does so
+            // alone. Its worker hears that nothing will come of it.
+            self.abort(index, sluice_shared::record::AbortReason::ClientGone);
+            return self.refuse(index, 503, "pipelined");
+        }
         let chunked = !exchange.http10;
         let mut fields = block.to_vec();
         fields.extend_from_slice(
@@ -235,6 +255,7 @@ impl Engine {
             protocol,
             Box::from(""),
             &settings,
+            None,
         );
         if let Some(retry) = options.retry {
             let line = format!("retry: {retry}\n\n");
@@ -311,6 +332,10 @@ impl Engine {
         }
         self.pending.set_deadline(index, u64::MAX);
         let exchange = self.pending.remove(index)?;
+        if let Some(worker) = exchange.worker.filter(|_| exchange.blob.is_some()) {
+            self.drop_blob(worker, index);
+        }
+        let connection = self.connections[slot as usize].as_deref_mut()?;
         let rest = exchange.next;
         connection.first = rest;
         if rest.is_some() {
@@ -340,6 +365,7 @@ impl Engine {
         protocol: Protocol,
         protocol_name: Box<str>,
         settings: &SocketSettings,
+        session: Option<Box<Session>>,
     ) -> (Arc<Member>, bool) {
         let now = self.now;
         let generation = self.generations[slot as usize];
@@ -358,7 +384,6 @@ impl Engine {
             generation,
         };
         let member = Arc::new(Member::new(id, place, port, kind));
-        let session = self.new_session(settings, &place);
         let socket = Box::new(Socket {
             member: Arc::clone(&member),
             protocol,
@@ -374,12 +399,14 @@ impl Engine {
             stage: Stage::Open,
             ending: None,
             close_timeout: settings.close_timeout,
+            close_at: u64::MAX,
             last_received: now,
             last_message: now,
             last_sent: now,
             pinged: None,
             is_protected: false,
             is_high: false,
+            is_retrying: false,
             is_accounted: false,
             latest: Vec::new(),
             session,

@@ -117,15 +117,20 @@ impl Engine {
             .filter(|current| current.lane == self.id)
             .map(|current| current.position);
         let mut unread = Vec::new();
-        let mut skip = current.is_some();
+        let mut is_executing = current.is_some();
+        let mut executing = None;
         lane.unread(current.unwrap_or(lane.ring.consumed()), |words, payload| {
-            // The first one is what it was executing.
-            if std::mem::take(&mut skip) {
-                return;
-            }
             let kind = words.kind();
             let is_close = kind == EventKind::SocketClose as u8;
-            if is_close || kind == EventKind::SocketMessage as u8 {
+            let is_message = kind == EventKind::SocketMessage as u8;
+            // The first one is what it was executing.
+            if std::mem::take(&mut is_executing) {
+                if is_message {
+                    executing = Some((words.connection(), words.generation()));
+                }
+                return;
+            }
+            if is_close || is_message {
                 let flags = words.flags();
                 let payload = if !is_close && flags & event_flag::MESSAGE_BLOB != 0 {
                     lane.shared
@@ -158,13 +163,18 @@ impl Engine {
             }
         }
         for slot in 0..self.connections.len() as u32 {
+            let generation = self.generations[slot as usize];
             let Some(socket) = self.socket_of(slot) else {
                 continue;
             };
             if socket.owner.worker() != Some(worker) {
                 continue;
             }
-            let lost = socket.delivery.unsettled();
+            let lost = if executing == Some((slot, generation)) {
+                1
+            } else {
+                socket.delivery.unsettled()
+            };
             socket.delivery.start_over();
             socket.owner = Owner::None;
             socket.from = (lane.home, reason);

@@ -9,6 +9,9 @@ use crate::delivery;
 use crate::socket::{By, Ending, Owner, Protocol, Stage};
 use crate::websocket::{self, Decoded, Event, Fault, Opcode};
 
+/// What may wait of a connection whose socket is closed before the rest of its input is thrown away.
+const REST_BYTES: usize = 1024 * 1024;
+
 impl Engine {
     /// Takes the next thing out of what a WebSocket has received. What an event stream receives is thrown away: its
     /// client has nothing more to say.
@@ -22,14 +25,16 @@ impl Engine {
             return Step::Consumed(input.len());
         };
         socket.last_received = now;
-        let Protocol::WebSocket { decoder, .. } = &mut socket.protocol else {
-            return Step::Consumed(input.len());
-        };
-        if socket.stage == Stage::Ended {
+        if !socket.is_web_socket() || socket.stage == Stage::Ended {
             return Step::Consumed(input.len());
         }
-        if socket.delivery.is_full() || connection.output.len() > limits.high_water_mark as usize {
-            // Its worker is behind, or it does not read what it is sent: then it may not send more either.
+        if socket.delivery.is_full() {
+            // Its worker is behind.
+            return Step::Stuck;
+        }
+        if connection.output.len() > limits.high_water_mark as usize {
+            // It does not read what it is sent: then it may not send more either.
+            connection.output_blocked = true;
             return Step::Stuck;
         }
         if limits.messages_per_second > 0 {
@@ -46,6 +51,39 @@ impl Engine {
                 return Step::Stuck;
             }
         }
+        self.take_next(slot, input)
+    }
+
+    /// The socket is closed: takes the messages that were received and had to wait. What they inflate to is bounded.
+    pub(super) fn take_rest(&mut self, slot: u32) {
+        let Some(connection) = self.connection(slot) else {
+            return;
+        };
+        let mut input = std::mem::take(&mut connection.input);
+        let mut at = 0;
+        while at < input.len()
+            && self.socket_of(slot).is_some_and(|socket| {
+                socket.stage != Stage::Ended && socket.delivery.bytes() < REST_BYTES
+            })
+        {
+            match self.take_next(slot, &mut input[at..]) {
+                Step::Consumed(count) => at += count,
+                Step::Stuck => break,
+            }
+        }
+    }
+
+    fn take_next(&mut self, slot: u32, input: &mut [u8]) -> Step {
+        let now = self.now;
+        let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
+            return Step::Consumed(input.len());
+        };
+        let Some(socket) = connection.socket.as_deref_mut() else {
+            return Step::Consumed(input.len());
+        };
+        let Protocol::WebSocket { decoder, .. } = &mut socket.protocol else {
+            return Step::Consumed(input.len());
+        };
         let (consumed, event) = match decoder.decode(input, &mut self.tools) {
             Ok(Decoded {
                 consumed: 0,
@@ -132,7 +170,7 @@ impl Engine {
         Step::Consumed(consumed)
     }
 
-    /// Lets WebSockets go on that had to wait for the next second.
+    /// Lets WebSockets go on that had to wait for the next second, or for room.
     pub(in crate::engine) fn resume_paced(&mut self) {
         let now = self.now;
         let mut due = Vec::new();
@@ -148,6 +186,8 @@ impl Engine {
                 && let Some(socket) = connection.socket.as_deref_mut()
             {
                 socket.rate.is_waiting = false;
+                socket.is_retrying = false;
+                self.deliver_waiting(slot);
                 self.mark_dirty(slot);
             }
         }

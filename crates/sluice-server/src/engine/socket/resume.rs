@@ -52,8 +52,8 @@ impl Engine {
     /// A session for a new WebSocket, if its worker wants one.
     pub(super) fn new_session(
         &mut self,
+        slot: u32,
         settings: &SocketSettings,
-        place: &Place,
     ) -> Option<Box<Session>> {
         if settings.resume_window == 0 {
             return None;
@@ -66,12 +66,49 @@ impl Engine {
             0 => BUFFER,
             bytes => bytes,
         };
-        self.shared.sessions.insert(token.clone(), *place);
+        let place = Place {
+            reactor: self.id,
+            slot,
+            generation: self.generations[slot as usize],
+        };
+        self.shared.sessions.insert(token.clone(), place);
         Some(Box::new(Session::new(
             token,
             u64::from(settings.resume_window),
             bytes as usize,
         )))
+    }
+
+    /// Tells a client in the answer to its handshake how it can come back, and whether it has: browsers do not show these
+    /// fields to a page, other clients do.
+    pub(super) fn write_session_fields(
+        &mut self,
+        fields: &mut Vec<u8>,
+        new: &Session,
+        target: &[u8],
+    ) {
+        let (token, missed) = match self.resumable(target) {
+            Some((token, missed)) => (token, Some(missed)),
+            None => (new.token.clone(), None),
+        };
+        fields.extend_from_slice(b"sluice-resume: ");
+        fields.extend_from_slice(token.as_bytes());
+        fields.extend_from_slice(b"\r\n");
+        if let Some(missed) = missed {
+            fields.extend_from_slice(format!("sluice-resumed: {missed}\r\n").as_bytes());
+        }
+    }
+
+    /// The session that a handshake can go on with, and how many messages its client has missed.
+    fn resumable(&mut self, target: &[u8]) -> Option<(Box<str>, usize)> {
+        let claim = Claim::parse(target)?;
+        let place = self
+            .session_place(target)
+            .filter(|place| place.reactor == self.id)?;
+        let (old, _) = self.socket(place.slot, place.generation)?;
+        let session = old.socket.as_deref()?.session.as_deref()?;
+        let missed = session.missed(claim.received)?.count();
+        Some((session.token.clone(), missed))
     }
 
     /// Where the session lives that a handshake asks for, if there is such a session.

@@ -114,10 +114,10 @@ impl Engine {
         let Some(socket) = connection.socket.as_deref_mut() else {
             return;
         };
-        socket.member.account.arrived(body.len());
         if socket.stage != Stage::Open {
-            return;
+            return socket.member.account.arrived(body.len());
         }
+        let arrived = body.len();
         socket.messages_out += 1;
         counters.messages_out += 1;
         socket.last_sent = now;
@@ -131,7 +131,7 @@ impl Engine {
         match &mut socket.protocol {
             Protocol::WebSocket { compression, .. } => {
                 let Some(opcode) = Opcode::of((detail & 15) as u8) else {
-                    return;
+                    return socket.member.account.arrived(arrived);
                 };
                 let fin = detail & send_bits::FIN != 0;
                 // A message in pieces is not compressed: each piece would have to be a part of one stream.
@@ -181,8 +181,32 @@ impl Engine {
                 }
             }
         }
+        if let Some(socket) = connection.socket.as_deref_mut() {
+            // In this order: for a moment it counts twice, but never not at all.
+            socket.account(connection.output.len());
+            socket.member.account.arrived(arrived);
+        }
         if ends_session {
             self.forget_session(slot);
+        }
+        self.appended(slot);
+    }
+
+    /// Something was added to the output of a connection.
+    pub(super) fn appended(&mut self, slot: u32) {
+        let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
+            return;
+        };
+        if connection.write_blocked {
+            // There will be no write after which it would be looked at.
+            let high = self.limits[usize::from(connection.port)].0.high_water_mark;
+            if let Some(socket) = connection.socket.as_deref_mut()
+                && connection.output.len() > high as usize
+                && !std::mem::replace(&mut socket.is_high, true)
+                && socket.wants.high
+            {
+                self.socket_signal(slot, EventKind::SocketHigh);
+            }
         }
         self.mark_dirty(slot);
     }
@@ -202,15 +226,13 @@ impl Engine {
         let Some(socket) = connection.socket.as_deref_mut() else {
             return;
         };
-        if unsent > 0 || socket.is_accounted {
-            socket.is_accounted = unsent > 0;
-            socket.member.account.set_output(unsent);
-        }
+        socket.account(unsent);
         let becomes_high = unsent > high && !socket.is_high;
         let becomes_low = unsent <= low && std::mem::take(&mut socket.is_high);
         socket.is_high |= unsent > high;
         let drained = socket.member.account.take_wants_drain(low) || becomes_low;
         let wants_high = socket.wants.high;
+        let waits = !socket.delivery.is_empty();
         let latest = if is_blocked {
             Vec::new()
         } else {
@@ -224,6 +246,10 @@ impl Engine {
         }
         for latest in latest {
             self.append_post(slot, latest.topic.as_deref(), latest.id, &latest.post);
+        }
+        if waits {
+            // It may have waited for room in its worker's ring.
+            self.deliver_waiting(slot);
         }
     }
 }
