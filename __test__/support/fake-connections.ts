@@ -40,6 +40,8 @@ export abstract class FakeConnections implements NativeConnections, NativePush {
   readonly attached = new Map<number, FakeConnection>()
   /** Out-of-line payloads, by `slot/sequence`. */
   readonly messages = new Map<string, Buffer>()
+  /** What the last `resumeConnection` of a handle named as the next message. */
+  readonly resumedAt = new Map<number, number>()
   /** Ids that cannot be attached any more. */
   readonly missing = new Set<number>()
   /** States that connections have when they are attached, by id. */
@@ -125,6 +127,7 @@ export abstract class FakeConnections implements NativeConnections, NativePush {
 
   resumeConnection(_worker: number, handle: number, next: number): void {
     this.#note('resumeConnection', handle, next)
+    this.resumedAt.set(handle, next)
   }
 
   returnMessage(_worker: number, handle: number, sequence: number, word: number, code: number, data: Uint8Array): void {

@@ -1,5 +1,5 @@
 import { headerId } from '../../src-ts/bridge/header-names.ts'
-import { BlockWord, BLOCK_BYTES, FIELD_BYTES, LANE_HEADER_BYTES, LaneWord, METHOD_SHIFT, methods, RECORD_WORDS, RecordKind, WELL_KNOWN, Word } from '../../src-ts/bridge/record.ts'
+import { BlockWord, BLOCK_BYTES, FIELD_BYTES, HANDSHAKE_SHIFT, LANE_HEADER_BYTES, LaneWord, METHOD_SHIFT, methods, RECORD_WORDS, RecordKind, WELL_KNOWN, Word } from '../../src-ts/bridge/record.ts'
 import type { NativeWorker, WorkerMemory } from '../../src-ts/native.ts'
 import { FakeConnections } from './fake-connections.ts'
 
@@ -29,6 +29,8 @@ export interface FakeRequest {
   body?: string | Uint8Array
   /** `HttpFlag`s. */
   flags?: number
+  /** What the core makes of its fields as a WebSocket handshake, one of `Handshake`. */
+  handshake?: number
   index?: number
   generation?: number
   lane?: number
@@ -80,7 +82,7 @@ export class FakeNative extends FakeConnections implements NativeWorker {
 
   /** Writes a request and publishes it. */
   request(request: FakeRequest = {}): void {
-    const { method = 'GET', target = '/', headers = [['host', 'example.test']], flags = 0, index = 0, generation = 1, lane = 0 } = request
+    const { method = 'GET', target = '/', headers = [['host', 'example.test']], flags = 0, handshake = 0, index = 0, generation = 1, lane = 0 } = request
     const known = Math.max(methods.indexOf(method), 0)
     let head = `${method} ${target} HTTP/1.1\r\n`
     const table = Buffer.alloc(headers.length * FIELD_BYTES)
@@ -100,7 +102,7 @@ export class FakeNative extends FakeConnections implements NativeWorker {
     words[Word.GENERATION] = generation
     words[Word.TARGET] = target.length | ((method.length + 1) << 24)
     words[Word.BODY_LENGTH] = body.length
-    words[Word.HEAD_LENGTH] = head.length
+    words[Word.HEAD_LENGTH] = head.length | (handshake << HANDSHAKE_SHIFT)
     words[Word.INDEX] = index
     this.write(words, [table, Buffer.from(head, 'latin1'), body], lane)
   }
