@@ -15,4 +15,5 @@ mod lifecycle;
 mod limits;
 mod ordering;
 mod rings;
+mod sockets;
 mod stopping;

@@ -70,6 +70,11 @@ impl Client {
             .expect("the connection is open");
     }
 
+    /// Leaves with FIN.
+    pub fn half_close_and_drop(mut self) {
+        self.half_close();
+    }
+
     /// Leaves with RST: the server notices at once.
     pub fn reset(self) {
         socket2::SockRef::from(&self.stream)
@@ -104,6 +109,27 @@ impl Client {
             None => self.rest(),
         };
         response
+    }
+
+    /// The next chunk of a chunked answer; empty for the last one.
+    pub fn chunk(&mut self) -> Vec<u8> {
+        let line = self.line();
+        let size = usize::from_str_radix(&line, 16).expect("a chunk size");
+        let mut chunk = self.exactly(size + 2);
+        assert_eq!(chunk.split_off(size), b"\r\n");
+        chunk
+    }
+
+    /// Whether there is something to read at the moment.
+    pub fn has_chunk(&mut self) -> bool {
+        self.stream
+            .set_nonblocking(true)
+            .expect("it is a TCP socket");
+        let has_more = self.fill().is_ok();
+        self.stream
+            .set_nonblocking(false)
+            .expect("it is a TCP socket");
+        has_more || !self.input.is_empty()
     }
 
     /// The next answer's head alone.

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use sluice_core::id::WorkerSlot;
 use sluice_server::{Notice, Server, ServerStats};
 
-use super::{Client, WorkerDouble};
+use super::{Client, Upgrade, WorkerDouble, handshake};
 
 /// Longest wait for anything; never reached by a test that passes.
 pub const LIMIT: Duration = Duration::from_secs(20);
@@ -82,6 +82,38 @@ impl Served {
     pub fn attached(&self) -> WorkerDouble {
         let slot = self.server.create_worker().expect("a slot is free");
         WorkerDouble::attach(&self.server, slot)
+    }
+
+    /// An open WebSocket of this worker, which must be the only one that takes requests, and its id.
+    pub fn web_socket(&self, worker: &mut WorkerDouble) -> (Client, u64) {
+        self.web_socket_with(worker, "", &Upgrade::default())
+    }
+
+    /// The same with further fields in the handshake.
+    pub fn web_socket_with(
+        &self,
+        worker: &mut WorkerDouble,
+        fields: &str,
+        with: &Upgrade,
+    ) -> (Client, u64) {
+        let mut client = self.connect();
+        client.send(handshake("/", fields));
+        let asked = worker.request("a handshake");
+        worker.upgrade(&asked, with);
+        let id = worker.opened();
+        client.switched();
+        (client, id)
+    }
+
+    /// An open event stream of this worker, the answer's head read already, and its id.
+    pub fn event_stream(&self, worker: &mut WorkerDouble, options: &Value) -> (Client, u64) {
+        let mut client = self.connect();
+        client.get("/events");
+        let asked = worker.request("a request for events");
+        worker.event_stream(&asked, options);
+        let id = worker.opened();
+        assert_eq!(client.head().status, 200);
+        (client, id)
     }
 
     pub fn stats(&self) -> ServerStats {

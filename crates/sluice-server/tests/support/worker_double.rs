@@ -9,7 +9,7 @@ use sluice_server::{AnswerBody, AnswerMeta, ExchangeName, Server, Worker};
 use sluice_shared::record::{AbortReason, EventKind, Words, event_flag};
 use sluice_shared::{Consumer, Current, WorkerBlock};
 
-use super::LIMIT;
+use super::{Held, LIMIT};
 
 /// A request as the worker sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct Asked {
     pub name: ExchangeName,
     pub position: u32,
     pub flags: u8,
+    /// 0 no WebSocket handshake, 1 a valid one, 2 of another version, 3 a malformed one.
+    pub handshake: u8,
     /// The request line.
     pub line: String,
     pub body: Vec<u8>,
@@ -54,6 +56,10 @@ pub struct WorkerDouble {
     wakes: Receiver<()>,
     /// Read while waiting for something else.
     kept: VecDeque<Event>,
+    /// The connections in its hands.
+    pub(super) connections: Vec<Held>,
+    /// Events of connections that it has given back.
+    pub returned: usize,
     /// Releases a record as soon as it is read; else only [`release`](Self::release) does.
     pub eager: bool,
 }
@@ -75,6 +81,8 @@ impl WorkerDouble {
             worker,
             wakes,
             kept: VecDeque::new(),
+            connections: Vec::new(),
+            returned: 0,
             eager: true,
         }
     }
@@ -87,7 +95,7 @@ impl WorkerDouble {
         self.read()
     }
 
-    fn read(&mut self) -> Option<Event> {
+    pub(super) fn read(&mut self) -> Option<Event> {
         for (lane, ring) in (0..).zip(&mut self.lanes) {
             let Some(record) = ring.next_event().expect("the ring is sound") else {
                 continue;
@@ -116,6 +124,7 @@ impl WorkerDouble {
                         name,
                         position: record.position,
                         flags: words.flags(),
+                        handshake: words.handshake() as u8,
                         line: String::from_utf8_lossy(line).into_owned(),
                         body,
                     })
@@ -137,6 +146,7 @@ impl WorkerDouble {
                     lane,
                     words,
                     payload: record.bytes.to_vec(),
+                    position: record.position,
                 }),
             };
             if self.eager {
@@ -160,7 +170,27 @@ impl WorkerDouble {
         self.fresh_before(end)
     }
 
-    fn fresh_before(&mut self, end: Instant) -> Option<Event> {
+    pub(super) fn keep(&mut self, event: Event) {
+        self.kept.push_back(event);
+    }
+
+    /// The oldest record about a connection that was kept.
+    pub(super) fn take_kept(&mut self) -> Option<SocketEvent> {
+        let at = self
+            .kept
+            .iter()
+            .position(|event| matches!(event, Event::Socket(_)))?;
+        match self.kept.remove(at) {
+            Some(Event::Socket(event)) => Some(event),
+            _ => None,
+        }
+    }
+
+    pub(super) fn set_current(&self, current: Option<Current>) {
+        self.block.set_current(current);
+    }
+
+    pub(super) fn fresh_before(&mut self, end: Instant) -> Option<Event> {
         loop {
             self.block.beat();
             if let Some(event) = self.read() {
@@ -298,4 +328,6 @@ pub struct SocketEvent {
     pub lane: u32,
     pub words: Words,
     pub payload: Vec<u8>,
+    /// Where the record is in its ring.
+    pub position: u32,
 }
