@@ -1,6 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs'
+import { once } from 'node:events'
 import ava from 'ava'
 import { isAlive } from '../../src-ts/process/pid-file.ts'
+import { WebSocketClient } from '../../src-ts/websocket/client.ts'
 import { app, get, Workplace } from './command.ts'
 
 // Each test starts several processes; all at once they would only wait for each other's CPU.
@@ -70,6 +72,59 @@ test('reload serves new code; code that throws is refused with 1, its error, and
   t.is(code, 1)
   t.regex(stderr, /the old code goes on[^]*half written/)
   t.is(await get(server.url), 'two')
+})
+
+/** WebSockets of a user `ada` in the group `g` and the topic `t`; each is greeted with its id. */
+const sockets = `
+export default {
+  websocket: {
+    open(ws) {
+      ws.bind('ada')
+      ws.join('g')
+      ws.subscribe('t')
+      ws.send(String(ws.id))
+    },
+    message() {},
+  },
+}
+`
+
+test('push reaches WebSockets by id, user, group, topic and all, as text and as bytes, and says how many', async (t) => {
+  const place = new Workplace(t, { 'app.mjs': sockets, 'message.bin': 'bytes' })
+  const server = await place.serve()
+  const page = new WebSocketClient(server.url)
+  t.teardown(() => page.terminate())
+  const messages = page[Symbol.asyncIterator]()
+  const { value: id } = await messages.next()
+  for (const target of [String(id), 'uid:ada', 'group:g', 'topic:t', 'all']) {
+    t.like(await place.run(['push', target, `to ${target}`]), { code: 0, stdout: 'Pushed to 1 connection\n', stderr: '' })
+    t.is((await messages.next()).value, `to ${target}`)
+  }
+  t.like(await place.run(['push', 'all', '--binary-file', 'message.bin', '--json']), { code: 0, stdout: '{"connections":1}\n' })
+  const { value: bytes } = await messages.next()
+  t.deepEqual(typeof bytes === 'string' ? bytes : Buffer.from(bytes as Uint8Array), Buffer.from('bytes'))
+  t.like(await place.run(['push', 'uid:bob', 'hi']), { code: 1, stdout: 'Nobody to push to\n' })
+})
+
+test('push exits with 2 for a wrong command line, and with 1 without a server', async (t) => {
+  const place = new Workplace(t, { 'large.bin': 'x'.repeat(128 * 1024 + 1) })
+  for (const args of [['everyone', 'hi'], ['all'], ['all', 'hi', '--binary-file', 'large.bin'], ['all', '--binary-file', 'none.bin'], ['all', '--binary-file', 'large.bin']]) {
+    const { code, stdout, stderr } = await place.run(['push', ...args])
+    t.is(code, 2, args.join(' '))
+    t.is(stdout, '')
+    t.not(stderr, '')
+  }
+  t.regex((await place.run(['push', 'all', 'hi'])).stderr, /ERR_SLUICE_NOT_RUNNING/)
+})
+
+test('stop closes WebSockets with 1001', async (t) => {
+  const place = new Workplace(t, { 'app.mjs': sockets })
+  const server = await place.serve()
+  const page = new WebSocketClient(server.url)
+  await once(page, 'message')
+  const closed = once(page, 'close')
+  t.is((await place.run(['stop'])).code, 0)
+  t.like((await closed)[0], { code: 1001, wasClean: true })
 })
 
 test('-d returns when the server is ready, restart starts it in the same way, stop ends it', async (t) => {
