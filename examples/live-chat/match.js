@@ -14,7 +14,7 @@ export function scoreAt(second) {
   const goals = Array.from({ length: Math.min(minute, MINUTES) }, (_, i) => ({ minute: i + 1, side: sideThatScores(match, i + 1) })).filter(({ side }) => side)
   const count = (side) => goals.filter((goal) => goal.side === side).length
   const last = goals.at(-1)
-  const news = last ? `${last.minute}′ goal for ${last.side}` : 'No goals yet'
+  const news = last ? `last goal: ${last.side}, ${last.minute}′` : 'no goals yet'
   return { second, minute: Math.min(minute, MINUTES), isOver: minute >= MINUTES, home: 'Harbour', away: 'Rovers', score: [count('Harbour'), count('Rovers')], news }
 }
 

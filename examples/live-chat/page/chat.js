@@ -113,7 +113,7 @@ function showScore({ home, away, score, minute, isOver, news }) {
   at('home').textContent = home
   at('away').textContent = away
   at('goals').textContent = score.join(' : ')
-  at('minute').textContent = isOver ? 'Full time.' : `${minute}′`
+  at('minute').textContent = `${isOver ? 'Full time' : `${minute}′`} ·`
   at('news').textContent = news
 }
 
