@@ -12,6 +12,8 @@ import { type ConnectionName, type RecordTarget, Socket, type SocketHost } from 
 export interface Opening {
   /** It is there. Records follow, for what is {@link Sockets.add}ed. */
   opened(name: ConnectionName): void
+  /** It ended before anybody here could have it. */
+  lost(): void
 }
 
 /** What the connections of one worker are made with. */
@@ -129,8 +131,11 @@ export class Sockets {
     const opening = openings[detail]
     if (kind === RecordKind.WS_OPEN) openings[detail] = undefined
     const handle = this.commands.attach(id)
-    // Gone already, and nobody has heard of it.
-    if (handle < 0) return
+    if (handle < 0) {
+      // Gone already, and nobody has heard of it; but its request is still in hand.
+      if (kind === RecordKind.WS_OPEN) opening?.lost()
+      return
+    }
     const sequence = words[at + SocketWord.SEQUENCE]!
     const isOpen = kind === RecordKind.WS_OPEN
     const resumed = isOpen && (words[at + SocketWord.KIND]! & OPEN_RESUMED) !== 0 ? { missed: sequence } : undefined

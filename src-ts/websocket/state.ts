@@ -1,4 +1,3 @@
-import { deserialize, serialize } from 'node:v8'
 import { sluiceRangeError, sluiceTypeError } from '../errors.ts'
 
 /** Longest serialised state of a connection, in bytes: it lies in the core for as long as the connection lives. */
@@ -13,7 +12,7 @@ export function encodeState(state: unknown): Uint8Array | null {
   if (state === undefined) return null
   let bytes: Uint8Array
   try {
-    bytes = serialize(state)
+    bytes = v8().serialize(state)
   } catch (cause) {
     throw sluiceTypeError('ERR_SLUICE_INVALID_ARG', 'The state of a connection cannot be cloned', { cause })
   }
@@ -23,5 +22,10 @@ export function encodeState(state: unknown): Uint8Array | null {
 
 /** What {@link encodeState} was given, as a new copy. */
 export function decodeState(bytes: Uint8Array | undefined): unknown {
-  return bytes === undefined ? undefined : deserialize(bytes)
+  return bytes === undefined ? undefined : v8().deserialize(bytes)
+}
+
+/** Loaded with the first state: a worker without any starts without it. */
+function v8(): typeof import('node:v8') {
+  return process.getBuiltinModule('node:v8')
 }
