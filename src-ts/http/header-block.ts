@@ -5,6 +5,9 @@ import { responseHeaders } from './response-headers.ts'
 
 const templateId: ReadonlyMap<string, number> = new Map(templates.map((type, id): [string, number] => [type, id]).slice(1))
 
+/** What fields may be given as: the standard's `HeadersInit`, for which TypeScript has no name without a browser's types. */
+export type FieldsInit = NonNullable<ResponseInit['headers']>
+
 /**
  * The header of an answer in the form the core takes it: lines, a template for the usual `content-type`, flags.
  *
@@ -31,7 +34,7 @@ export class HeaderBlock {
   }
 
   /** What a `Headers`, an object or a list of pairs says. */
-  static from(init: HeadersInit): HeaderBlock {
+  static from(init: FieldsInit): HeaderBlock {
     const block = new HeaderBlock(Template.NONE)
     if (Symbol.iterator in init) {
       for (const field of init) {

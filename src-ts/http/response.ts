@@ -2,12 +2,12 @@ import { Readable } from 'node:stream'
 import { inspect, type InspectOptions } from 'node:util'
 import { Template } from '../bridge/record.ts'
 import { sluiceError, sluiceRangeError, sluiceTypeError } from '../errors.ts'
-import { HeaderBlock } from './header-block.ts'
+import { type FieldsInit, HeaderBlock } from './header-block.ts'
 import { isNativeInstance, nativeClasses, whenNativeClassesLoad } from './native-classes.ts'
 import { Takeover } from './takeover.ts'
 
 /** What a body may be: everything the standard has, and any async iterable of bytes or text, such as a Node stream. */
-export type ResponseBody = BodyInit | AsyncIterable<Uint8Array | string> | null
+export type ResponseBody = ConstructorParameters<typeof globalThis.Response>[0] | AsyncIterable<Uint8Array | string> | null
 
 /** A body as it is kept: whole when it is text or bytes, else what will be read when it is sent. */
 export type KeptBody = string | Uint8Array | Blob | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array | string> | Takeover | null
@@ -22,7 +22,7 @@ export let isSluiceResponse: (value: unknown) => value is SluiceResponse
 /** The header to send. A `Headers` that the app has asked for counts; it may have changed. */
 export let headerBlockOf: (response: SluiceResponse) => HeaderBlock
 /** An answer that gives the connection to what outlives the exchange. @throws as the constructor, for `headers` */
-export let takeoverResponse: (takeover: Takeover, status: number, headers?: HeadersInit) => SluiceResponse
+export let takeoverResponse: (takeover: Takeover, status: number, headers?: FieldsInit) => SluiceResponse
 /** The body to send. A stream is taken with it. @throws ERR_SLUICE_RESPONSE_SENT when that was done before, TypeError when the app has read it */
 export let takeBody: (response: SluiceResponse) => KeptBody
 

@@ -2,7 +2,7 @@ import { TEMPLATE_SHIFT } from '../bridge/record.ts'
 import { sluiceRangeError } from '../errors.ts'
 import { type ChunkSource, fromIterable, fromStream } from './chunk-source.ts'
 import type { Exchange } from './exchange.ts'
-import { HeaderBlock } from './header-block.ts'
+import { type FieldsInit, HeaderBlock } from './header-block.ts'
 import { OutgoingStream } from './outgoing-stream.ts'
 import { Takeover } from './takeover.ts'
 import { headerBlockOf, isSluiceResponse, type KeptBody, type SluiceResponse, takeBody } from './response.ts'
@@ -39,7 +39,7 @@ export function send(exchange: Exchange, response: SluiceResponse | ResponseLike
   const { status, body } = response
   if (!Number.isInteger(status) || status < 200 || status > 599) throw sluiceRangeError('ERR_SLUICE_INVALID_ARG', `Response status must be a whole number from 200 to 599, got ${status}`)
   if (response.bodyUsed === true) throw new TypeError('The response body was read before it could be sent')
-  const block = HeaderBlock.from(response.url === undefined || response.url === '' ? response.headers as HeadersInit : decoded(response.headers))
+  const block = HeaderBlock.from(response.url === undefined || response.url === '' ? response.headers as FieldsInit : decoded(response.headers))
   return dispatch(exchange, status, block, body)
 }
 

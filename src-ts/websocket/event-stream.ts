@@ -4,7 +4,7 @@ import type { Context } from '../context.ts'
 import { sluiceError, sluiceTypeError } from '../errors.ts'
 import type { Exchange, Outgoing } from '../http/exchange.ts'
 import { fieldOf } from '../http/head.ts'
-import { HeaderBlock } from '../http/header-block.ts'
+import type { FieldsInit, HeaderBlock } from '../http/header-block.ts'
 import { type SluiceResponse, takeoverResponse } from '../http/response.ts'
 import { Takeover } from '../http/takeover.ts'
 import { channelName } from './channel-name.ts'
@@ -24,7 +24,7 @@ export interface SseOptions {
   /** Events of topics have the topic as their name, for `addEventListener(topic)`. @default false */
   readonly named?: boolean
   /** Further fields of the answer, such as cookies. */
-  readonly headers?: HeadersInit
+  readonly headers?: FieldsInit
 }
 
 /** Fields of the answer that are the core's. */

@@ -1,5 +1,6 @@
 import type { Context } from '../context.ts'
 import { sluiceTypeError } from '../errors.ts'
+import type { FieldsInit } from '../http/header-block.ts'
 import type { CloseInfo } from './close-info.ts'
 import type { WebSocketConn } from './connection.ts'
 
@@ -31,7 +32,7 @@ export interface UpgradeOptions<D = unknown, S = unknown> {
   /** The subprotocol; one that the client offered. @default the first of `options.protocols` that was offered, else none */
   protocol?: string
   /** Further fields of the answer, such as cookies. */
-  headers?: HeadersInit
+  headers?: FieldsInit
 }
 
 /** Settings of the connections of one set of handlers. */

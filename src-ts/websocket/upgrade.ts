@@ -3,7 +3,7 @@ import type { Context } from '../context.ts'
 import { sluiceError, sluiceTypeError } from '../errors.ts'
 import type { Exchange, Outgoing } from '../http/exchange.ts'
 import { fieldOf, handshakeOf, targetOf } from '../http/head.ts'
-import { HeaderBlock } from '../http/header-block.ts'
+import type { FieldsInit, HeaderBlock } from '../http/header-block.ts'
 import { SluiceRequest } from '../http/request.ts'
 import { SluiceResponse, takeoverResponse } from '../http/response.ts'
 import { isResponse } from '../http/send.ts'
@@ -154,7 +154,7 @@ function protocolFor(field: string | null, wanted: string | undefined, { options
   throw sluiceTypeError('ERR_SLUICE_INVALID_ARG', `The subprotocol must be one that the client offered (${offered.join(', ') || 'none'}), got ${JSON.stringify(wanted)}`)
 }
 
-function checkedFields(init: HeadersInit): [string, string][] {
+function checkedFields(init: FieldsInit): [string, string][] {
   const fields = Symbol.iterator in init ? [...(init as Iterable<[string, string]>)] : Object.entries(init)
   for (const [name] of fields) if (HANDSHAKE_FIELD.test(String(name))) throw notTheirs(String(name))
   return fields as [string, string][]
