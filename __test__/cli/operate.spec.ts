@@ -117,15 +117,23 @@ test('push exits with 2 for a wrong command line, and with 1 without a server', 
   t.regex((await place.run(['push', 'all', 'hi'])).stderr, /ERR_SLUICE_NOT_RUNNING/)
 })
 
-test('stop closes WebSockets with 1001', async (t) => {
-  const place = new Workplace(t, { 'app.mjs': sockets })
-  const server = await place.serve()
-  const page = new WebSocketClient(server.url)
-  await once(page, 'message')
-  const closed = once(page, 'close')
-  t.is((await place.run(['stop'])).code, 0)
-  t.like((await closed)[0], { code: 1001, wasClean: true })
-})
+for (const [command, code] of [
+  ['stop', 1001],
+  ['restart', 1012],
+] as const) {
+  test(`${command} closes WebSockets with ${code}`, async (t) => {
+    const place = new Workplace(t, { 'app.mjs': sockets })
+    const started = await place.run(['start', 'app.mjs', '-d', '--port', '0', '--workers', '1'])
+    t.is(started.code, 0, started.stderr)
+    const { ports } = JSON.parse((await place.run(['info', '--json'])).stdout) as { ports: { url: string }[] }
+    const page = new WebSocketClient(ports[0]?.url ?? '')
+    await once(page, 'message')
+    const closed = once(page, 'close')
+    t.is((await place.run([command])).code, 0)
+    t.like((await closed)[0], { code, wasClean: true })
+    t.is((await place.run(['stop'])).code, 0)
+  })
+}
 
 test('-d returns when the server is ready, restart starts it in the same way, stop ends it', async (t) => {
   const place = new Workplace(t)

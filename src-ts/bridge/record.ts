@@ -96,7 +96,7 @@ export const LaneWord = { TAIL: 0, HEAD: 16 } as const
 export const LANE_HEADER_BYTES = 256
 
 /** Word indexes in the worker block. */
-export const BlockWord = { PARKED: 0, HEARTBEAT: 16, CURRENT_LANE: 48, CURRENT_POSITION: 49, EVENTS: 64, BATCHES: 65, WAKES: 66 } as const
+export const BlockWord = { PARKED: 0, HEARTBEAT: 16, CURRENT_LANE: 48, CURRENT_POSITION: 49, PENDING_MESSAGES: 50, EVENTS: 64, BATCHES: 65, WAKES: 66 } as const
 /** Bytes of a worker block. */
 export const BLOCK_BYTES = 4096
 

@@ -124,7 +124,7 @@ export class SluiceResponse {
   }
 
   get ok(): boolean {
-    return this.#status < 300
+    return this.#status >= 200 && this.#status < 300
   }
 
   get headers(): Headers {
@@ -164,8 +164,9 @@ export class SluiceResponse {
     return this.#reader().formData()
   }
 
-  /** @throws TypeError when the body was read */
+  /** @throws TypeError when the body was read, and for the answers of `ctx.upgrade()` and `ctx.sse()` */
   clone(): SluiceResponse {
+    if (this.#body instanceof Takeover) throw notReadable()
     const clone = new SluiceResponse(null, { status: this.#status, statusText: this.#statusText, headers: this.headers })
     if (this.bodyUsed) throw new TypeError('The response body was already read')
     if (this.#native !== null) {
@@ -279,6 +280,10 @@ function sent(): Error {
   return sluiceError('ERR_SLUICE_RESPONSE_SENT', 'The body of the response is a stream that was already sent; make a response for each request')
 }
 
+function notReadable(): Error {
+  return new TypeError('The answer of ctx.upgrade() or ctx.sse() has no body that could be read or cloned')
+}
+
 /** 1xx, 204, 205 and 304 end with their header. */
 function isNullBodyStatus(status: number): boolean {
   return status === 204 || status === 205 || status === 304
@@ -299,7 +304,7 @@ function checkStatusText(text: string): string {
 }
 
 function streamOf(body: Exclude<KeptBody, string | Uint8Array | Blob | null>): ReadableStream<Uint8Array<ArrayBuffer>> {
-  if (body instanceof Takeover) throw new TypeError('The answer of ctx.upgrade() or ctx.sse() has no body that could be read or cloned')
+  if (body instanceof Takeover) throw notReadable()
   return (body instanceof ReadableStream ? body : bytesOf(body)) as ReadableStream<Uint8Array<ArrayBuffer>>
 }
 

@@ -174,9 +174,10 @@ export class Master extends PushServer implements Server {
     await this.#supervisor.replace(id)
   }
 
-  shutdown({ timeout = this.#config.maxWaitTime }: { timeout?: number } = {}): Promise<void> {
+  /** `closeCode`: what WebSockets are closed with; for the `sluice` command, which knows whether the server comes back. @default 1001 */
+  shutdown({ closeCode, timeout = this.#config.maxWaitTime }: { closeCode?: number; timeout?: number } = {}): Promise<void> {
     const cancel = systemClock.after(timeout, () => this.#hurry.abort())
-    this.#shutdown ??= this.#stop(timeout)
+    this.#shutdown ??= this.#stop(timeout, closeCode)
     return this.#shutdown.finally(cancel)
   }
 
@@ -188,13 +189,13 @@ export class Master extends PushServer implements Server {
    * The dispatcher stays open until the last connection is done: a request that was read before the end of accepting has
    * to find a worker. Only then, or when the time is over, the workers go.
    */
-  async #stop(timeout: number): Promise<void> {
+  async #stop(timeout: number, closeCode: number | undefined): Promise<void> {
     const core = this.#started()
     await within(systemClock, timeout, this.#lifecycle.tell('beforeShutdown', this), this.#hurry.signal)
     this.#stopping.abort(sluiceError('ERR_SLUICE_SHUTTING_DOWN', 'The server is stopping'))
     this.#supervisor.freeze()
     const start = performance.now()
-    const stopped = core.stop(this.#config.reload.drainGrace)
+    const stopped = core.stop(this.#config.reload.drainGrace, closeCode)
     for (const worker of this.#supervisor.serving) worker.drain('shutdown')
     await within(systemClock, timeout, stopped, this.#hurry.signal)
     await this.#supervisor.stop(Math.max(0, timeout - (performance.now() - start)), this.#hurry.signal)

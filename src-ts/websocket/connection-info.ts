@@ -24,5 +24,5 @@ export function socketInfoOf(json: string | null): SocketInfo | undefined {
   // Written by our own core, on this machine, a moment ago.
   const info = JSON.parse(json) as Omit<SocketInfo, 'family' | 'uid' | 'worker'> & { family: string | number; uid?: string | null; worker?: number | null }
   const family = String(info.family)
-  return { ...info, family: family === 'unix' ? 'unix' : family === '6' ? 6 : 4, uid: info.uid ?? undefined, worker: info.worker ?? undefined }
+  return { ...info, family: family === 'unix' ? 'unix' : family === '6' ? 6 : 4, uid: info.uid ?? undefined, worker: info.worker === null || info.worker === undefined || info.worker < 0 ? undefined : info.worker }
 }

@@ -96,6 +96,7 @@ export function openEventStream(exchange: Exchange, context: Context, sockets: S
     ...(retry !== undefined && { retry }),
     ...(last !== null && last !== '' && { lastEventId: last }),
   })
+  context.after(() => stream.settled())
   const response: SluiceResponse = takeoverResponse(stream, 200, headers)
   return new SseStream(response as unknown as Response, stream)
 }
@@ -217,6 +218,11 @@ export class EventStream extends Takeover implements Opening, Outgoing, RecordTa
     this.#early = ''
     if (this.#isClosing) this.#sockets.commands.close(handle, 1000, '')
     this.#done()
+  }
+
+  /** The request is over. If it was answered with something else, nothing that is sent here reaches anybody. */
+  settled(): void {
+    if (this.#handle < 0) this.#finish()
   }
 
   lost(): void {

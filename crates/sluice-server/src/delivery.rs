@@ -176,10 +176,10 @@ impl Delivery {
         self.waiting.insert(at, (number, event));
     }
 
-    /// After a worker's death, when everything it had not begun has been [`returned`](Self::returned): how many events it
-    /// was still handling, as far as that is known.
-    pub(crate) fn unsettled(&self) -> u64 {
-        u64::from(self.paused)
+    /// Nobody is to be told any more.
+    pub(crate) fn forget(&mut self) {
+        self.waiting.clear();
+        self.waiting_bytes = 0;
     }
 
     /// The connection gets another worker, which begins with what waits: everything else is handled or lost.

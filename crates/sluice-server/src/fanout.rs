@@ -90,14 +90,25 @@ impl Post {
             out.extend_from_slice(topic.as_bytes());
             out.push(b'\n');
         }
-        match self.message.opcode() {
-            Opcode::Text => write_data(&mut out, payload),
-            // An event stream is text.
-            _ => write_data(&mut out, data_encoding::BASE64.encode(payload).as_bytes()),
-        }
-        out.push(b'\n');
+        write_payload(&mut out, self.message.opcode(), payload);
         out.into()
     }
+}
+
+/// A message as a server-sent event without a name or a place in any history.
+pub(crate) fn plain_event(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(payload.len() + 16);
+    write_payload(&mut out, opcode, payload);
+    out
+}
+
+/// Writes what a message says, and the end of its event. An event stream is text: bytes become base64.
+fn write_payload(out: &mut Vec<u8>, opcode: Opcode, payload: &[u8]) {
+    match opcode {
+        Opcode::Text => write_data(out, payload),
+        _ => write_data(out, data_encoding::BASE64.encode(payload).as_bytes()),
+    }
+    out.push(b'\n');
 }
 
 /// Writes `data:` lines: one for each line of `text`, whichever way its lines end.

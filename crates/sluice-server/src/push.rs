@@ -12,7 +12,7 @@ use sluice_core::channel::ChannelKind;
 use sluice_core::member::{Claim, Member, MemberKind, SendLimits};
 use sluice_shared::record::{CommandKind, Words};
 
-use crate::fanout::{Fanout, Post, Slow, Target};
+use crate::fanout::{Fanout, Post, Slow, Target, plain_event};
 use crate::reactor::Message;
 use crate::server::Shared;
 use crate::websocket::{self, Opcode};
@@ -164,6 +164,26 @@ impl Shared {
             Claim::Slow => -1,
             // An empty message is sent, too: it counts as one byte, because 0 means that it was not.
             _ => i32::try_from(data.len().max(1)).unwrap_or(i32::MAX),
+        }
+    }
+
+    /// Sends to any connection, by id, in the form that it needs.
+    pub(crate) fn push_to(
+        &self,
+        carrier: &mut dyn Carrier,
+        id: u64,
+        data: &[u8],
+        kind: MessageKind,
+    ) -> i32 {
+        let Some(member) = self.registry.get(id) else {
+            return 0;
+        };
+        match member.kind {
+            MemberKind::WebSocket => self.send_to(carrier, &member, data, kind),
+            MemberKind::EventStream => {
+                let event = plain_event(kind.opcode(), data);
+                self.send_to(carrier, &member, &event, kind)
+            }
         }
     }
 

@@ -287,6 +287,9 @@ impl Shared {
             left: AtomicUsize::new(usize::from(self.config.reactors)),
             inflight: AtomicU32::new(0),
             replayed: AtomicU32::new(0),
+            pending_messages: AtomicU32::new(
+                holder.map_or(0, |link| link.block.pending_messages()),
+            ),
             reason: if is_stuck {
                 AdoptReason::Stuck
             } else {
@@ -318,6 +321,8 @@ pub(crate) struct GoneReport {
     left: AtomicUsize,
     inflight: AtomicU32,
     replayed: AtomicU32,
+    /// Messages that were being handled and will be by nobody else; the first reactor that looks counts them.
+    pending_messages: AtomicU32,
     /// What the next owners of its connections are told.
     pub(crate) reason: AdoptReason,
 }
@@ -327,6 +332,11 @@ impl GoneReport {
         self.inflight.fetch_add(1, Ordering::Relaxed);
         self.replayed
             .fetch_add(u32::from(replayed), Ordering::Relaxed);
+    }
+
+    /// How many messages were being handled, beside the current one; 0 for all reactors but the first that asks.
+    pub(crate) fn take_pending_messages(&self) -> u64 {
+        u64::from(self.pending_messages.swap(0, Ordering::Relaxed))
     }
 
     /// One reactor is done; the last one frees the slot and tells the master.
@@ -637,12 +647,8 @@ impl Server {
 
     /// Sends to any connection, by id: bytes taken, -1 taken although much is unsent, 0 not taken.
     pub fn push_to(&self, id: u64, data: &[u8], kind: MessageKind) -> i32 {
-        match self.shared.registry.get(id) {
-            Some(member) => self
-                .shared
-                .send_to(&mut Inboxes(&self.shared), &member, data, kind),
-            None => 0,
-        }
+        let carrier = &mut Inboxes(&self.shared);
+        self.shared.push_to(carrier, id, data, kind)
     }
 
     /// Closes any connection, by id. False when there is none.

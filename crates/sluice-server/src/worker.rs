@@ -22,6 +22,8 @@ use held::Held;
 
 /// A body above this goes beside the ring.
 const INLINE_BODY: usize = 16 * 1024;
+/// The same for a message.
+const INLINE_MESSAGE: usize = 4 * 1024;
 /// Commands after which a lane is published and its reactor woken before the batch ends, so that a slow
 /// batch does not hold back its first answers.
 const EAGER_COMMANDS: u32 = 64;
@@ -313,7 +315,13 @@ impl Worker {
 impl WorkerLane {
     /// Appends a command with its bytes, those that the ring does not take beside it.
     pub(crate) fn command(&mut self, words: Words, block: &[u8], body: &[u8]) {
-        if block.len() + body.len() <= INLINE_BODY {
+        // A message for a socket goes out from where it lies; an answer is gathered with its head.
+        let inline = if words.kind() == CommandKind::SocketSend as u8 {
+            INLINE_MESSAGE
+        } else {
+            INLINE_BODY
+        };
+        if block.len() + body.len() <= inline {
             push(self, words, &[block, body]);
         } else {
             let body = Parcel::Body(Bytes::copy_from_slice(body));

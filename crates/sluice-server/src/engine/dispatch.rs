@@ -169,9 +169,15 @@ impl Engine {
                 };
                 workers.inflight(slot) + owned
             },
-            limits.worker_concurrency,
+            // Connections are not bound by it.
+            if is_handshake {
+                u32::MAX
+            } else {
+                limits.worker_concurrency
+            },
         );
-        let Some(slot) = chosen else {
+        let Some(slot) = chosen.filter(|&slot| workers.inflight(slot) < limits.worker_concurrency)
+        else {
             return false;
         };
         let Some(lane) = self.events.get_mut(slot.index()).and_then(Option::as_mut) else {

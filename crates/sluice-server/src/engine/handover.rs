@@ -27,12 +27,15 @@ impl Engine {
     /// Takes everything out of the hands of a dead worker.
     pub(super) fn worker_gone(&mut self, slot: WorkerSlot, report: &Arc<GoneReport>) {
         self.active.retain(|candidate| candidate.slot != slot);
-        // What it answered before it died counts: whole records only, a half-written one was never published.
+        // What it answered before it died counts: whole records only. One that hangs in the middle of a batch has not
+        // published what it said about the records before.
         let commands = self.commands.get_mut(slot.index()).and_then(Option::take);
         let commands = commands.map(|mut lane| {
+            lane.ring.salvage();
             self.run_commands(&mut lane);
             lane
         });
+        self.counters.messages_lost += report.take_pending_messages();
         let lane = self.events.get_mut(slot.index()).and_then(Option::take);
         if let Some(lane) = &lane {
             self.take_sockets(slot, lane, report.reason);

@@ -238,12 +238,8 @@ impl Worker {
 
     /// Sends to any connection of the server.
     pub fn push_to(&mut self, id: u64, data: &[u8], kind: MessageKind) -> i32 {
-        match self.shared.registry.get(id) {
-            Some(member) => self
-                .shared
-                .send_to(&mut Lanes(&mut self.lanes), &member, data, kind),
-            None => 0,
-        }
+        let carrier = &mut Lanes(&mut self.lanes);
+        self.shared.push_to(carrier, id, data, kind)
     }
 
     /// Closes any connection of the server.

@@ -10,7 +10,7 @@ use crate::lane::EventLane;
 use crate::socket::Owner;
 
 /// A message up to this size travels inside its record; above, it waits to be fetched.
-const INLINE_MESSAGE: usize = 16 * 1024;
+const INLINE_MESSAGE: usize = 4 * 1024;
 
 impl Engine {
     /// Hands over what waits, as far as the connection has a worker, which is not busy and has room for it.
@@ -26,6 +26,10 @@ impl Engine {
                 Owner::Worker(worker) => worker,
                 Owner::Leaving(_) => return,
                 Owner::None => {
+                    if !socket.is_web_socket() {
+                        // Its worker has let go of it, and no other one knows it.
+                        return socket.delivery.forget();
+                    }
                     if !self.adopt_socket(slot) {
                         return;
                     }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use sluice_shared::record::EventKind;
+
 use super::Engine;
 use crate::connection::Phase;
 use crate::delivery::Event;
@@ -100,6 +102,10 @@ impl Engine {
             self.shared.registry.close(&member);
         }
         self.counters.socket_close_count += 1;
+        // Whoever waits for a slow peer waits in vain, and may hold up the event of the end by it.
+        if member.account.take_wants_drain(usize::MAX) {
+            self.socket_signal(slot, EventKind::SocketDrain);
+        }
         self.deliver_waiting(slot);
     }
 

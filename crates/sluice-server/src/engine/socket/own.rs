@@ -170,15 +170,9 @@ impl Engine {
             if socket.owner.worker() != Some(worker) {
                 continue;
             }
-            let lost = if executing == Some((slot, generation)) {
-                1
-            } else {
-                socket.delivery.unsettled()
-            };
             socket.delivery.start_over();
             socket.owner = Owner::None;
             socket.from = (lane.home, reason);
-            self.counters.messages_lost += lost;
             self.deliver_waiting(slot);
             self.free_socket(slot);
         }
