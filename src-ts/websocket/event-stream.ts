@@ -27,8 +27,8 @@ export interface SseOptions {
   readonly headers?: FieldsInit
 }
 
-/** Fields of the answer that are the core's. */
-const OWN_FIELD = /^(?:cache-control|connection|content-length|content-type|transfer-encoding|x-accel-buffering)$/i
+/** Fields of the answer that the core sends itself. Those of the framing are dropped, as from any answer. */
+const OWN_FIELD = /^(?:cache-control|content-type|date|server|x-accel-buffering)$/i
 /** What may be sent before the answer is out, in bytes. */
 const EARLY_BYTES_MAX = 256 * 1024
 /** Milliseconds; 32 bits are what the core keeps. */
