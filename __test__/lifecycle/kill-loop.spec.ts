@@ -10,6 +10,8 @@ import { RawClient } from '../support/raw-client.ts'
 /** Milliseconds; also the time that a full heap of 32 MiB may take to kill its worker. */
 const STUCK_AFTER = 1_500
 const ROUNDS = 5
+/** A machine too busy for all rounds in this time, in milliseconds, makes as many as fit, and says so. */
+const ROUNDS_WITHIN = 50_000
 /** Longest wait for a line of the server, in milliseconds: reached only when a promise is broken. */
 const WAIT_LIMIT = 20_000
 // Since Node.js 22 V8 may abort the whole process before Node can end a thread whose heap is full (README, honest limits).
@@ -102,7 +104,10 @@ test(`reload and every way to die, ${ROUNDS} times under load: no request fails,
   const gaps = new Map<string, number[]>()
   const bare: number[] = []
 
-  for (let round = 0; round < ROUNDS; round += 1) {
+  const start = performance.now()
+  let slowest = 0
+  for (let round = 0; round < ROUNDS && performance.now() - start + slowest <= ROUNDS_WITHIN; round += 1) {
+    const begun = performance.now()
     mortal.say('bare')
     bare.push((await mortal.next('bare')).ms)
     for (const way of WAYS) {
@@ -122,20 +127,22 @@ test(`reload and every way to die, ${ROUNDS} times under load: no request fails,
       const death = hangs ? dying.at + STUCK_AFTER : dying.at
       gaps.set(way, [...(gaps.get(way) ?? []), serving.at - death])
     }
+    slowest = Math.max(slowest, performance.now() - begun)
   }
 
   killer.destroy()
   await load.more(20)
   const { statuses, failures, longest } = await load.stop()
+  if (bare.length < ROUNDS) t.log(`${bare.length} of ${ROUNDS} rounds: the machine is too busy for more in ${ROUNDS_WITHIN} ms`)
   t.log(`${statuses.get(200)} answers, the slowest took ${longest.toFixed(0)} ms`)
   for (const [way, times] of gaps) t.log(`${way}: served again after ${times.join(', ')} ms`)
   t.deepEqual(failures, [])
   t.deepEqual([...statuses.keys()], [200])
-  const median = bare.sort((a, b) => a - b)[Math.floor(ROUNDS / 2)] ?? 0
+  const median = bare.sort((a, b) => a - b)[Math.floor(bare.length / 2)] ?? 0
   const limit = Math.max(REPLACED_WITHIN, BARE_STARTS * median)
   t.log(`a bare thread starts in ${median.toFixed(0)} ms, so the limit is ${limit.toFixed(0)} ms`)
   for (const [way, times] of gaps) {
-    // The best of five, as the machine may be busy with something else. A full heap takes its time to die.
+    // The best of all rounds, as the machine may be busy with something else. A full heap takes its time to die.
     if (way !== 'oom') t.true(Math.min(...times) <= limit, `${way}: ${times.join(', ')} ms`)
   }
   t.is(await mortal.stop(), 0)
