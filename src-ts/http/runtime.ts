@@ -55,7 +55,7 @@ export function startRuntime(options: RuntimeOptions): WorkerRuntime {
   let drain: Drain | undefined
   const memory = native.attachWorker(options.server, options.slot, () => drain?.())
   const commands = new Commands(native, memory.worker)
-  const host = new WorkerHost(commands, new SocketCommands(native, options.server, memory.worker, commands), memory.events.length, options)
+  const host = new WorkerHost(commands, new SocketCommands(native, options.server, memory.worker, commands), memory, options)
   const answer = createPipeline(options.app, host, options)
   drain = createDrain(
     commands,

@@ -4,6 +4,7 @@ import type { SocketCommands } from '../bridge/socket-commands.ts'
 import { Exchanges } from '../bridge/exchanges.ts'
 import type { Lane } from '../bridge/lane.ts'
 import { type Context, type ContextHost, summaryOf } from '../context.ts'
+import type { WorkerMemory } from '../native.ts'
 import type { WorkerInfo } from '../process/api.ts'
 import type { Exchange, ExchangeHost } from './exchange.ts'
 import { openEventStream, type SseOptions, type SseStream } from '../websocket/event-stream.ts'
@@ -31,14 +32,15 @@ export class WorkerHost implements ExchangeHost, ContextHost {
   #pending = 0
   #waiting: (() => void)[] = []
 
-  constructor(commands: Commands, socketCommands: SocketCommands, lanes: number, options: { readonly app: App; readonly limits: { readonly bodyBytes: number }; readonly worker: WorkerInfo; readonly report: Report }) {
+  constructor(commands: Commands, socketCommands: SocketCommands, memory: WorkerMemory, options: { readonly app: App; readonly limits: { readonly bodyBytes: number }; readonly worker: WorkerInfo; readonly report: Report }) {
     this.commands = commands
     this.bodyBytes = options.limits.bodyBytes
     this.worker = options.worker
     this.#report = options.report
     this.sockets = new Sockets({
       commands: socketCommands,
-      lanes,
+      lanes: memory.events.length,
+      block: new Int32Array(memory.block),
       handlers: options.app.websocket,
       report: options.report,
       begin: () => {
@@ -49,7 +51,7 @@ export class WorkerHost implements ExchangeHost, ContextHost {
         this.#settle()
       },
     })
-    this.#exchanges = Array.from({ length: lanes }, () => new Exchanges<Exchange>())
+    this.#exchanges = Array.from({ length: memory.events.length }, () => new Exchanges<Exchange>())
   }
 
   get now(): number {

@@ -52,6 +52,10 @@ export interface SocketHost {
   /** A handler is pending; the worker waits for it. */
   begin(): void
   end(): void
+  /** The handler of a message is pending: if the worker dies, the message is lost. */
+  holdMessage(): void
+  /** It has settled. */
+  readonly settleMessage: () => void
   /** No record is for `target` any more. */
   forget(target: RecordTarget): void
 }
@@ -170,7 +174,9 @@ export class Socket implements RecordTarget {
       this.#fail(error)
       return
     }
-    if (isThenable(result)) this.#pend(result, 1)
+    if (!isThenable(result)) return
+    this.host.holdMessage()
+    this.#pend(result, 1, this.host.settleMessage)
   }
 
   close(lane: Lane, at: number): void {

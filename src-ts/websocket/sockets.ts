@@ -1,5 +1,5 @@
 import type { Lane } from '../bridge/lane.ts'
-import { OPEN_RESUMED, RecordKind, SendFlag, SLOT_MASK, SocketWord } from '../bridge/record.ts'
+import { BlockWord, OPEN_RESUMED, RecordKind, SendFlag, SLOT_MASK, SocketWord } from '../bridge/record.ts'
 import type { SocketCommands } from '../bridge/socket-commands.ts'
 import type { Exchange } from '../http/exchange.ts'
 import type { Report } from '../http/report.ts'
@@ -27,6 +27,8 @@ export interface SocketsOptions {
   /** Something is in hand that the worker waits for when it leaves. */
   readonly begin: () => void
   readonly end: () => void
+  /** The words of the worker's block. */
+  readonly block: Int32Array
 }
 
 /** The value of {@link AdoptedFrom.reason} by the low byte of word 4 of a WS_ADOPT record. */
@@ -52,7 +54,7 @@ export class Sockets {
   readonly end: () => void
   readonly #tables: readonly Table[]
 
-  constructor({ begin, commands, end, handlers, lanes, report }: SocketsOptions) {
+  constructor({ begin, block, commands, end, handlers, lanes, report }: SocketsOptions) {
     this.commands = commands
     this.handlers = handlers
     this.begin = begin
@@ -70,6 +72,12 @@ export class Sockets {
             report,
             begin,
             end,
+            holdMessage: () => {
+              block[BlockWord.PENDING_MESSAGES]! += 1
+            },
+            settleMessage: () => {
+              block[BlockWord.PENDING_MESSAGES]! -= 1
+            },
             forget: (target) => this.forget(target),
           }
   }

@@ -69,7 +69,8 @@ struct Header {
     tail: Line,
     head: Line,
     flags: Line,
-    _reserved: Line,
+    /// Up to where records are whole, published or not: what is left of a producer that stopped in between.
+    written: Line,
 }
 
 #[repr(C, align(64))]
@@ -89,6 +90,7 @@ const _: () = {
     assert!(std::mem::offset_of!(Header, tail) == 0);
     assert!(std::mem::offset_of!(Header, head) == 64);
     assert!(std::mem::offset_of!(Header, flags) == 128);
+    assert!(std::mem::offset_of!(Header, written) == 192);
     assert!(RING_HEADER_BYTES == 256);
 };
 
@@ -106,7 +108,7 @@ impl RingMemory {
             tail: Line::new(position),
             head: Line::new(position),
             flags: Line::new(0),
-            _reserved: Line::new(0),
+            written: Line::new(position),
         };
         // SAFETY: the region starts with room for a header, is aligned to 4096 and nobody else's yet.
         unsafe { region.start().cast::<Header>().write(header) };

@@ -173,6 +173,20 @@ impl WorkerBlock {
         }
     }
 
+    /// Handlers of messages that are pending: what is lost with the worker beside the current record.
+    ///
+    /// Exact once the thread has ended or is stuck.
+    #[inline]
+    pub fn pending_messages(&self) -> u32 {
+        self.words().current.pending.load(Ordering::Acquire)
+    }
+
+    /// Sets the number of pending handlers, as JavaScript does when one begins or settles.
+    #[inline]
+    pub fn set_pending_messages(&self, count: u32) {
+        self.words().current.pending.store(count, Ordering::Release);
+    }
+
     /// The counters, each as it is now.
     pub fn counters(&self) -> Counters {
         let counters = &self.words().counters;
@@ -258,6 +272,7 @@ struct CurrentWords {
     /// Lane + 1; 0 while no handler runs.
     lane: AtomicU32,
     position: AtomicU32,
+    pending: AtomicU32,
 }
 
 #[derive(Default)]
@@ -285,6 +300,7 @@ const _: () = {
     assert!(offset_of!(BlockWords, life) + offset_of!(LifeWords, state) == 132);
     assert!(offset_of!(BlockWords, current) == 192);
     assert!(offset_of!(BlockWords, current) + offset_of!(CurrentWords, position) == 196);
+    assert!(offset_of!(BlockWords, current) + offset_of!(CurrentWords, pending) == 200);
     assert!(offset_of!(BlockWords, counters) == 256);
     assert!(offset_of!(BlockWords, counters) + offset_of!(CounterWords, wakes) == 264);
 };
@@ -324,12 +340,14 @@ mod tests {
             lane: 255,
             position: 0xffff_fff8,
         }));
+        block.set_pending_messages(7);
         block.count_batch(30);
         block.count_batch(3);
         block.count_wake();
-        let words = [0, 64, 128, 132, 192, 196, 256, 260, 264]
+        let words = [0, 64, 128, 132, 192, 196, 200, 256, 260, 264]
             .map(|offset| word(&view, offset).load(Ordering::SeqCst));
-        assert_eq!(words, [1, 1, 12, 3, 256, 0xffff_fff8, 33, 2, 1]);
+        assert_eq!(words, [1, 1, 12, 3, 256, 0xffff_fff8, 7, 33, 2, 1]);
+        assert_eq!(block.pending_messages(), 7);
     }
 
     #[test]

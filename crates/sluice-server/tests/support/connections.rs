@@ -217,7 +217,13 @@ impl WorkerDouble {
         }));
     }
 
-    /// A handler runs on, or the application pauses.
+    /// The handler of a message runs on.
+    pub fn run_on(&mut self, id: u64) {
+        self.hold_message();
+        self.pause(id);
+    }
+
+    /// The application pauses.
     pub fn pause(&mut self, id: u64) {
         let held = self.held(id);
         assert!(!held.busy);

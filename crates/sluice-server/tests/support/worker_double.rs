@@ -190,6 +190,11 @@ impl WorkerDouble {
         self.block.set_current(current);
     }
 
+    pub(super) fn hold_message(&self) {
+        let pending = self.block.pending_messages();
+        self.block.set_pending_messages(pending + 1);
+    }
+
     pub(super) fn fresh_before(&mut self, end: Instant) -> Option<Event> {
         loop {
             self.block.beat();

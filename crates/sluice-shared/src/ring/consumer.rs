@@ -70,6 +70,15 @@ impl Consumer {
         self.next(false)
     }
 
+    /// Publishes what the producer has pushed and not published. For a producer that hangs and will not do it any more;
+    /// what one pushes that goes on all the same is seen as far as it is whole.
+    pub fn salvage(&mut self) {
+        let header = self.memory.header();
+        // Acquire: pairs with the Release in `Producer::push`. The tail is stored for `is_empty` and the next look.
+        let written = header.written.0.load(Ordering::Acquire);
+        header.tail.0.store(written, Ordering::Release);
+    }
+
     /// Gives the space of every record read so far back to the producer.
     #[inline]
     pub fn release(&mut self) {

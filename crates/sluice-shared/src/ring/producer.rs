@@ -69,6 +69,12 @@ impl Producer {
         let position = self.write;
         self.write_record(position, len, words, parts);
         self.write = position.wrapping_add(len);
+        // Release: pairs with `Consumer::salvage`, which reads the record's bytes.
+        self.memory
+            .header()
+            .written
+            .0
+            .store(self.write, Ordering::Release);
         Ok(position)
     }
 

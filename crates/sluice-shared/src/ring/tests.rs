@@ -145,6 +145,24 @@ fn nothing_is_seen_before_publish() {
 }
 
 #[test]
+fn what_a_producer_has_pushed_and_not_published_can_be_salvaged() {
+    let (mut producer, mut consumer) = ring(10);
+    for size in [0, 24, 96, 8, 96, 96, 96, 88, 96, 96, 96] {
+        // Over the end of the data and back.
+        producer.push(command(), &[&vec![0xab; size]]).unwrap();
+        producer.push(command(), &[]).unwrap();
+        consumer.salvage();
+        assert!(!consumer.is_empty());
+        assert_eq!(drain(&mut consumer), 2);
+        consumer.salvage();
+        assert!(consumer.is_empty());
+        // It goes on after all.
+        assert!(producer.publish());
+        assert!(consumer.is_empty());
+    }
+}
+
+#[test]
 fn space_comes_back_only_with_release() {
     let (mut producer, mut consumer) = ring(10);
     assert_eq!(fill(&mut producer, 96), 8);

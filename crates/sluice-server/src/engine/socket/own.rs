@@ -118,16 +118,14 @@ impl Engine {
             .map(|current| current.position);
         let mut unread = Vec::new();
         let mut is_executing = current.is_some();
-        let mut executing = None;
+        let mut lost = 0;
         lane.unread(current.unwrap_or(lane.ring.consumed()), |words, payload| {
             let kind = words.kind();
             let is_close = kind == EventKind::SocketClose as u8;
             let is_message = kind == EventKind::SocketMessage as u8;
             // The first one is what it was executing.
             if std::mem::take(&mut is_executing) {
-                if is_message {
-                    executing = Some((words.connection(), words.generation()));
-                }
+                lost = u64::from(is_message);
                 return;
             }
             if is_close || is_message {
@@ -154,6 +152,7 @@ impl Engine {
                 ));
             }
         });
+        self.counters.messages_lost += lost;
         for (slot, generation, sequence, event) in unread {
             if self.generations.get(slot as usize) == Some(&generation)
                 && let Some(socket) = self.socket_of(slot)
@@ -163,7 +162,6 @@ impl Engine {
             }
         }
         for slot in 0..self.connections.len() as u32 {
-            let generation = self.generations[slot as usize];
             let Some(socket) = self.socket_of(slot) else {
                 continue;
             };

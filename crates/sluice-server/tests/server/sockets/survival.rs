@@ -99,7 +99,7 @@ fn a_message_whose_handler_ran_on_is_lost_with_its_worker_and_those_behind_it_ar
         let (mut client, id) = served.web_socket(&mut first);
         client.send([text("1"), text("2"), text("3")].concat());
         assert_eq!(first.message(id).text(), "1");
-        first.pause(id);
+        first.run_on(id);
         arrived(&served, 3);
         // Gives back what was in its ring.
         assert_eq!(first.poll_news(), None);
@@ -112,6 +112,22 @@ fn a_message_whose_handler_ran_on_is_lost_with_its_worker_and_those_behind_it_ar
             assert_eq!(second.message(id).text(), expected);
         }
         assert_eq!(served.stats().counters.messages_lost, 1);
+    }
+}
+
+#[test]
+fn what_the_application_has_paused_is_not_lost_with_its_worker() {
+    for served in servers(&json!({})) {
+        let mut first = served.worker(0);
+        let (mut client, id) = served.web_socket(&mut first);
+        first.pause(id);
+        client.send(text("1"));
+        arrived(&served, 1);
+        let mut second = served.worker(1);
+        die(&served, first);
+        assert_eq!(second.adopted(), (id, 1, 0, 0));
+        assert_eq!(second.message(id).text(), "1");
+        assert_eq!(served.stats().counters.messages_lost, 0);
     }
 }
 
@@ -261,7 +277,7 @@ fn a_worker_that_dies_while_it_is_to_go_loses_no_more_than_any_other() {
         let (mut client, id) = served.web_socket(&mut first);
         client.send([text("1"), text("2")].concat());
         assert_eq!(first.message(id).text(), "1");
-        first.pause(id);
+        first.run_on(id);
         arrived(&served, 2);
         let mut second = served.worker(1);
         drain(&served, &first, AdoptReason::Reload);
