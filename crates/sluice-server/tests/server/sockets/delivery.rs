@@ -167,13 +167,14 @@ fn a_client_that_floods_a_worker_that_reads_nothing_loses_nothing() {
 
 #[test]
 fn a_full_ring_delays_and_loses_nothing() {
+    const MESSAGES: usize = 20;
     let served = Served::new();
     let mut worker = served.worker(0);
     let mut open: Vec<_> = (0..40).map(|_| served.web_socket(&mut worker)).collect();
     worker.eager = false;
     // 40 times what one may have in the ring is more than the ring.
-    let payload = [7; 15_000];
-    let bytes = frame(0x82, &payload).repeat(6);
+    let payload = [7; 4_000];
+    let bytes = frame(0x82, &payload).repeat(MESSAGES);
     let senders: Vec<_> = open
         .iter()
         .map(|(client, _)| {
@@ -193,19 +194,22 @@ fn a_full_ring_delays_and_loses_nothing() {
     worker.release();
     worker.worker.flush();
     let mut counts = vec![0; 1000];
-    for _ in 0..40 * 6 + 1 {
+    for _ in 0..40 * MESSAGES + 1 {
         match worker.news("a message or the end") {
             News::Message(id, message) => {
                 assert!(message.payload == payload);
                 counts[id as usize] += 1;
             }
             News::Close(id, _) => {
-                assert_eq!((id, counts[id as usize]), (gone_id, 6));
+                assert_eq!((id, counts[id as usize]), (gone_id, MESSAGES));
             }
             other => panic!("expected messages, got {other:?}"),
         }
     }
-    assert_eq!(counts.iter().filter(|count| **count == 6).count(), 40);
+    assert_eq!(
+        counts.iter().filter(|count| **count == MESSAGES).count(),
+        40
+    );
 }
 
 #[test]
