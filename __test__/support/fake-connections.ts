@@ -48,7 +48,7 @@ export abstract class FakeConnections implements NativeConnections, NativePush {
   readonly states = new Map<number, Buffer>()
   /** What `send` and `pushTo` answer. */
   sendResult: (bytes: number) => number = (bytes) => bytes
-  handshake: string | null = JSON.stringify({ protocol: 'chat.v1', url: 'http://example.test/live?room=1', headers: [['host', 'example.test'], ['cookie', 'a=1']], compressed: false })
+  handshake: string | null = JSON.stringify({ protocol: 'chat.v1', url: '/live?room=1', headers: [['host', 'example.test'], ['cookie', 'a=1']], compressed: false })
   /** What `connectionById` answers. */
   details: string | null = null
   /** What the calls that count answer. */
@@ -136,6 +136,10 @@ export abstract class FakeConnections implements NativeConnections, NativePush {
 
   release(_worker: number, handle: number, next: number): void {
     this.#note('release', handle, next)
+  }
+
+  settled(_worker: number, handle: number): void {
+    this.#note('settled', handle)
   }
 
   protectConnection(_worker: number, handle: number, yes: boolean): void {

@@ -286,7 +286,7 @@ test('the handshake is read once, when somebody asks', (t) => {
 test('a connection that goes on where one broke says what its client had missed', (t) => {
   let conn!: Conn
   const { native } = startFakeWorker({ websocket: { open: (ws) => void (conn = ws), message: () => undefined } })
-  native.handshake = JSON.stringify({ protocol: '', url: 'http://h/', headers: [], compressed: false, resumeToken: 'secret' })
+  native.handshake = JSON.stringify({ protocol: '', url: '/', headers: [], compressed: false, resumeToken: 'secret' })
   native.request({ handshake: 1, target: '/' })
   native.wake()
   const socket = new FakeSocket(native)
@@ -303,7 +303,7 @@ test('a connection that goes on where one broke says what its client had missed'
 test('what the core tells of a connection is put into the words of the API', (t) => {
   const { conn, native } = connected()
   t.is(conn.info(), undefined)
-  native.details = JSON.stringify({ id: 1000, kind: 'websocket', state: 'open', family: '6', uid: null, worker: null, groups: ['g'], topics: [] })
+  native.details = JSON.stringify({ id: 1000, kind: 'websocket', state: 'open', family: '6', uid: null, worker: -1, groups: ['g'], topics: [] })
   t.like(conn.info(), { id: 1000, family: 6, groups: ['g'] })
   t.is(conn.info()!.uid, undefined)
   t.is(conn.info()!.worker, undefined)

@@ -23,10 +23,17 @@ export class HandshakeRequest {
     if (json === null) return new HandshakeRequest('', '', [])
     // Written by our own core, on this machine, a moment ago.
     const { headers, protocol, resumeToken, url } = JSON.parse(json) as { protocol: string; url: string; headers: [string, string][]; resumeToken?: string }
-    return new HandshakeRequest(url, protocol, headers, resumeToken)
+    return new HandshakeRequest(absolute(url, headers), protocol, headers, resumeToken)
   }
 
   get headers(): Headers {
     return (this.#headers ??= new (nativeClasses().Headers)(this.#fields))
   }
+}
+
+/** The URL of a request target: as that of the request was put together. */
+function absolute(target: string, fields: readonly (readonly [name: string, value: string])[]): string {
+  if (!target.startsWith('/')) return target
+  const host = fields.find(([name]) => name.toLowerCase() === 'host')?.[1] ?? ''
+  return `http://${host === '' ? 'localhost' : host}${target}`
 }
