@@ -169,6 +169,8 @@ export class InlineServer extends PushServer implements Server {
     const hurry = this.#hurry.signal
     await within(systemClock, timeout, this.#lifecycle.tell('beforeShutdown', this), hurry)
     this.#stopping.abort(sluiceError('ERR_SLUICE_SHUTTING_DOWN', 'The server is stopping'))
+    // What was sent up to here is flushed with the tick; the core is told to stop behind it.
+    await new Promise<void>((resolve) => process.nextTick(resolve))
     const stopped = core.stop(this.#config.reload.drainGrace)
     const exitHooks = this.#lifecycle.tell('workerExit', this.worker, this.#stopping.signal)
     const settled = Promise.all([exitHooks, stopped.then(() => this.#runtime?.settled())])
