@@ -21,6 +21,7 @@ export const RecordKind = {
   WS_HIGH: 10,
   WS_ADOPT: 11,
   WS_HANDOVER: 12,
+  WS_SETTLE: 13,
 } as const
 
 /** Flags of an HTTP record, as they stand in word 1 (bits 8–15). */

@@ -80,6 +80,11 @@ export class SocketCommands {
     if (this.#commands.announce()) this.#native.returnMessage(this.#worker, handle, sequence, word, detail, payload)
   }
 
+  /** No handler of the connection runs. */
+  settled(handle: number): void {
+    if (this.#commands.announce()) this.#native.settled(this.#worker, handle)
+  }
+
   protect(handle: number, yes: boolean): void {
     if (this.#commands.announce()) this.#native.protectConnection(this.#worker, handle, yes)
   }

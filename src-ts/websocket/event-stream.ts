@@ -261,6 +261,11 @@ export class EventStream extends Takeover implements Opening, Outgoing, RecordTa
     this.#sockets.begin()
   }
 
+  settle(): void {
+    // Nothing runs here.
+    if (this.#handle >= 0) this.#sockets.commands.settled(this.#handle)
+  }
+
   abort(): void {
     if (this.#isLingering) this.end()
   }

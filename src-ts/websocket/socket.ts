@@ -36,6 +36,8 @@ export interface RecordTarget {
   drain(): void
   high(): void
   handover(): void
+  /** The core wants to know when no handler runs. */
+  settle(): void
   /** The worker ends soon: what it would wait for without end is given up. */
   abort(): void
 }
@@ -98,6 +100,8 @@ export class Socket implements RecordTarget {
   #isClosing: boolean
   /** It is to be let go as soon as no handler is pending. */
   #isLeaving: boolean
+  /** The core is to be told as soon as no handler is pending. */
+  #isAsked: boolean
   #missed: number
   /** Until `adopt` has been called. */
   #from: AdoptedFrom | null
@@ -121,6 +125,7 @@ export class Socket implements RecordTarget {
     this.#isEnding = false
     this.#isClosing = false
     this.#isLeaving = false
+    this.#isAsked = false
     this.#missed = 0
     this.#from = from
     this.#conn = null
@@ -220,6 +225,11 @@ export class Socket implements RecordTarget {
     else this.#isLeaving = true
   }
 
+  settle(): void {
+    if (this.#running === 0) this.host.commands.settled(this.handle)
+    else this.#isAsked = true
+  }
+
   /** Whoever waits for a slow peer waits in vain. */
   abort(): void {
     this.drained.release()
@@ -292,6 +302,10 @@ export class Socket implements RecordTarget {
       done?.()
       if (this.#running === 0 && this.#isLeaving) this.#leave()
       else this.#update()
+      if (this.#running === 0 && this.#isAsked) {
+        this.#isAsked = false
+        if (this.handle >= 0) this.host.commands.settled(this.handle)
+      }
       this.host.end()
     }
     void Promise.resolve(result).then(settle, (error: unknown) => {

@@ -129,6 +129,8 @@ export class Sockets {
         return target.high()
       case RecordKind.WS_HANDOVER:
         return target.handover()
+      case RecordKind.WS_SETTLE:
+        return target.settle()
     }
   }
 

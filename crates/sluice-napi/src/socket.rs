@@ -25,7 +25,7 @@ thread_local! {
 type Call = unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> sys::napi_value;
 
 /// The functions, by the name that they have in JavaScript.
-pub(crate) const CALLS: [(&str, Call); 24] = [
+pub(crate) const CALLS: [(&str, Call); 25] = [
     ("upgrade", upgrade),
     ("eventStream", event_stream),
     ("attachConnection", attach_connection),
@@ -39,6 +39,7 @@ pub(crate) const CALLS: [(&str, Call); 24] = [
     ("resumeConnection", resume_connection),
     ("returnMessage", return_message),
     ("release", release),
+    ("settled", settled),
     ("protectConnection", protect_connection),
     ("takeMessage", take_message),
     ("joinChannel", join_channel),
@@ -274,6 +275,13 @@ extern "C" fn release(env: sys::napi_env, info: sys::napi_callback_info) -> sys:
     let values = arguments::<3>(env, info);
     let (handle, next) = (uint32(env, values[1]), uint32(env, values[2]));
     on_worker(env, &values, (), |worker| worker.release(handle, next));
+    from_bool(env, true)
+}
+
+extern "C" fn settled(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let values = arguments::<2>(env, info);
+    let handle = uint32(env, values[1]);
+    on_worker(env, &values, (), |worker| worker.settled(handle));
     from_bool(env, true)
 }
 

@@ -218,6 +218,12 @@ pub(crate) struct Socket {
     pub(crate) last_sent: u64,
     /// When a ping was sent that nothing has come after.
     pub(crate) pinged: Option<u64>,
+    /// The server stops: it is closed when what has come is handled.
+    pub(crate) is_stopping: bool,
+    /// Messages that still come are thrown away: the server stops and has enough to do.
+    pub(crate) is_deaf: bool,
+    /// Its worker was asked to say when no handler runs.
+    pub(crate) is_asked: bool,
     /// Heartbeats do not close it.
     pub(crate) is_protected: bool,
     /// What is unsent has passed the high-water mark and not fallen to the low one since.

@@ -45,6 +45,8 @@ pub enum EventKind {
     SocketAdopt = 11,
     /// The worker is to let go of a connection once none of its handlers runs.
     SocketHandover = 12,
+    /// The worker is to say when no handler of a connection runs.
+    SocketSettle = 13,
 }
 
 impl EventKind {
@@ -63,6 +65,7 @@ impl EventKind {
             10 => Self::SocketHigh,
             11 => Self::SocketAdopt,
             12 => Self::SocketHandover,
+            13 => Self::SocketSettle,
             _ => return None,
         })
     }
@@ -192,6 +195,8 @@ pub enum CommandKind {
     SocketProtect = 17,
     /// A message to many connections; what it is lies beside the ring.
     Fanout = 18,
+    /// No handler of a connection runs.
+    SocketSettled = 19,
 }
 
 impl CommandKind {
@@ -216,6 +221,7 @@ impl CommandKind {
             16 => Self::SocketRelease,
             17 => Self::SocketProtect,
             18 => Self::Fanout,
+            19 => Self::SocketSettled,
             _ => return None,
         })
     }
@@ -617,9 +623,9 @@ mod tests {
     fn kinds_and_numbers_name_each_other() {
         for number in 0..=u8::MAX {
             let event = EventKind::from_u8(number).map(|kind| kind as u8);
-            assert_eq!(event, (1..=12).contains(&number).then_some(number));
+            assert_eq!(event, (1..=13).contains(&number).then_some(number));
             let command = CommandKind::from_u8(number).map(|kind| kind as u8);
-            assert_eq!(command, (1..=18).contains(&number).then_some(number));
+            assert_eq!(command, (1..=19).contains(&number).then_some(number));
         }
     }
 

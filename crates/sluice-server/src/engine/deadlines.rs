@@ -18,6 +18,7 @@ impl Engine {
         self.resume_accepting();
         self.resume_paced();
         self.end_old_sessions();
+        self.stop_sockets();
         if self.id == 0 && self.now >= self.purge_at {
             self.purge_at = self.now + PURGE_EVERY;
             self.shared.registry.purge(self.now);

@@ -242,6 +242,11 @@ impl Engine {
             if let Some(connection) = self.connection(slot)
                 && std::mem::take(&mut connection.ring_blocked)
             {
+                let has_socket = connection.socket.is_some();
+                if has_socket {
+                    // What waits may be all there is: the end of a connection that will not be read again.
+                    self.deliver_waiting(slot);
+                }
                 // Goes on with its input, and then reads its socket again.
                 self.mark_dirty(slot);
             }

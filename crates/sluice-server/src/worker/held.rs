@@ -165,6 +165,11 @@ impl Worker {
         self.tell(handle, CommandKind::SocketRelease, with, &[]);
     }
 
+    /// Says that no handler of a connection runs, as SOCKET_SETTLE asks.
+    pub fn settled(&mut self, handle: u32) {
+        self.tell(handle, CommandKind::SocketSettled, |words| words, &[]);
+    }
+
     /// Exempts a connection from heartbeats, or no longer.
     pub fn protect_connection(&mut self, handle: u32, yes: bool) {
         let with = |words: Words| words.with_detail(u32::from(yes));

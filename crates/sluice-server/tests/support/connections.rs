@@ -55,6 +55,8 @@ pub enum News {
     Drain(u64),
     High(u64),
     Handover(u64),
+    /// The core wants to know when no handler runs.
+    Settle(u64),
 }
 
 /// A message in its turn.
@@ -244,6 +246,17 @@ impl WorkerDouble {
         self.worker.flush();
     }
 
+    /// Waits to be asked whether a handler runs, and says that none does.
+    pub fn settle(&mut self, id: u64) {
+        match self.news("the question whether it has settled") {
+            News::Settle(of) if of == id => {}
+            other => panic!("expected SOCKET_SETTLE, got {other:?}"),
+        }
+        let handle = self.held(id).handle;
+        self.worker.settled(handle);
+        self.worker.flush();
+    }
+
     /// Gives a connection back, and its handle.
     pub fn let_go(&mut self, id: u64) {
         let Held { handle, next, .. } = *self.held(id);
@@ -328,6 +341,7 @@ impl WorkerDouble {
         })?;
         let id = held.id;
         match kind {
+            EventKind::SocketSettle => return Some(News::Settle(id)),
             EventKind::SocketDrain => return Some(News::Drain(id)),
             EventKind::SocketHigh => return Some(News::High(id)),
             EventKind::SocketHandover => return Some(News::Handover(id)),

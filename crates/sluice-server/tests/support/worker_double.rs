@@ -142,7 +142,8 @@ impl WorkerDouble {
                 | EventKind::SocketDrain
                 | EventKind::SocketHigh
                 | EventKind::SocketAdopt
-                | EventKind::SocketHandover => Event::Socket(SocketEvent {
+                | EventKind::SocketHandover
+                | EventKind::SocketSettle => Event::Socket(SocketEvent {
                     lane,
                     words,
                     payload: record.bytes.to_vec(),

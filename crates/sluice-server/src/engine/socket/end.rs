@@ -109,11 +109,59 @@ impl Engine {
         self.deliver_waiting(slot);
     }
 
-    /// The server stops: a WebSocket is closed, once its worker has got what waits.
+    /// The server stops: what has come is still handled, and answered, before a connection is closed. Called again with
+    /// every tick until it is.
     pub(in crate::engine) fn stop_socket(&mut self, slot: u32) {
+        let Some(socket) = self.socket_of(slot) else {
+            return;
+        };
+        if socket.stage != Stage::Open {
+            return;
+        }
+        socket.is_stopping = true;
+        let is_empty = socket.delivery.is_empty();
+        match socket.owner {
+            // Its worker lets go of it first, and a stop goes on then.
+            Owner::Leaving(_) => {}
+            Owner::Worker(_) if socket.is_web_socket() => {
+                // Behind the last message: the worker answers when none of its handlers runs any more.
+                if is_empty && !std::mem::replace(&mut socket.is_asked, true) {
+                    self.socket_signal(slot, EventKind::SocketSettle);
+                }
+            }
+            Owner::None if !is_empty => self.deliver_waiting(slot),
+            Owner::None | Owner::Worker(_) => self.close_by_stop(slot),
+        }
+    }
+
+    /// No handler of a connection runs any more.
+    pub(in crate::engine) fn socket_settled(&mut self, slot: u32) {
+        let Some(socket) = self.socket_of(slot) else {
+            return;
+        };
+        socket.is_asked = false;
+        if !socket.is_stopping {
+            return;
+        }
+        if socket.delivery.is_empty() {
+            self.close_by_stop(slot);
+        } else {
+            // It gave some back because it was busy: they come first, and then it is asked again.
+            self.deliver_waiting(slot);
+        }
+    }
+
+    fn close_by_stop(&mut self, slot: u32) {
         let code = self.stop_code;
-        if self.socket_of(slot).is_some() {
-            self.close_socket(slot, Ending::new(By::Shutdown, code, ""));
+        self.close_socket(slot, Ending::new(By::Shutdown, code, ""));
+    }
+
+    /// Looks again at the connections that a stop has not closed yet.
+    pub(in crate::engine) fn stop_sockets(&mut self) {
+        if self.stopping {
+            for slot in 0..self.connections.len() as u32 {
+                self.stop_socket(slot);
+            }
         }
     }
 

@@ -23,6 +23,7 @@ impl Engine {
             return false;
         };
         socket.delivery.start_over();
+        socket.is_asked = false;
         socket.owner = Owner::Worker(worker);
         let (home, reason) = socket.from;
         let words = words
@@ -169,6 +170,7 @@ impl Engine {
                 continue;
             }
             socket.delivery.start_over();
+            socket.is_asked = false;
             socket.owner = Owner::None;
             socket.from = (lane.home, reason);
             self.deliver_waiting(slot);

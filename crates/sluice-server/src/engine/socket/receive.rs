@@ -98,10 +98,13 @@ impl Engine {
         let Some(event) = event else {
             return Step::Consumed(consumed);
         };
+        socket.is_deaf |= socket.is_stopping && (socket.is_asked || !socket.delivery.is_empty());
         let is_closing = socket.stage == Stage::Closing;
+        let is_deaf = socket.is_deaf;
         match event {
             // Behind our Close frame nothing is of use any more.
             Event::Message { .. } | Event::Ping(_) | Event::Pong(_) if is_closing => {}
+            Event::Message { .. } if is_deaf => {}
             Event::Message {
                 opcode,
                 fin,

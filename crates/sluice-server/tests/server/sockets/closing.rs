@@ -282,6 +282,7 @@ fn a_stop_closes_with_its_code_and_waits_for_the_workers_last_word() {
             let mut worker = served.worker(0);
             let (mut client, id) = served.web_socket(&mut worker);
             served.server.stop(1000, code);
+            worker.settle(id);
             assert_eq!(client.frame().code(), Some(code));
             client.send(close(code, ""));
             match worker.news("the end") {
@@ -312,6 +313,7 @@ fn a_handshake_that_is_accepted_while_the_server_stops_is_closed_at_once() {
     served.server.stop(1000, 1001);
     worker.upgrade(&asked, &Upgrade::default());
     let id = worker.opened();
+    worker.settle(id);
     client.switched();
     assert_eq!(client.frame().code(), Some(1001));
     client.send(close(1001, ""));
