@@ -142,10 +142,6 @@ export abstract class FakeConnections implements NativeConnections, NativePush {
     this.#note('settled', handle)
   }
 
-  settled(_worker: number, handle: number): void {
-    this.#note('settled', handle)
-  }
-
   protectConnection(_worker: number, handle: number, yes: boolean): void {
     this.#note('protectConnection', handle, yes)
   }

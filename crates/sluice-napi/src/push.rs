@@ -9,20 +9,11 @@ use sluice_server::{MessageKind, PostFlags};
 
 use crate::error::{Result, error, internal};
 use crate::server::server;
-use crate::socket::channel_kind;
+use crate::socket::{channel_kind, id_of};
 use crate::worker::with_worker;
 
 fn parse<T: DeserializeOwned>(json: &str) -> Result<T> {
     serde_json::from_str(json).map_err(|source| error(ErrorCode::InvalidArg, source.to_string()))
-}
-
-/// An id as JavaScript has it; 0, which no connection has, for anything that is none.
-fn id(number: f64) -> u64 {
-    if number >= 1.0 && number <= 9_007_199_254_740_991.0 {
-        number as u64
-    } else {
-        0
-    }
 }
 
 fn port(number: i32) -> Option<u16> {
@@ -66,7 +57,7 @@ pub fn close_by_id(
     reason: String,
     terminate: bool,
 ) -> Result<bool> {
-    let (id, code) = (self::id(id), code as u16);
+    let (id, code) = (id_of(id), code as u16);
     match u32::try_from(worker) {
         Ok(worker) => {
             let done = with_worker(worker, |worker| {
@@ -95,14 +86,14 @@ pub fn kick(server: u32, worker: i32, target: String, code: u32, reason: String)
 /// Says whose connection it is; null: nobody's. False when there is no such connection.
 #[napi(catch_unwind)]
 pub fn bind_uid_by_id(server: u32, id: f64, uid: Option<String>) -> Result<bool> {
-    Ok(self::server(server)?.bind_uid(self::id(id), uid.as_deref()))
+    Ok(self::server(server)?.bind_uid(id_of(id), uid.as_deref()))
 }
 
 /// JSON of a connection, or null when there is none with this id.
 #[napi(catch_unwind)]
 pub fn connection_by_id(server: u32, _worker: i32, id: f64) -> Result<Option<String>> {
     self::server(server)?
-        .connection(self::id(id))
+        .connection(id_of(id))
         .map(|info| serde_json::to_string(&info).map_err(internal))
         .transpose()
 }
@@ -110,7 +101,7 @@ pub fn connection_by_id(server: u32, _worker: i32, id: f64) -> Result<Option<Str
 /// 0 none, 2 an open WebSocket, 3 an open event stream.
 #[napi(catch_unwind)]
 pub fn connection_kind(server: u32, id: f64) -> Result<u32> {
-    Ok(self::server(server)?.connection_kind(self::id(id)))
+    Ok(self::server(server)?.connection_kind(id_of(id)))
 }
 
 /// At most `limit` ids above `after`, ascending. `port` -1 = all.

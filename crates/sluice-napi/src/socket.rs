@@ -105,14 +105,19 @@ fn with_data<T>(
     })
 }
 
-/// A connection id: a whole number that JavaScript can hold; 0, which no connection has, for anything else.
-fn connection_id(env: sys::napi_env, value: sys::napi_value) -> u64 {
-    let number = double(env, value);
-    if number >= 1.0 && number <= 9_007_199_254_740_991.0 {
+/// A connection id as JavaScript has it; 0, which no connection has, for anything that is none.
+pub(crate) fn id_of(number: f64) -> u64 {
+    /// Whole numbers up to here are exact.
+    const LARGEST: f64 = 9_007_199_254_740_991.0;
+    if (1.0..=LARGEST).contains(&number) {
         number as u64
     } else {
         0
     }
+}
+
+fn connection_id(env: sys::napi_env, value: sys::napi_value) -> u64 {
+    id_of(double(env, value))
 }
 
 pub(crate) fn channel_kind(number: u32) -> ChannelKind {

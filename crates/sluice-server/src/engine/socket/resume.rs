@@ -166,10 +166,10 @@ impl Engine {
                 out.extend_from_slice(payload);
             }
         }
-        if let Some(socket) = self.socket_of(slot) {
-            if let Some(unused) = socket.session.replace(session) {
-                self.shared.sessions.remove(&unused.token);
-            }
+        if let Some(socket) = self.socket_of(slot)
+            && let Some(unused) = socket.session.replace(session)
+        {
+            self.shared.sessions.remove(&unused.token);
         }
         self.free_socket(place.slot);
         self.mark_dirty(slot);
