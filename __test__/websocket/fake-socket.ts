@@ -84,6 +84,11 @@ export class FakeSocket {
     this.#write(RecordKind.WS_HANDOVER)
   }
 
+  /** WS_SETTLE: the core wants to know when no handler runs. */
+  settle(): void {
+    this.#write(RecordKind.WS_SETTLE)
+  }
+
   /** What the core knows of it. */
   get core(): FakeConnection {
     return this.native.attached.get(this.handle)!

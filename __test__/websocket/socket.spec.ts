@@ -541,6 +541,33 @@ test('a connection that is gone before it is adopted is heard of by nobody', (t)
   t.deepEqual([events, reports, native.takeCalls()], [[], [], []])
 })
 
+// ── settling ──
+
+test('the core hears at once that no handler runs, or when the last one has settled, once', async (t) => {
+  const { gates, handlers } = gated({ concurrency: 2 })
+  const { native, socket } = serving(handlers)
+  socket.settle()
+  native.wake()
+  saw(t, socket, ['settled'])
+  socket.message('a')
+  socket.message('b')
+  socket.settle()
+  native.wake()
+  saw(t, socket, ['pauseConnection'])
+  gates[0]!.open()
+  await turn()
+  saw(t, socket, ['resumeConnection 2'])
+  gates[1]!.open()
+  await turn()
+  saw(t, socket, ['settled'])
+  socket.resumed()
+  socket.message('c')
+  native.wake()
+  gates[2]!.open()
+  await turn()
+  saw(t, socket, [])
+})
+
 // ── open ──
 
 test('messages wait for an open that is pending, whatever `concurrency` is', async (t) => {
