@@ -230,6 +230,8 @@ pub(crate) struct Socket {
     pub(crate) is_high: bool,
     /// It is in the engine's list of those that try again to hand over what waits.
     pub(crate) is_retrying: bool,
+    /// A sender may wait to be told that it can go on.
+    pub(crate) may_owe_drain: bool,
     /// The account says that something is unsent.
     pub(crate) is_accounted: bool,
     /// With [`Slow::Latest`](crate::fanout::Slow::Latest): what goes out when everything before it is sent, by channel.
@@ -249,12 +251,25 @@ pub(crate) struct Latest {
 }
 
 impl Socket {
-    /// Tells senders how much lies in the connection's output.
+    /// Tells senders how much lies in the connection's output. What is written in this pass they need not know.
     pub(crate) fn account(&mut self, unsent: usize) {
         if unsent > 0 || self.is_accounted {
             self.is_accounted = unsent > 0;
+            self.may_owe_drain = true;
             self.member.account.set_output(unsent);
         }
+    }
+
+    /// Whether a sender is to be told that it may go on. The account is shared with senders, and not looked at while no
+    /// message of theirs has come: a connection that only gets what is published costs nothing here.
+    pub(crate) fn take_drain(&mut self, low: usize) -> bool {
+        if !self.may_owe_drain {
+            return false;
+        }
+        // A sender that finds no room has seen bytes on their way, or unsent: those come by here again.
+        let is_owed = self.member.account.take_wants_drain(low);
+        self.may_owe_drain = self.is_accounted;
+        is_owed
     }
 
     pub(crate) fn is_web_socket(&self) -> bool {

@@ -190,6 +190,7 @@ impl Engine {
                 .output
                 .give_buffer(self.pool.pop().unwrap_or_default());
         }
+        let is_blocked = connection.write_blocked;
         let Connection { socket, output, .. } = connection;
         let Some(socket) = socket.as_deref_mut() else {
             return;
@@ -232,7 +233,10 @@ impl Engine {
                 }
             }
         }
-        socket.account(output.len());
+        if is_blocked {
+            // Else it is written at the end of this pass, and counted by what is left then.
+            socket.account(output.len());
+        }
         self.appended(slot);
     }
 }

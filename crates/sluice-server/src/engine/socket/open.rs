@@ -410,6 +410,7 @@ impl Engine {
             is_protected: false,
             is_high: false,
             is_retrying: false,
+            may_owe_drain: false,
             is_accounted: false,
             latest: Vec::new(),
             session,

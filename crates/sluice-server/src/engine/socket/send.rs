@@ -231,7 +231,7 @@ impl Engine {
         let becomes_high = unsent > high && !socket.is_high;
         let becomes_low = unsent <= low && std::mem::take(&mut socket.is_high);
         socket.is_high |= unsent > high;
-        let drained = socket.member.account.take_wants_drain(low) || becomes_low;
+        let drained = socket.take_drain(low) || becomes_low;
         let wants_high = socket.wants.high;
         let waits = !socket.delivery.is_empty();
         let latest = if is_blocked {
