@@ -156,6 +156,8 @@ export interface WorkerStats {
   readonly requests: number
   /** Requests in its hands. */
   readonly concurrency: number
+  /** WebSockets and event streams that it owns. */
+  readonly connections: number
   /** Used JavaScript heap in bytes, at most a second old. */
   readonly heapUsed: number
   /** Event loop utilization of the last second, 0 … 1. */

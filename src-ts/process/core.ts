@@ -10,6 +10,7 @@ export interface SlotStats {
   readonly slot: number
   readonly requests: number
   readonly inflight: number
+  readonly connections?: number
 }
 
 /** The core's counters: numbers by name, refusals by limit, and the workers. */

@@ -47,6 +47,7 @@ export function serverStats(board: Board, { counters, rejected, workers }: CoreS
       id: row.id,
       requests: bySlot.get(row.slot)?.requests ?? 0,
       concurrency: bySlot.get(row.slot)?.inflight ?? 0,
+      connections: bySlot.get(row.slot)?.connections ?? 0,
       heapUsed: row.heapUsed,
       elu: row.elu,
       uptime: now - row.since,

@@ -282,7 +282,7 @@ impl Shared {
             None => {
                 let count = group
                     .as_ref()
-                    .map_or_else(|| self.registry.count(port), |group| group.len());
+                    .map_or_else(|| self.count_web_sockets(port), |group| group.len());
                 let group = group.clone();
                 (Target::All { port, group }, count)
             }

@@ -43,6 +43,8 @@ pub(crate) struct Shared {
     /// Connections that can be found by others.
     pub(crate) registry: Registry<Post>,
     pub(crate) posts: PostAccount,
+    /// Open WebSockets of each port.
+    pub(crate) web_sockets: Vec<AtomicU32>,
     /// Where the WebSockets are that their clients may take up again, by token.
     pub(crate) sessions: DashMap<Box<str>, Place>,
     /// For each port: handshakes of a second, as second << 32 | count.
@@ -73,6 +75,7 @@ impl Shared {
             notices: Notices::default(),
             registry: Registry::new(config.reactors, ports, config.topics.history_limits()),
             posts: PostAccount::default(),
+            web_sockets: counters(ports),
             sessions: DashMap::new(),
             opens: (0..ports).map(|_| AtomicU64::new(0)).collect(),
             next_connection_id: AtomicU64::new(1),
@@ -171,6 +174,15 @@ impl Shared {
             && self.port_full[index].swap(0, Ordering::SeqCst) != 0
         {
             self.send(reactor, Message::Accept);
+        }
+    }
+
+    /// Open WebSockets of one port, or of all.
+    pub(crate) fn count_web_sockets(&self, port: Option<u16>) -> usize {
+        let load = |count: &AtomicU32| count.load(Ordering::Relaxed) as usize;
+        match port {
+            Some(port) => self.web_sockets.get(usize::from(port)).map_or(0, load),
+            None => self.web_sockets.iter().map(load).sum(),
         }
     }
 
@@ -396,6 +408,8 @@ pub struct WorkerStats {
     pub requests: u64,
     /// Requests in its hands.
     pub inflight: u32,
+    /// WebSockets and event streams that it owns.
+    pub connections: usize,
     /// Wakes it was sent, batches and records it took.
     pub wakes: u32,
     /// Batches of records.
@@ -732,11 +746,13 @@ impl Server {
     pub fn stats(&self) -> ServerStats {
         let mut counters = Counters::default();
         let mut rejected = Rejected::default();
+        let mut owned = Vec::new();
         let (mut connections, mut concurrency, mut waiting, mut buffered) = (0, 0, 0, 0);
         for reactor in &self.reactors {
             let engine = reactor.lock();
             counters += &engine.counters;
             rejected += &engine.rejected;
+            engine.count_owned(&mut owned);
             let census = engine.census();
             connections += census.open;
             concurrency += census.in_flight;
@@ -752,6 +768,7 @@ impl Server {
                     slot: slot.0,
                     requests: workers.requests(slot),
                     inflight: workers.inflight(slot),
+                    connections: owned.get(slot.index()).copied().unwrap_or(0),
                     wakes: block.as_ref().map_or(0, |block| block.wakes),
                     batches: block.as_ref().map_or(0, |block| block.batches),
                     events: block.as_ref().map_or(0, |block| block.events),

@@ -1,9 +1,11 @@
 //! How a connection ends: closing handshakes, the event that tells of the end, and the place that is given back.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 
+use sluice_core::member::MemberKind;
 use sluice_shared::record::EventKind;
 
 use super::Engine;
@@ -102,6 +104,9 @@ impl Engine {
             self.shared.registry.close(&member);
         }
         self.counters.socket_close_count += 1;
+        if member.kind == MemberKind::WebSocket {
+            self.shared.web_sockets[usize::from(member.port)].fetch_sub(1, Ordering::Relaxed);
+        }
         // Whoever waits for a slow peer waits in vain, and may hold up the event of the end by it.
         if member.account.take_wants_drain(usize::MAX) {
             self.socket_signal(slot, EventKind::SocketDrain);

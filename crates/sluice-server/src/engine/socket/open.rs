@@ -1,6 +1,7 @@
 //! How a request becomes a WebSocket or an event stream.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use serde::Deserialize;
 use sluice_core::channel::ChannelKind;
@@ -423,6 +424,9 @@ impl Engine {
             connection.phase = Phase::Socket;
         }
         self.counters.socket_open_count += 1;
+        if kind == MemberKind::WebSocket {
+            self.shared.web_sockets[usize::from(port)].fetch_add(1, Ordering::Relaxed);
+        }
         self.shared.registry.insert(Arc::clone(&member));
         let resumed = self.take_up(slot, &member);
         let flags = if resumed.is_some() {

@@ -51,6 +51,16 @@ impl Engine {
             })
     }
 
+    /// Adds to `owned`, by slot, how many connections each worker owns here.
+    pub(crate) fn count_owned(&self, owned: &mut Vec<usize>) {
+        if owned.len() < self.events.len() {
+            owned.resize(self.events.len(), 0);
+        }
+        for (count, lane) in owned.iter_mut().zip(&self.events) {
+            *count += lane.as_ref().map_or(0, |lane| lane.owned);
+        }
+    }
+
     /// The logical number of a worker.
     pub(crate) fn home_of(&self, worker: WorkerSlot) -> Option<u16> {
         let lane = self.events.get(worker.index())?.as_ref()?;
