@@ -121,8 +121,8 @@ export interface NativeConnections {
   returnMessage(worker: number, handle: number, sequence: number, word: number, code: number, data: Uint8Array): void
   /** Lets the connection go, after its end or a WS_HANDOVER. `next`: the number of the first message that was not handled. */
   release(worker: number, handle: number, next: number): void
-  /** No handler of the connection runs, as a WS_SETTLE record asks. */
-  settled(worker: number, handle: number): void
+  /** No handler of the connection runs, as a WS_SETTLE record asks. `next`: the number of the first message that was not handled. */
+  settled(worker: number, handle: number, next: number): void
   /** Exempts from the heartbeat. */
   protectConnection(worker: number, handle: number, yes: boolean): void
   /** The out-of-line payload of a WS_MESSAGE record; undefined when it is gone. */

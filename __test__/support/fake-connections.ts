@@ -138,8 +138,8 @@ export abstract class FakeConnections implements NativeConnections, NativePush {
     this.#note('release', handle, next)
   }
 
-  settled(_worker: number, handle: number): void {
-    this.#note('settled', handle)
+  settled(_worker: number, handle: number, next: number): void {
+    this.#note('settled', handle, next)
   }
 
   protectConnection(_worker: number, handle: number, yes: boolean): void {

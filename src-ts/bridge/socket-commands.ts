@@ -80,9 +80,9 @@ export class SocketCommands {
     if (this.#commands.announce()) this.#native.returnMessage(this.#worker, handle, sequence, word, detail, payload)
   }
 
-  /** No handler of the connection runs. */
-  settled(handle: number): void {
-    if (this.#commands.announce()) this.#native.settled(this.#worker, handle)
+  /** No handler of the connection runs. `next`: the first message that was not handled. */
+  settled(handle: number, next: number): void {
+    if (this.#commands.announce()) this.#native.settled(this.#worker, handle, next)
   }
 
   protect(handle: number, yes: boolean): void {

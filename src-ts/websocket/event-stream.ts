@@ -263,7 +263,7 @@ export class EventStream extends Takeover implements Opening, Outgoing, RecordTa
 
   settle(): void {
     // Nothing runs here.
-    if (this.#handle >= 0) this.#sockets.commands.settled(this.#handle)
+    if (this.#handle >= 0) this.#sockets.commands.settled(this.#handle, this.#next >>> 0)
   }
 
   abort(): void {

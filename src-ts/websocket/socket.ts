@@ -226,7 +226,7 @@ export class Socket implements RecordTarget {
   }
 
   settle(): void {
-    if (this.#running === 0) this.host.commands.settled(this.handle)
+    if (this.#running === 0) this.host.commands.settled(this.handle, this.#next >>> 0)
     else this.#isAsked = true
   }
 
@@ -304,7 +304,7 @@ export class Socket implements RecordTarget {
       else this.#update()
       if (this.#running === 0 && this.#isAsked) {
         this.#isAsked = false
-        if (this.handle >= 0) this.host.commands.settled(this.handle)
+        if (this.handle >= 0) this.host.commands.settled(this.handle, this.#next >>> 0)
       }
       this.host.end()
     }

@@ -284,9 +284,9 @@ extern "C" fn release(env: sys::napi_env, info: sys::napi_callback_info) -> sys:
 }
 
 extern "C" fn settled(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    let values = arguments::<2>(env, info);
-    let handle = uint32(env, values[1]);
-    on_worker(env, &values, (), |worker| worker.settled(handle));
+    let values = arguments::<3>(env, info);
+    let (handle, next) = (uint32(env, values[1]), uint32(env, values[2]));
+    on_worker(env, &values, (), |worker| worker.settled(handle, next));
     from_bool(env, true)
 }
 

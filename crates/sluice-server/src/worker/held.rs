@@ -165,9 +165,10 @@ impl Worker {
         self.tell(handle, CommandKind::SocketRelease, with, &[]);
     }
 
-    /// Says that no handler of a connection runs, as SOCKET_SETTLE asks.
-    pub fn settled(&mut self, handle: u32) {
-        self.tell(handle, CommandKind::SocketSettled, |words| words, &[]);
+    /// Says that no handler of a connection runs, and that everything before `next` is handled, as SOCKET_SETTLE asks.
+    pub fn settled(&mut self, handle: u32, next: u32) {
+        let with = |words: Words| words.with_sequence(next);
+        self.tell(handle, CommandKind::SocketSettled, with, &[]);
     }
 
     /// Exempts a connection from heartbeats, or no longer.

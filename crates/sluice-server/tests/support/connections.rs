@@ -248,12 +248,18 @@ impl WorkerDouble {
 
     /// Waits to be asked whether a handler runs, and says that none does.
     pub fn settle(&mut self, id: u64) {
+        self.settle_after(id, |_| ());
+    }
+
+    /// The same for one that is busy when it is asked, and `ends` to be.
+    pub fn settle_after(&mut self, id: u64, ends: impl FnOnce(&mut Self)) {
         match self.news("the question whether it has settled") {
             News::Settle(of) if of == id => {}
             other => panic!("expected SOCKET_SETTLE, got {other:?}"),
         }
-        let handle = self.held(id).handle;
-        self.worker.settled(handle);
+        ends(self);
+        let Held { handle, next, .. } = *self.held(id);
+        self.worker.settled(handle, next);
         self.worker.flush();
     }
 

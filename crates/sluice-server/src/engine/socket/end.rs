@@ -139,8 +139,8 @@ impl Engine {
         }
     }
 
-    /// No handler of a connection runs any more.
-    pub(in crate::engine) fn socket_settled(&mut self, slot: u32) {
+    /// No handler of a connection runs any more; everything before `next` is handled.
+    pub(in crate::engine) fn socket_settled(&mut self, slot: u32, next: u32) {
         let Some(socket) = self.socket_of(slot) else {
             return;
         };
@@ -148,11 +148,12 @@ impl Engine {
         if !socket.is_stopping {
             return;
         }
-        if socket.delivery.is_empty() {
+        if socket.delivery.is_empty() && socket.delivery.number() == next {
             self.close_by_stop(slot);
         } else {
-            // It gave some back because it was busy: they come first, and then it is asked again.
+            // It gave some back because it was busy, and may have got them again since: they come first.
             self.deliver_waiting(slot);
+            self.stop_socket(slot);
         }
     }
 

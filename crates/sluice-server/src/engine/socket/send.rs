@@ -74,7 +74,7 @@ impl Engine {
             }
             CommandKind::SocketPause if is_owner => self.pause_socket(slot),
             CommandKind::SocketResume if is_owner => self.resume_socket(slot, words.sequence()),
-            CommandKind::SocketSettled if is_owner => self.socket_settled(slot),
+            CommandKind::SocketSettled if is_owner => self.socket_settled(slot, words.sequence()),
             CommandKind::SocketReturn => {
                 if let Some(worker) = worker.filter(|_| is_owner) {
                     self.return_event(slot, worker, words, body.into_bytes());

@@ -304,6 +304,26 @@ fn a_stop_closes_with_its_code_and_waits_for_the_workers_last_word() {
 }
 
 #[test]
+fn a_stop_waits_for_what_a_busy_worker_gave_back_and_got_again() {
+    for served in servers(&json!({})) {
+        let mut worker = served.worker(0);
+        let (mut client, id) = served.web_socket(&mut worker);
+        client.send([text("1"), text("2")].concat());
+        served.until("the messages", |stats| stats.counters.messages_in == 2);
+        served.server.stop(1000, 1001);
+        assert_eq!(worker.message(id).text(), "1");
+        worker.pause(id);
+        // The second one is in its ring, and goes back; then it is asked.
+        worker.settle_after(id, |worker| worker.resume(id));
+        assert_eq!(worker.message(id).text(), "2");
+        worker.send(id, b"answer", TEXT);
+        worker.settle(id);
+        assert_eq!(client.frame().payload, b"answer");
+        assert_eq!(client.frame().code(), Some(1001));
+    }
+}
+
+#[test]
 fn a_handshake_that_is_accepted_while_the_server_stops_is_closed_at_once() {
     let served = Served::new();
     let mut worker = served.worker(0);
