@@ -32,7 +32,8 @@ for (const signal of ['SIGINT', 'SIGQUIT'] as const) {
 
 test('a second SIGINT stops at once with 130 while a request hangs', async (t) => {
   const server = await new Workplace(t).serve()
-  const hanging = t.throwsAsync(get(`${server.url}/hang`))
+  // Its worker is cut off: the core answers for it if there is still time, or else the connection breaks.
+  const hanging = get(`${server.url}/hang`).catch(() => 'broken')
   await server.said(/hanging/)
   server.kill('SIGINT')
   await server.said(/Stopping: SIGINT/)
@@ -40,7 +41,7 @@ test('a second SIGINT stops at once with 130 while a request hangs', async (t) =
   const again = setInterval(() => server.kill('SIGINT'), 50)
   t.like(await server.ended, { code: 130 })
   clearInterval(again)
-  await hanging
+  t.true(['broken', 'stopping\n', 'worker-lost\n'].includes(await hanging))
 })
 
 test('a second start is refused with 1 and names the pid; -i starts all the same', async (t) => {
