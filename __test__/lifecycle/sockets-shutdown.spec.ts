@@ -113,3 +113,14 @@ test('shutdown ends event streams as whole answers', async (t) => {
   t.is(await response.text(), 'data: hello\n\n')
   await stopped
 })
+
+test('shutdown does not wait for the code of an event stream, not even in a worker that was replaced', async (t) => {
+  const { server, notes } = await start(t)
+  const response = await fetch(`${server.url}/events?gate=never&hello`)
+  await notes.until(({ event }) => event === 'stream')
+  const text = response.text()
+  await server.reload()
+  await server.shutdown()
+  t.is(await text, 'data: hello\n\n')
+  await notes.until(({ event }) => event === 'stream-closed')
+})

@@ -108,6 +108,18 @@ serial('a stream without topics keeps its worker until its code has closed it', 
   t.like(server.stats(), { socketOpenCount: 1, socketCloseCount: 1 })
 })
 
+serial('a worker that is kept by a stream without topics goes when the client leaves', async (t) => {
+  const { server, notes, connect } = await start(t)
+  const client = await connect('hello')
+  await client.count(1)
+  const gone = next(server, 'afterReload')
+  await server.reload()
+  client.leave()
+  await notes.until(({ event }) => event === 'stream-closed')
+  await gone
+  t.like(server.stats(), { socketOpenCount: 1, socketCloseCount: 1 })
+})
+
 serial('the streams of a worker that dies stay open, with topics and without', async (t) => {
   const { server, connect } = await start(t, { workers: 1 })
   const [own, shared] = [await connect('hello'), await connect('topic=news&hello')]

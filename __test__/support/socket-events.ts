@@ -14,7 +14,10 @@ export class EventClient {
   readonly ended: Promise<'whole' | 'broken'>
   readonly #looks = new Set<() => void>()
 
-  private constructor(response: Response) {
+  readonly #stop: AbortController
+
+  private constructor(response: Response, stop: AbortController) {
+    this.#stop = stop
     this.ended = this.#read(response)
   }
 
@@ -23,7 +26,12 @@ export class EventClient {
     t.teardown(() => stop.abort())
     const response = await fetch(url, { signal: stop.signal, headers: lastEventId === undefined ? {} : { 'last-event-id': lastEventId } })
     t.is(response.headers.get('content-type'), 'text/event-stream')
-    return new EventClient(response)
+    return new EventClient(response, stop)
+  }
+
+  /** Breaks the connection. */
+  leave(): void {
+    this.#stop.abort()
   }
 
   get data(): string[] {

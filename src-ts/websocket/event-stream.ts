@@ -170,7 +170,7 @@ export class EventStream extends Takeover implements Opening, Outgoing, RecordTa
     }
     const sent = this.#sockets.commands.send(this.#handle, text, Opcode.TEXT | SendFlag.FIN)
     if (sent < 0 || (sent === 0 && this.#sockets.commands.isOpen(this.#handle))) this.drainSignal.slow()
-    // A leaving worker is not told of the end; this is how it learns.
+    // The record that tells a leaving worker of the end may still be on its way.
     else if (sent === 0 && this.#isLingering) this.#finish()
     return sent
   }
@@ -245,7 +245,9 @@ export class EventStream extends Takeover implements Opening, Outgoing, RecordTa
   }
 
   drain(): void {
-    this.drainSignal.release()
+    // Also how a leaving worker, which gets no event of the end, learns of it.
+    if (this.#isLingering && !this.#sockets.commands.isOpen(this.#handle)) this.#finish()
+    else this.drainSignal.release()
   }
 
   high(): void {

@@ -107,8 +107,13 @@ impl Engine {
         if member.kind == MemberKind::WebSocket {
             self.shared.web_sockets[usize::from(member.port)].fetch_sub(1, Ordering::Relaxed);
         }
-        // Whoever waits for a slow peer waits in vain, and may hold up the event of the end by it.
-        if member.account.take_wants_drain(usize::MAX) {
+        let is_held = member.kind == MemberKind::EventStream
+            && self
+                .socket_of(slot)
+                .is_some_and(|socket| matches!(socket.owner, Owner::Leaving(_)));
+        // Whoever waits for a slow peer waits in vain, and may hold up the event of the end by it. A worker that is to go and
+        // still writes to an event stream gets no other record about it.
+        if member.account.take_wants_drain(usize::MAX) || is_held {
             self.socket_signal(slot, EventKind::SocketDrain);
         }
         self.deliver_waiting(slot);
@@ -126,16 +131,17 @@ impl Engine {
         socket.is_stopping = true;
         let is_empty = socket.delivery.is_empty();
         match socket.owner {
-            // Its worker lets go of it first, and a stop goes on then.
-            Owner::Leaving(_) => {}
-            Owner::Worker(_) if socket.is_web_socket() => {
-                // Behind the last message: the worker answers when none of its handlers runs any more.
+            // Its worker lets go of it first, and a stop goes on then. Of an event stream only when its code has ended it.
+            Owner::Leaving(_) if socket.is_web_socket() => {}
+            Owner::Worker(_) => {
+                // Behind the last message: the worker answers when none of its handlers runs any more. For an event stream,
+                // behind its beginning: there may be events that its handler has sent already.
                 if is_empty && !std::mem::replace(&mut socket.is_asked, true) {
                     self.socket_signal(slot, EventKind::SocketSettle);
                 }
             }
             Owner::None if !is_empty => self.deliver_waiting(slot),
-            Owner::None | Owner::Worker(_) => self.close_by_stop(slot),
+            Owner::None | Owner::Leaving(_) => self.close_by_stop(slot),
         }
     }
 
