@@ -161,19 +161,21 @@ for (const { way, reason, stuckAfter = 30_000 } of kinds) {
     if (!victim || !bystander) throw new Error('every worker has a connection')
     await victim.ask('echo before')
     const big = `echo ${'x'.repeat(20_000)}`
+    // After a throw in a timer or a rejection the worker may go on for a moment, and would take what is pending by then along.
+    const last = way === 'throw' || way === 'reject' ? 'echo last' : 'async last'
     const death = next(server, 'workerError')
-    killer.send('echo 1', `die ${way}`, 'echo 2', big, 'async 3')
+    killer.send('echo 1', `die ${way}`, 'echo 2', big, last)
     await notes.until(({ text }) => text === `die ${way}`)
     // Behind what hangs, or in the worker that comes.
-    victim.send('echo 1', big, 'async 2')
+    victim.send('echo 1', big, last)
     await Promise.all([killer.ping(), victim.ping(), bystander.ask('echo meanwhile')])
     const [event] = await death
     t.is(event.worker.id, worker)
-    t.deepEqual(await killer.count(5), ['echo 0', 'echo 1', 'echo 2', big, 'async 3'])
-    t.deepEqual(await victim.count(4), ['echo before', 'echo 1', big, 'async 2'])
-    // A throw in a timer, a rejection: its handler has returned by then, and its message counts as handled.
-    t.true(server.stats().messagesLost <= 1)
-    if (reason === 'stuck' || way === 'exit') t.is(server.stats().messagesLost, 1)
+    for (const client of [killer, victim]) await client.ask('echo after')
+    t.deepEqual(killer.received, ['echo 0', 'echo 1', 'echo 2', big, last, 'echo after'])
+    t.deepEqual(victim.received, ['echo before', 'echo 1', big, last, 'echo after'])
+    // Where the handler has returned by then, its message counts as handled.
+    t.is(server.stats().messagesLost, way === 'throw' || way === 'reject' ? 0 : 1)
     const from = { worker, reason }
     t.deepEqual(notes.of(id).filter(({ event }) => event === 'adopt').map((note) => note.from), [from])
     t.deepEqual(adopts(notes).map((note) => note.from), [from, from], 'the bystander stays where it is')
