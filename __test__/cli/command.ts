@@ -86,7 +86,7 @@ export class Workplace {
 
 export class Command {
   readonly child: ChildProcess
-  readonly ended: Promise<Ended>
+  readonly #end: Promise<Ended>
   #stdout = ''
   #stderr = ''
   #listeners = new Set<() => void>()
@@ -101,13 +101,15 @@ export class Command {
       this.#stderr += text
       for (const listener of this.#listeners) listener()
     })
-    this.ended = within(
-      `the end of pid ${child.pid}`,
-      new Promise((resolve) => child.once('close', (code, signal) => resolve({ code, signal, stdout: this.#stdout, stderr: this.#stderr }))),
-      () => this.output,
-    )
+    this.#end = new Promise((resolve) => child.once('close', (code, signal) => resolve({ code, signal, stdout: this.#stdout, stderr: this.#stderr })))
+  }
+
+  /** Its end, which is waited for from now on: how long it has run before does not matter. */
+  get ended(): Promise<Ended> {
+    const ended = within(`the end of pid ${this.child.pid}`, this.#end, () => this.output)
     // Who does not wait for it does not care; who does gets the rejection.
-    this.ended.catch(() => {})
+    ended.catch(() => {})
+    return ended
   }
 
   get pid(): number {
