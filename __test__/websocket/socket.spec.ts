@@ -773,13 +773,15 @@ test('closing twice says it once', (t) => {
   t.deepEqual(native.callsOf('closeConnection').map(({ args }) => args), [[4001, '']])
 })
 
-test('a connection that was held back and then closed is not held back any more', (t) => {
+test('a connection that was held back and then closed is not held back any more', async (t) => {
   let conn!: Conn
   const { native, socket } = serving({ open: (ws) => void (conn = ws), message: () => undefined })
   conn.pause()
   saw(t, socket, ['pauseConnection'])
   conn.close()
-  saw(t, socket, ['closeConnection 1000 ', 'resumeConnection 0'])
+  saw(t, socket, ['closeConnection 1000 '])
+  await turn()
+  saw(t, socket, ['resumeConnection 0'])
   native.wake()
 })
 
@@ -802,6 +804,11 @@ test('pausing and resuming is said once each, and not while a handler holds the 
   saw(t, socket, ['pauseConnection'])
   conn.resume()
   conn.resume()
+  // When the turn is over: it may be paused again in it.
+  saw(t, socket, [])
+  conn.pause()
+  conn.resume()
+  await turn()
   saw(t, socket, ['resumeConnection 0'])
   socket.epoch = true
   socket.message('a')
@@ -812,10 +819,11 @@ test('pausing and resuming is said once each, and not while a handler holds the 
   await turn()
   saw(t, socket, [])
   conn.resume()
+  await turn()
   saw(t, socket, ['resumeConnection 1'])
 })
 
-test('the end waits for resume', (t) => {
+test('the end waits for resume', async (t) => {
   const { events, handlers } = gated()
   let conn!: Conn
   const { native, socket } = serving({ ...handlers, open: (ws) => void (conn = ws) })
@@ -825,6 +833,7 @@ test('the end waits for resume', (t) => {
   t.deepEqual(events, [])
   native.takeCalls()
   conn.resume()
+  await turn()
   saw(t, socket, ['resumeConnection 0'])
   socket.resumed()
   socket.close()

@@ -90,6 +90,10 @@ export class Socket implements RecordTarget {
   #running: number
   /** The app wants no messages for now. */
   #isHeld: boolean
+  /** It will want none in the next turn either. */
+  #wantsHold: boolean
+  /** Whether it does is looked at when this turn is over. */
+  #isReleasing: boolean
   /** The core was told to wait. */
   #isBusy: boolean
   /** `open` or `adopt` is pending. */
@@ -120,6 +124,8 @@ export class Socket implements RecordTarget {
     this.#epoch = 0
     this.#running = 0
     this.#isHeld = false
+    this.#wantsHold = false
+    this.#isReleasing = false
     this.#isBusy = false
     this.#isEntering = false
     this.#isEnding = false
@@ -258,7 +264,22 @@ export class Socket implements RecordTarget {
 
   /** Stops the messages, or lets them come again. */
   hold(isHeld: boolean): void {
-    this.#isHeld = isHeld
+    this.#wantsHold = isHeld
+    if (isHeld) {
+      this.#isHeld = true
+      this.#update()
+    } else if (this.#isHeld && !this.#isReleasing) {
+      this.#isReleasing = true
+      // Not at once: the epoch has two values, and what was in the ring before the first of two pauses in one turn would be
+      // taken for what comes after the second.
+      process.nextTick(this.#release)
+    }
+  }
+
+  readonly #release = (): void => {
+    this.#isReleasing = false
+    if (this.#wantsHold) return
+    this.#isHeld = false
     this.#update()
   }
 
