@@ -85,7 +85,8 @@ test(`${CLIENTS} WebSockets over reload and every way to die, ${ROUNDS} times, w
   t.is(stats.messagesLost, lost.later + deadly, 'every loss is counted')
   t.is(totals.echoes, totals.sent - lost.later)
   t.true(totals.pongs > 0)
-  t.true(totals.slowestPong < STUCK_AFTER, `a pong took ${totals.slowestPong} ms: as long as a worker may hang`)
+  // Echoes waited for workers that hung; how long anything takes besides depends on the machine.
+  t.true(totals.slowestEcho >= STUCK_AFTER && totals.slowestPong < totals.slowestEcho, 'pongs do not wait for workers')
   t.like(stats, { socketOpenCount: CLIENTS + 1, socketCloseCount: CLIENTS, messagesDropped: 0 })
 
   const broken = server.lines.flatMap((line) => (line.type === 'broken' ? [line.what] : []))

@@ -9,6 +9,8 @@ const MIB = 1024 * 1024
 const CLIENTS = 20
 /** What is echoed before anything is measured, so that heap and code are those of a server that works. */
 const WARMUP = 80 * MIB
+/** The C library gives what was freed back to the system at once; else it keeps up to tens of MiB for later, at its own discretion. */
+const HONEST_MALLOC = { MALLOC_MMAP_THRESHOLD_: '16384' }
 /** How much the resident memory of the server may grow by it. */
 const GROWTH_MAX = 32 * MIB
 
@@ -26,7 +28,7 @@ interface Torrent {
 
 /** A server whose code is warm, and clients that are connected and have sent nothing. */
 async function start(t: ExecutionContext, path: string, size: number, total: number): Promise<Torrent> {
-  const server = new SocketProcess<ServerLine>(t, 'serve-steady-socket.mjs', ['./flood-socket.mjs', JSON.stringify({ workers: 1, stuckAfter: false })])
+  const server = new SocketProcess<ServerLine>(t, 'serve-steady-socket.mjs', ['./flood-socket.mjs', JSON.stringify({ workers: 1, stuckAfter: false })], HONEST_MALLOC)
   const { port } = await server.next('listening', 0)
   // Compiles the handlers, and lets the process have what any traffic needs.
   const warmup = new SocketProcess<TorrentLine>(t, 'torrent-socket.mjs', [port, '/', CLIENTS, WARMUP / CLIENTS / size, size])

@@ -21,10 +21,10 @@ export class SocketProcess<L extends SaidLine> {
   /** How the process ended, once it has. */
   #end: string | undefined
 
-  constructor(t: ExecutionContext, name: string, args: readonly (string | number)[]) {
+  constructor(t: ExecutionContext, name: string, args: readonly (string | number)[], env: Readonly<Record<string, string>> = {}) {
     this.#name = name
     const script = fileURLToPath(new URL(`../fixtures/${name}`, import.meta.url))
-    this.#process = spawn(process.execPath, [script, ...args.map(String)], { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, NODE_OPTIONS: '' } })
+    this.#process = spawn(process.execPath, [script, ...args.map(String)], { stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, NODE_OPTIONS: '', ...env } })
     createInterface({ input: this.#process.stdout! }).on('line', (line) => {
       this.#lines.push(JSON.parse(line) as L)
       this.#news.dispatchEvent(new Event('news'))
