@@ -45,7 +45,7 @@ test(refuses, { stuckAfter: 0 }, 'stuckAfter must be a whole number of milliseco
 test(refuses, { listen: {} }, 'listen.port is required in sluice.config.js')
 test(refuses, { listen: { port: 65_536 } }, 'listen.port must be a port number from 0 to 65535, got 65536 (in sluice.config.js)')
 test(refuses, { listen: 5200 }, 'listen must be { port } or { path }, got 5200 (in sluice.config.js)')
-test(refuses, { listen: [] }, 'listen must have at least one address, got a list (in sluice.config.js)')
+test(refuses, { listen: [] }, 'listen must have at least one address, or ports at least one port, got a list (in sluice.config.js)')
 test(refuses, { core: [] }, 'core must be an object, got a list (in sluice.config.js)')
 test(refuses, { tcp: null }, 'tcp must be an object, got null (in sluice.config.js)')
 test(refuses, { app: 5 }, 'app must be a path or a file: URL, got 5 (in sluice.config.js)')
@@ -62,7 +62,7 @@ for (const key of ['sid', 'cookie:', 'cookie:a b', 'header:a:b', 'query:a=b', 'p
 }
 for (const key of ['cookie:sid', 'header:X-Room', 'query:a%20b', 'path:0', 'path:255', `query:${'a'.repeat(256)}`]) {
   test(`parseConfig() takes the dispatch key ${JSON.stringify(key.slice(0, 20))}`, (t) => {
-    t.deepEqual(parseConfig({ dispatch: { key } }).dispatch, { key } as never)
+    t.deepEqual(parseConfig({ dispatch: { key } }).ports[0]!.dispatch, { key } as never)
   })
 }
 
@@ -76,7 +76,7 @@ for (const origin of ['', 'example.com', 'https://', 'https://example.com/', 'ht
 }
 for (const origin of ['*', 'null', 'https://example.com', 'https://Example.com', 'http://[::1]:5200', 'http://localhost:3000', 'chrome-extension://abc', `https://${'a'.repeat(504)}`]) {
   test(`parseConfig() takes the origin ${origin.slice(0, 30)}`, (t) => {
-    t.deepEqual(parseConfig({ limits: { allowOrigins: [origin] } }).limits.allowOrigins, [origin])
+    t.deepEqual(parseConfig({ limits: { allowOrigins: [origin] } }).ports[0]!.limits.allowOrigins, [origin])
   })
 }
 
@@ -92,7 +92,7 @@ test('parseConfig() treats undefined as not given', (t) => {
 test('parseConfig() gives a frozen result and leaves its argument as it was', (t) => {
   const input = { limits: { pipeline: 1 }, listen: { port: 0 } }
   const config = parseConfig(input)
-  t.true(Object.isFrozen(config) && Object.isFrozen(config.limits) && Object.isFrozen(config.listen) && Object.isFrozen(config.listen[0]))
+  t.true(Object.isFrozen(config) && Object.isFrozen(config.ports) && Object.isFrozen(config.ports[0]) && Object.isFrozen(config.ports[0]!.limits) && Object.isFrozen(config.ports[0]!.listen))
   t.false(Object.isFrozen(input.limits))
   t.deepEqual(input, { limits: { pipeline: 1 }, listen: { port: 0 } })
 })
@@ -105,7 +105,7 @@ test('parseConfig() of its own result gives that result', (t) => {
 test('paths start from root, and root from the directory of the file', (t) => {
   const config = parseConfig({ root: 'current', listen: { path: 'run/a.sock' }, log: { file: 'a.log' }, app: 'app.js' }, '/srv/sluice.config.js')
   t.is(config.root, '/srv/current')
-  t.deepEqual(config.listen, [{ path: '/srv/current/run/a.sock' }])
+  t.deepEqual(config.ports.map(({ listen }) => listen), [{ path: '/srv/current/run/a.sock' }])
   t.is(config.log.file, '/srv/current/a.log')
   t.is(config.app, 'app.js')
   t.is(config.stateDir, '/srv/.sluice')
@@ -113,12 +113,12 @@ test('paths start from root, and root from the directory of the file', (t) => {
 
 test('requestTimeout.hard and limits.answerTimeout are one deadline', (t) => {
   t.is(parseConfig({ limits: { answerTimeout: 5 } }).requestTimeout.hard, 5)
-  t.is(parseConfig({ requestTimeout: { hard: 7 }, limits: { answerTimeout: 5 } }).limits.answerTimeout, 7)
+  t.is(parseConfig({ requestTimeout: { hard: 7 }, limits: { answerTimeout: 5 } }).ports[0]!.limits.answerTimeout, 7)
 })
 
 test('the water marks follow sendBuffer unless they are given', (t) => {
   const marks = (limits: Config['limits']) => {
-    const { highWaterMark, lowWaterMark } = parseConfig({ limits }).limits
+    const { highWaterMark, lowWaterMark } = parseConfig({ limits }).ports[0]!.limits
     return [highWaterMark, lowWaterMark]
   }
   t.deepEqual(marks({}), [838_860, 262_144])
@@ -163,7 +163,8 @@ const rustValue = (text: string): number | boolean =>
 
 test('the native configuration has every field of the core, and no other', (t) => {
   const native = JSON.parse(toNativeConfig(parseConfig({})))
-  t.deepEqual(Object.keys(native).sort(), rustFields('ServerConfig').sort())
+  // The rule of dispatch is said for each port.
+  t.deepEqual(Object.keys(native).sort(), rustFields('ServerConfig').filter((field) => field !== 'dispatch').sort())
   const portFields = rustFields('PortConfig').filter((field) => field !== 'fixedAnswer')
   t.deepEqual(Object.keys(native.ports[0]).sort(), portFields.sort())
   t.deepEqual(Object.keys(native.ports[0].limits).sort(), rustFields('Limits').sort())
@@ -185,7 +186,8 @@ test('the defaults are those of the core', (t) => {
   t.deepEqual(native.ports[0].tcp, rustDefaults('TcpConfig'))
   t.deepEqual(native.replay, rustDefaults('ReplayConfig'))
   t.is(native.stuckAfter, Number(/fn stuck_after_ms\(\) -> u64 \{\s*([\d_]+)/.exec(rust)?.[1]?.replaceAll('_', '')))
-  t.is(native.dispatch, 'least-requests')
+  t.is(native.ports[0].dispatch, 'least-requests')
+  t.is(native.ports[0].protocol, 'http')
   t.is(native.serverHeader, null)
 })
 
@@ -208,6 +210,39 @@ test('every limit is taken at the bounds of the core and refused beyond', (t) =>
     for (const value of [first, last]) t.notThrows(() => parseConfig(config(value)), `${name}: ${value}`)
     for (const value of [first - 1, last + 1]) t.throws(() => parseConfig(config(value)), undefined, `${name}: ${value}`)
   }
+})
+
+const refusedPorts: [ports: unknown, message: string][] = [
+  [{ a: {} }, 'ports.a.protocol is required in sluice.config.js'],
+  [{ a: { protocol: 'gopher', listen: { port: 0 } } }, 'ports.a.protocol must be "http" or "websocket", got "gopher" (in sluice.config.js)'],
+  [{ a: { protocol: 'http', listen: { port: 0 }, limit: {} } }, 'unknown option `ports.a.limit` in sluice.config.js, did you mean `ports.a.limits`?'],
+  [{ a: { protocol: 'http', listen: { port: 0 }, limits: { mesage: 1 } } }, 'unknown option `ports.a.limits.mesage` in sluice.config.js, did you mean `ports.a.limits.message`?'],
+  [{ a: { protocol: 'http', listen: { port: 0 }, limits: { lowWaterMark: 900_000 } } }, 'ports.a.limits.lowWaterMark must be less than highWaterMark (838860), got 900000 (in sluice.config.js)'],
+]
+for (const [ports, message] of refusedPorts) test(refuses, { ports }, message)
+
+for (const name of ['main', 'main2', 'a b', 'a'.repeat(65)]) {
+  test(`parseConfig() refuses the port name ${name.slice(0, 10)}`, (t) => {
+    t.throws(() => parseConfig({ ports: { [name]: { protocol: 'http', listen: { port: 0 } } } }), { code: 'ERR_SLUICE_INVALID_OPTION', message: /^ports\..* must have / })
+  })
+}
+
+test('parseConfig() takes 64 ports together, and not one more', (t) => {
+  const listen = (count: number) => Array.from({ length: count }, () => ({ port: 0 }))
+  const ports = { a: { protocol: 'http', listen: { port: 0 } } }
+  t.is(parseConfig({ listen: listen(63), ports }).ports.length, 64)
+  t.throws(() => parseConfig({ listen: listen(64), ports }), codeAndMessage('ports and listen must have at most 64 addresses together, got 65'))
+  t.deepEqual(parseConfig({ listen: [], ports }).ports.map(({ name }) => name), ['a'])
+})
+
+test('a port has what it says itself, and else what the server has', (t) => {
+  const own = { protocol: 'websocket', listen: { port: 0 }, limits: { message: 9, sendBuffer: 2048 }, heartbeat: { idle: 5, ping: false }, dispatch: 'ip', tcp: { keepAlive: 7 } }
+  const config = parseConfig({ limits: { message: 8, pipeline: 3 }, heartbeat: { pongTimeout: 4 }, dispatch: 'idle', tcp: { backlog: 6 }, ports: { own, other: { protocol: 'http', listen: { path: 'o.sock' } } } }, '/srv/sluice.config.js')
+  const [main, first, second] = config.ports
+  t.deepEqual(config.ports.map(({ name, protocol }) => [name, protocol]), [['main', 'http'], ['own', 'websocket'], ['other', 'http']])
+  t.like(first, { limits: { message: 9, pipeline: 3, sendBuffer: 2048, highWaterMark: 1638, lowWaterMark: 512 }, heartbeat: { idle: 5, ping: 0, pongTimeout: 4 }, dispatch: 'ip', tcp: { keepAlive: 7, backlog: 6, nodelay: true } })
+  t.like(second, { limits: { message: 8, pipeline: 3 }, heartbeat: { ping: 25_000, pongTimeout: 4 }, dispatch: 'idle', tcp: { keepAlive: 0, backlog: 6 }, listen: { path: '/srv/o.sock' } })
+  t.deepEqual([main!.limits, main!.tcp], [second!.limits, second!.tcp])
 })
 
 test('toNativeConfig() turns off into 0 and names the ports', (t) => {

@@ -114,13 +114,14 @@ for (const page of pages) {
 for (const page of ['README.md', 'docs/server-behavior.md']) {
   test(`the limits of ${page} are all there are, with their defaults`, (t) => {
     const shown = Object.fromEntries([...text(page).matchAll(/^\| `limits\.(\w+)` \| ([^|]+?) \|/gm)].map(([, name = '', value = '']) => [name, value]))
-    const real = Object.fromEntries(Object.entries(parseConfig({}).limits).map(([name, value]) => [name, shownValue(name, value)]))
+    const real = Object.fromEntries(Object.entries(parseConfig({}).ports[0]!.limits).map(([name, value]) => [name, shownValue(name, value)]))
     t.deepEqual(shown, real)
   })
 }
 
 test('the other defaults of docs/server-behavior.md are the real ones', (t) => {
-  const config = parseConfig({})
+  const parsed = parseConfig({})
+  const config = { ...parsed, ...parsed.ports[0]! }
   const page = text('docs/server-behavior.md')
   const rows = [...page.slice(page.indexOf('\n| option | default |\n')).matchAll(/^\| `([\w.]+)` \| ([^|]+?) \|$/gm)]
   t.true(rows.length >= 6)
@@ -159,7 +160,7 @@ class EventText {
 function shownValue(name: string, value: number | readonly string[]): string {
   if (typeof value !== 'number') return value.length === 0 ? 'any' : value.join(' ')
   if (name === 'bodyMinRate') return `${value} B/s`
-  if (name === 'highWaterMark' || name === 'lowWaterMark') return `${Math.round((value / parseConfig({}).limits.sendBuffer) * 100) / 100} of it`
+  if (name === 'highWaterMark' || name === 'lowWaterMark') return `${Math.round((value / parseConfig({}).ports[0]!.limits.sendBuffer) * 100) / 100} of it`
   if (name.endsWith('PerSecond') && value === 0) return 'off'
   if (/Bytes$|Body$|^bytes$|^sendBuffer$|^message$/.test(name)) return value % 1_048_576 === 0 ? `${value / 1_048_576} MiB` : `${value / 1024} KiB`
   if (/Timeout$|Grace$|Time$|After$|^ping$|^age$/.test(name)) return `${value / 1000} s`

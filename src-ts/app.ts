@@ -25,6 +25,17 @@ export interface App {
   readonly hooks?: RequestHooks
   /** What it does with WebSockets. */
   readonly websocket?: AnyWebSocketHandlers
+  /** What it does with the ports of the configuration, by their names. An HTTP port that is not named here is the app's own. */
+  readonly ports?: Readonly<Record<string, PortHandlers>>
+}
+
+/** What may stand in `App.ports`: an app for an HTTP port, handlers for a WebSocket port. */
+export type PortHandlers = Omit<App, 'ports'> | NonNullable<App['fetch']> | AnyWebSocketHandlers
+
+/** A port with what handles it. */
+export interface HandledPort {
+  readonly protocol: 'http' | 'websocket'
+  readonly app: App
 }
 
 /** Gives `app` back; for the types of its handlers. */
@@ -38,14 +49,15 @@ export function defineApp(app: App): App {
  * @throws TypeError ERR_SLUICE_INVALID_ARG, saying what was found
  */
 export function resolveApp(exported: unknown): App {
-  const found = isObject(exported) && 'default' in exported && !('fetch' in exported) && !('websocket' in exported) ? exported.default : exported
+  const found = isObject(exported) && 'default' in exported && !('fetch' in exported) && !('websocket' in exported) && !('ports' in exported) ? exported.default : exported
   if (typeof found === 'function' && !('fetch' in found)) return { fetch: found as NonNullable<App['fetch']> }
   if (!(isObject(found) || typeof found === 'function')) throw notAnApp(found)
-  const { fetch, error, hooks, websocket } = found as Record<keyof App, unknown>
+  const { fetch, error, hooks, ports, websocket } = found as Record<keyof App, unknown>
   if (fetch !== undefined && typeof fetch !== 'function') throw notAnApp(found, `its \`fetch\` is ${kindOf(fetch)}`)
   if (error !== undefined && typeof error !== 'function' && fetch === undefined) throw notAnApp(found, `its \`error\` is ${kindOf(error)}`)
-  if (fetch === undefined && error === undefined && hooks === undefined && websocket === undefined) throw notAnApp(found)
+  if (fetch === undefined && error === undefined && hooks === undefined && ports === undefined && websocket === undefined) throw notAnApp(found)
   if (websocket !== undefined) checkWebSocketHandlers(websocket)
+  if (ports !== undefined && !isObject(ports)) throw notAnApp(found, `its \`ports\` is ${kindOf(ports)}`)
   return found as App
 }
 

@@ -20,7 +20,7 @@ export interface WorkerMemory {
 export interface NativeServer {
   /** Binds every port of the JSON configuration and starts the reactors. Accepts nothing yet. @throws ERR_SLUICE_LISTEN, ERR_SLUICE_INVALID_OPTION */
   startServer(config: string): number
-  /** JSON: `{ ports: [{ name, host?, port?, path? }], reactors }`. */
+  /** JSON: `{ ports: [{ name, protocol, bodyBytes, host?, port?, path? }], reactors }`. */
   serverInfo(server: number): string
   /** Starts accepting connections; call it when the first worker is active. */
   acceptConnections(server: number): void

@@ -9,7 +9,8 @@ import type { ResourceLimits } from 'node:worker_threads'
 import * as v from 'valibot'
 import { explain } from './config/explain.ts'
 import { autoReactors } from './config/parallelism.ts'
-import { configSchema, waterMarks } from './config/schema.ts'
+import { resolvePorts } from './config/ports.ts'
+import { configSchema } from './config/schema.ts'
 import type { LifecycleEvents, LifecycleHandler } from './process/api.ts'
 
 export { toNativeConfig } from './config/native-config.ts'
@@ -25,8 +26,10 @@ export interface Config {
   root?: string | undefined
   /** The module every worker imports: its default export is the app. A path from `root`, or a `file:` URL. */
   app?: string | URL | undefined
-  /** Where to accept connections. @default `{ host: '127.0.0.1', port: 5200 }` */
+  /** Where the app's HTTP is served: the ports `main`, `main2`, … May be empty when there are `ports`. @default `{ host: '127.0.0.1', port: 5200 }` */
   listen?: Listen | readonly Listen[] | undefined
+  /** Further ports by name, each with its own protocol and, in `App.ports`, its own handlers. With those of `listen` at most 64. */
+  ports?: Readonly<Record<string, PortSpec>> | undefined
   /** Worker threads, 1 to 120. `'auto'`: the CPUs the process may use, bounded by the container's quota; `'max'`: without the quota. @default 'auto' */
   workers?: number | 'auto' | 'max' | undefined
   core?:
@@ -91,16 +94,7 @@ export interface Config {
   resourceLimits?: { [K in keyof ResourceLimits]: number | undefined } | undefined
   limits?: { [K in keyof Limits]?: Readonly<Limits[K]> | undefined } | undefined
   /** How it is noticed that the peer of a WebSocket or an event stream is gone. The core pings, workers are not asked. */
-  heartbeat?:
-    | {
-        /** A ping (to an event stream: a comment) after so long without anything received (sent); false = none. @default 25_000 */
-        ping?: number | false | undefined
-        /** A WebSocket from which nothing comes for so long after a ping is cut off. @default 20_000 */
-        pongTimeout?: number | undefined
-        /** A WebSocket without a message for so long is closed with 1001; pongs are no messages. @default false */
-        idle?: number | false | undefined
-      }
-    | undefined
+  heartbeat?: Heartbeat | undefined
   /** What is kept of what is published, for event streams that come back with a `Last-Event-ID`. */
   topics?:
     | {
@@ -119,16 +113,8 @@ export interface Config {
         historyBytes?: number | undefined
       }
     | undefined
-  tcp?:
-    | {
-        /** `TCP_NODELAY`. @default true */
-        nodelay?: boolean | undefined
-        /** Idle time before the first keep-alive probe; false = none. @default false */
-        keepAlive?: number | false | undefined
-        /** Length of the accept queue. @default 1024 */
-        backlog?: number | undefined
-      }
-    | undefined
+  /** Socket options. */
+  tcp?: TcpOptions | undefined
   /** The value of the `Server` header. @default false none is sent */
   serverHeader?: string | false | undefined
   /** Called at the stages of the server's and its workers' lives, in order and awaited. */
@@ -155,6 +141,39 @@ export interface Config {
         format?: 'pretty' | 'json' | undefined
       }
     | undefined
+}
+
+/** How it is noticed that a peer is gone. */
+export interface Heartbeat {
+  /** A ping (to an event stream: a comment) after so long without anything received (sent); false = none. @default 25_000 */
+  ping?: number | false | undefined
+  /** A WebSocket from which nothing comes for so long after a ping is cut off. @default 20_000 */
+  pongTimeout?: number | undefined
+  /** A WebSocket without a message for so long is closed with 1001; pongs are no messages. @default false */
+  idle?: number | false | undefined
+}
+
+/** Options of accepted sockets. */
+export interface TcpOptions {
+  /** `TCP_NODELAY`. @default true */
+  nodelay?: boolean | undefined
+  /** Idle time before the first keep-alive probe; false = none. @default false */
+  keepAlive?: number | false | undefined
+  /** Length of the accept queue. @default 1024 */
+  backlog?: number | undefined
+}
+
+/** What is spoken on a port: HTTP with WebSockets by its upgrade, or WebSockets only. */
+export type PortProtocol = 'http' | 'websocket'
+
+/** A port of {@link Config.ports}. What it does not say itself is as for the whole server. */
+export interface PortSpec {
+  protocol: PortProtocol
+  listen: Listen
+  limits?: Config['limits']
+  heartbeat?: Heartbeat | undefined
+  dispatch?: Dispatch | undefined
+  tcp?: TcpOptions | undefined
 }
 
 export type Listen = TcpListen | UnixListen
@@ -248,10 +267,10 @@ export interface ResolvedConfig {
   readonly root: string
   /** A path from `root`, an absolute path, or a `file:` URL. Undefined only where handlers are given as functions. */
   readonly app: string | undefined
-  readonly listen: readonly (ResolvedTcpListen | UnixListen)[]
+  /** All ports, those of `listen` first. */
+  readonly ports: readonly ResolvedPort[]
   readonly workers: number
   readonly core: { readonly threads: number; readonly affinity: readonly number[] }
-  readonly dispatch: Dispatch
   readonly maxWaitTime: number
   readonly requestTimeout: { readonly soft: number; readonly hard: number }
   readonly stuckAfter: number
@@ -264,10 +283,7 @@ export interface ResolvedConfig {
     readonly drainGrace: number
   }
   readonly resourceLimits: Readonly<ResourceLimits>
-  readonly limits: { readonly [K in keyof Limits]: Readonly<Limits[K]> }
-  readonly heartbeat: { readonly ping: number; readonly pongTimeout: number; readonly idle: number }
   readonly topics: { readonly history: { readonly messages: number; readonly bytes: number; readonly age: number }; readonly historyBytes: number }
-  readonly tcp: { readonly nodelay: boolean; readonly keepAlive: number; readonly backlog: number }
   readonly serverHeader: string | false
   readonly lifecycle: { readonly [K in keyof LifecycleEvents]: readonly LifecycleHandler<K>[] }
   readonly hooks: { readonly requestReceived?: RequestHook | undefined; readonly responseGenerated?: RequestHook | undefined }
@@ -280,6 +296,17 @@ export interface ResolvedConfig {
   readonly log: { readonly level: LogLevel; readonly file: string | undefined; readonly format: 'pretty' | 'json' }
   /** The configuration file, from which a worker loads the functions again: they cannot cross threads. */
   readonly source: string | undefined
+}
+
+/** One port with all that holds for it. */
+export interface ResolvedPort {
+  readonly name: string
+  readonly protocol: PortProtocol
+  readonly listen: ResolvedTcpListen | UnixListen
+  readonly limits: { readonly [K in keyof Limits]: Readonly<Limits[K]> }
+  readonly heartbeat: { readonly ping: number; readonly pongTimeout: number; readonly idle: number }
+  readonly dispatch: Dispatch
+  readonly tcp: { readonly nodelay: boolean; readonly keepAlive: number; readonly backlog: number }
 }
 
 /** A {@link TcpListen} with every member. */
@@ -303,16 +330,15 @@ export function parseConfig(input: unknown, source?: string): ResolvedConfig {
   const hard = options.requestTimeout.hard ?? options.limits.answerTimeout
   const { requests, grace = requests > 10 ? Math.floor(requests / 2) : 0, ...recycle } = options.recycle
   const resolved: ResolvedConfig = {
-    ...options,
+    ...general(options),
     name: options.name,
     env: options.env,
     version: options.version,
     root,
     app: options.app instanceof URL ? options.app.href : options.app,
-    listen: options.listen.map((listen) => ('path' in listen ? { ...listen, path: resolve(root, listen.path) } : listen)),
+    ports: resolvePorts(options, root, hard, source),
     core: { ...options.core, threads: options.core.threads === 'auto' ? autoReactors(options.workers) : options.core.threads },
     requestTimeout: { soft: options.requestTimeout.soft, hard },
-    limits: { ...options.limits, ...waterMarks(options.limits), answerTimeout: hard },
     recycle: { requests, grace, ...recycle },
     hooks: { requestReceived: options.hooks.requestReceived, responseGenerated: options.hooks.responseGenerated },
     stateDir: options.stateDir !== false && resolve(source === undefined ? '.' : dirname(source), options.stateDir),
@@ -322,6 +348,13 @@ export function parseConfig(input: unknown, source?: string): ResolvedConfig {
   resolvedConfigs.add(deepFreeze(resolved))
   return resolved
 }
+
+/** Without what becomes part of each port. */
+function general<T extends Record<(typeof PORT_OPTIONS)[number], unknown>>(options: T): Omit<T, (typeof PORT_OPTIONS)[number]> {
+  return Object.fromEntries(Object.entries(options).filter(([name]) => !(PORT_OPTIONS as readonly string[]).includes(name))) as Omit<T, (typeof PORT_OPTIONS)[number]>
+}
+
+const PORT_OPTIONS = ['dispatch', 'heartbeat', 'limits', 'listen', 'ports', 'tcp'] as const
 
 function isResolved(input: unknown): input is ResolvedConfig {
   return typeof input === 'object' && input !== null && resolvedConfigs.has(input)

@@ -1,4 +1,6 @@
 import { sluiceError, sluiceTypeError } from './errors.ts'
+import type { PortProtocol } from './options.ts'
+import type { PortRecord } from './process/messages.ts'
 import type { ConnectionSet } from './websocket/connection-set.ts'
 import type { Bytes } from './websocket/payload.ts'
 import type { BroadcastOptions } from './websocket/push.ts'
@@ -21,15 +23,16 @@ export class Port {
   readonly name: string
   /** The position in `server.ports`. */
   readonly index: number
-  readonly protocol = 'http' as const
+  readonly protocol: PortProtocol
   readonly address: PortAddress
   /** The WebSockets and event streams that came by this port. */
   readonly connections: ConnectionSet
   readonly #reach: PortReach
 
-  constructor(name: string, index: number, address: PortAddress, reach: PortReach) {
+  constructor(name: string, index: number, protocol: PortProtocol, address: PortAddress, reach: PortReach) {
     this.name = name
     this.index = index
+    this.protocol = protocol
     this.address = address
     this.connections = reach.connections(index)
     this.#reach = reach
@@ -50,10 +53,10 @@ export class Port {
 }
 
 /** The ports of a server, from what the core has bound. @throws ERR_SLUICE_INTERNAL for an address that is none */
-export function portsFrom(records: readonly { name: string; host: string | undefined; port: number | undefined; path: string | undefined }[], reach: PortReach): readonly Port[] {
-  return records.map(({ name, host, port, path }, index) => {
-    if (path !== undefined) return new Port(name, index, { path }, reach)
-    if (host !== undefined && port !== undefined) return new Port(name, index, { host, port }, reach)
+export function portsFrom(records: readonly Omit<PortRecord, 'bodyBytes'>[], reach: PortReach): readonly Port[] {
+  return records.map(({ name, protocol, host, port, path }, index) => {
+    if (path !== undefined) return new Port(name, index, protocol, { path }, reach)
+    if (host !== undefined && port !== undefined) return new Port(name, index, protocol, { host, port }, reach)
     throw sluiceError('ERR_SLUICE_INTERNAL', `Port \`${name}\` has neither an address nor a path`)
   })
 }

@@ -114,7 +114,7 @@ test('flags win over variables, variables over the file, the file over defaults'
   const server = await place.serve(['--host', 'localhost'], { SLUICE_MAX_WAIT_TIME: '2', SLUICE_WORKERS: '3', HOST: '0.0.0.0' })
   const config = JSON.parse(readFileSync(place.file('.sluice/config.json'), 'utf8'))
   t.like(config, { workers: 1, maxWaitTime: 2, stuckAfter: 10_000, log: { level: 'warn' } })
-  t.is(config.listen[0].host, 'localhost')
+  t.is(config.ports[0].listen.host, 'localhost')
   server.kill('SIGTERM')
   await server.ended
 })

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import test from 'ava'
 import { overrides } from '../../src-ts/config/overrides.ts'
-import { configSchema, lifecycleEvents } from '../../src-ts/config/schema.ts'
+import { configSchema, lifecycleEvents, portSchema } from '../../src-ts/config/schema.ts'
 
 const page = readFileSync(new URL('../../docs/reference/configuration.md', import.meta.url), 'utf8')
 
@@ -40,6 +40,14 @@ test('docs/reference/configuration.md lists every option with its default, and n
   const optionRows = rows(sections.find((text) => text.startsWith('Options'))?.split('\n### ')[0], 3)
   const documented = Object.fromEntries(optionRows.map(([name, , fallback]) => [name, fallback?.replace(/^`|`$/g, '')]))
   t.deepEqual(documented, { ...optionsOf(configSchema as Part), ...unixListen })
+})
+
+test('docs/reference/configuration.md lists every member of a port', (t) => {
+  const part = page.split('### Ports\n')[1]?.split('\n### ')[0]
+  t.deepEqual(
+    rows(part, 2).map(([name]) => name),
+    Object.keys(unwrap(portSchema as Part, {}).inner.entries ?? {}),
+  )
 })
 
 test('docs/reference/configuration.md lists every environment variable', (t) => {

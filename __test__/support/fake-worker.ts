@@ -1,5 +1,6 @@
 import { type App, resolveApp, type RuntimeOptions, startRuntime, type WorkerRuntime } from '../../src-ts/app.ts'
 import type { Phase, RequestSummary } from '../../src-ts/http/report.ts'
+import { handledPorts } from '../../src-ts/port-handlers.ts'
 import { FakeNative } from './fake-native.ts'
 
 /** An error that reached the report. */
@@ -26,8 +27,8 @@ export function startFakeWorker(
     native,
     server: 0,
     slot: 0,
-    app: resolveApp(app),
-    limits: { bodyBytes },
+    ports: [{ bodyBytes }],
+    handled: handledPorts(resolveApp(app), [{ name: 'main', protocol: 'http' }]),
     worker: { id: 4, kind: 'worker', name: 'sluice-w4', version: 'v9', threadId: 1, status: 'idle' },
     report: (error, phase, request) => void reports.push({ error, phase, request }),
     ...options,

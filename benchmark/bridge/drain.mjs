@@ -32,7 +32,7 @@ for (const [name, [request, fetch]] of Object.entries(cases)) {
   let answered = 0
   native.respond = () => (answered++, true)
   native.flush = () => undefined
-  startRuntime({ native, server: 0, slot: 0, app: resolveApp(fetch), limits: { bodyBytes: 1 << 22 }, worker, report: console.error })
+  startRuntime({ native, server: 0, slot: 0, ports: [{ bodyBytes: 1 << 22 }], handled: [{ protocol: 'http', app: resolveApp(fetch) }], worker, report: console.error })
   let best = Infinity
   for (let round = 0; round < ROUNDS / 10; round++) {
     let spent = 0

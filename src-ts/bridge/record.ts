@@ -73,6 +73,11 @@ export const AbortReason = { CLIENT_GONE: 0, ANSWER_DEADLINE: 1, HALF_CLOSED: 2,
 export const methods: readonly string[] = ['', 'GET', 'HEAD', 'POST', 'PUT', 'DELETE', 'PATCH', 'OPTIONS']
 /** How far word 1 is shifted right for the index into {@link methods}. */
 export const METHOD_SHIFT = 13
+/** How far word 1 is shifted right for the number of fields of an HTTP record, which {@link FIELDS_MASK} then takes out. */
+export const FIELDS_SHIFT = 16
+export const FIELDS_MASK = 0x3ff
+/** How far word 1 of HTTP, WS_OPEN and WS_ADOPT records is shifted right for the index of the port. */
+export const PORT_SHIFT = 26
 /** {@link methods} index of HEAD, whose answers carry no body. */
 export const METHOD_HEAD = 2
 

@@ -28,7 +28,7 @@ async function askInfo(socket: string): Promise<InfoAnswer | undefined> {
 }
 
 async function factsOfStart(config: string | undefined): Promise<Facts> {
-  const { source, listen, workers, core } = await resolveConfig(undefined, { state: true, ...(config !== undefined && { config }) })
+  const { source, ports, workers, core } = await resolveConfig(undefined, { state: true, ...(config !== undefined && { config }) })
   return {
     sluice: sluiceVersion,
     node: process.version,
@@ -36,10 +36,10 @@ async function factsOfStart(config: string | undefined): Promise<Facts> {
     configFile: source,
     workers,
     reactors: core.threads,
-    ports: listen.map((address, index) => ({
-      name: index === 0 ? 'main' : `main${index + 1}`,
-      protocol: 'http',
-      url: 'path' in address ? `unix:${address.path}` : `http://${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`,
+    ports: ports.map(({ name, protocol, listen }) => ({
+      name,
+      protocol,
+      url: 'path' in listen ? `unix:${listen.path}` : `http://${listen.host.includes(':') ? `[${listen.host}]` : listen.host}:${listen.port}`,
     })),
   }
 }

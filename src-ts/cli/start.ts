@@ -133,7 +133,7 @@ function refuse(pid: number): ExitCode {
 async function explainListen(error: unknown, config: ResolvedConfig): Promise<void> {
   if (codeOf(error) !== 'ERR_SLUICE_LISTEN') return
   const { portHolder } = await import('./port-holder.ts')
-  for (const listen of config.listen) {
+  for (const { listen } of config.ports) {
     const holder = 'port' in listen && listen.port !== 0 ? portHolder(listen.port) : undefined
     if (holder && 'port' in listen && holder.pid !== process.pid) {
       process.stderr.write(`sluice: Port ${listen.port} is held by pid ${holder.pid} (${holder.name}); choose another with --port\n`)

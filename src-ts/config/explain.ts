@@ -18,10 +18,10 @@ export function explain(issues: readonly v.BaseIssue<unknown>[], schema: v.Gener
   if (isUnknownKey(issue) && last !== undefined) {
     const similar = nearest(String(last.key), keysAt(schema, keys.slice(0, -1), issue.path?.[0]?.input))
     const hint = similar === undefined ? '' : `, did you mean \`${pathText([...keys.slice(0, -1), similar])}\`?`
-    return invalid(`unknown option \`${path}\`${where && ` ${where}`}${hint}`)
+    return invalidOption(`unknown option \`${path}\`${where && ` ${where}`}${hint}`)
   }
-  if (issue.type === 'strict_object' && issue.expected !== 'Object') return invalid(`${path} is required${where && ` ${where}`}`)
-  return invalid(`${path || 'the configuration'} ${issue.message}, got ${shown(issue.input)}${where && ` (${where})`}`)
+  if (issue.type === 'strict_object' && issue.expected !== 'Object') return invalidOption(`${path} is required${where && ` ${where}`}`)
+  return invalidOption(`${path || 'the configuration'} ${issue.message}, got ${shown(issue.input)}${where && ` (${where})`}`)
 }
 
 function isUnknownKey(issue: v.BaseIssue<unknown>): boolean {
@@ -53,7 +53,7 @@ function keysAt(schema: v.GenericSchema, path: readonly (string | number)[], inp
   let value = input
   for (const key of path) {
     value = (value as Record<string | number, unknown>)[key]
-    here = unwrap(typeof key === 'number' ? here?.item : here?.entries?.[key], value)
+    here = unwrap(typeof key === 'number' ? here?.item : (here?.entries?.[key] ?? here?.value), value)
   }
   return Object.keys(here?.entries ?? {})
 }
@@ -64,6 +64,7 @@ interface SchemaPart {
   readonly getter?: (input: unknown) => SchemaPart
   readonly entries?: Record<string, SchemaPart>
   readonly item?: SchemaPart
+  readonly value?: SchemaPart
 }
 
 function unwrap(schema: SchemaPart | undefined, input: unknown): SchemaPart | undefined {
@@ -72,4 +73,10 @@ function unwrap(schema: SchemaPart | undefined, input: unknown): SchemaPart | un
   return schema
 }
 
-const invalid = (message: string) => sluiceTypeError('ERR_SLUICE_INVALID_OPTION', message)
+/** The error of a wrong option. */
+export const invalidOption = (message: string): TypeError => sluiceTypeError('ERR_SLUICE_INVALID_OPTION', message)
+
+/** ` (in FILE)`, as messages end. */
+export function sourceText(source: string | undefined): string {
+  return source === undefined ? '' : ` (in ${shownPath(source)})`
+}

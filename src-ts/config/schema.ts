@@ -4,13 +4,16 @@
  */
 import type { ResourceLimits } from 'node:worker_threads'
 import * as v from 'valibot'
-import type { Dispatch, Limits, RequestHook } from '../options.ts'
+import type { Dispatch, Limits, PortProtocol, RequestHook } from '../options.ts'
 import type { LifecycleEvents, LifecycleHandler } from '../process/api.ts'
 import { allCpus, autoWorkers, reactorsMax, workersMax } from './parallelism.ts'
 
 /** The longest delay a JavaScript timer can have, 24.8 days. */
 const millisMax = 2 ** 31 - 1
 const u32Max = 2 ** 32 - 1
+
+/** What may be spoken on a port. */
+export const portProtocols = ['http', 'websocket'] as const satisfies PortProtocol[]
 
 export const lifecycleEvents = [
   'serverStart',
@@ -68,13 +71,15 @@ function countOr<const W extends string>(from: number, to: number, ...words: W[]
   return v.custom<number | W>(isRight, fields(from, to, words))
 }
 
+const millisOrFalseRule = v.custom<number | false>(isMillisOrFalse, 'must be a whole number of milliseconds ≥ 1 or false')
+
 function isMillisOrFalse(value: unknown): boolean {
   return value === false || (Number.isInteger(value) && (value as number) > 0 && (value as number) <= millisMax)
 }
 
 function millisOrFalse(defaultValue: number) {
   return v.pipe(
-    v.optional(v.custom<number | false>(isMillisOrFalse, 'must be a whole number of milliseconds ≥ 1 or false'), defaultValue || false),
+    v.optional(millisOrFalseRule, defaultValue || false),
     v.transform((value) => (value === false ? 0 : value)),
   )
 }
@@ -117,6 +122,11 @@ function isDispatch(value: unknown): value is Dispatch {
   return typeof key === 'string' && dispatchKey.test(key)
 }
 
+const dispatchSchema = v.custom<Dispatch>(
+  isDispatch,
+  `must be ${dispatchRules.map((rule) => `"${rule}"`).join(', ')} or { key: "cookie:NAME" | "header:NAME" | "query:NAME" | "path:N" }`,
+)
+
 /** A record of the bridge names connections and exchanges in 24 bits. */
 const handlesMax = 2 ** 24 - 1
 const gib = 2 ** 30
@@ -141,47 +151,114 @@ export function waterMarks(limits: { readonly sendBuffer: number; readonly highW
 }
 
 // The ranges are those of `crates/sluice-core/src/config/check.rs`; a test compares them.
-const limitsSchema = {
-  headerBytes: v.optional(bytes(1024, 65_536), 65_536),
-  headerFields: v.optional(whole('', 1, 256), 100),
-  targetBytes: v.optional(bytes(1, 65_535), 16_384),
-  bodyBytes: v.optional(bytes(0, u32Max), 4_194_304),
-  headerTimeout: v.optional(millis(1), 10_000),
-  bodyMinRate: v.optional(bytes(0, gib), 240),
-  bodyGrace: v.optional(millis(), 10_000),
-  keepAliveTimeout: v.optional(millis(1), 75_000),
-  answerTimeout: v.optional(millis(), 60_000),
-  sendTimeout: v.optional(millis(1), 30_000),
-  connections: v.optional(whole('', 1, handlesMax), 100_000),
-  concurrency: v.optional(whole('', 1, handlesMax), 100_000),
-  workerConcurrency: v.optional(whole('', 1, handlesMax), 1024),
-  queueTimeout: v.optional(millis(), 10_000),
-  pipeline: v.optional(whole('', 1, 256), 32),
-  sendBuffer: v.optional(bytes(1024, gib), 1_048_576),
-  highWaterMark: v.optional(bytes(2, gib)),
-  lowWaterMark: v.optional(bytes(1, gib)),
-  message: v.optional(bytes(1, gib), 2_097_152),
-  openPerSecond: v.optional(whole('', 0, 1_000_000), 0),
-  messagesPerSecond: v.optional(whole('', 0, 1_000_000), 0),
+const limitRules = {
+  headerBytes: bytes(1024, 65_536),
+  headerFields: whole('', 1, 256),
+  targetBytes: bytes(1, 65_535),
+  bodyBytes: bytes(0, u32Max),
+  headerTimeout: millis(1),
+  bodyMinRate: bytes(0, gib),
+  bodyGrace: millis(),
+  keepAliveTimeout: millis(1),
+  answerTimeout: millis(),
+  sendTimeout: millis(1),
+  connections: whole('', 1, handlesMax),
+  concurrency: whole('', 1, handlesMax),
+  workerConcurrency: whole('', 1, handlesMax),
+  queueTimeout: millis(),
+  pipeline: whole('', 1, 256),
+  sendBuffer: bytes(1024, gib),
+  highWaterMark: bytes(2, gib),
+  lowWaterMark: bytes(1, gib),
+  message: bytes(1, gib),
+  openPerSecond: whole('', 0, 1_000_000),
+  messagesPerSecond: whole('', 0, 1_000_000),
   allowOrigins: v.pipe(
-    v.optional(v.array(v.custom<string>(isOrigin, 'must be "*" or an origin as browsers send it, such as "https://example.com"'), 'must be a list of origins'), []),
+    v.array(v.custom<string>(isOrigin, 'must be "*" or an origin as browsers send it, such as "https://example.com"'), 'must be a list of origins'),
     v.maxLength(256, 'must have at most 256 origins'),
   ),
 } satisfies Record<keyof Limits, v.GenericSchema>
+
+/** The marks have none: they are parts of `sendBuffer`. */
+const limitDefaults = {
+  headerBytes: 65_536,
+  headerFields: 100,
+  targetBytes: 16_384,
+  bodyBytes: 4_194_304,
+  headerTimeout: 10_000,
+  bodyMinRate: 240,
+  bodyGrace: 10_000,
+  keepAliveTimeout: 75_000,
+  answerTimeout: 60_000,
+  sendTimeout: 30_000,
+  connections: 100_000,
+  concurrency: 100_000,
+  workerConcurrency: 1024,
+  queueTimeout: 10_000,
+  pipeline: 32,
+  sendBuffer: 1_048_576,
+  message: 2_097_152,
+  openPerSecond: 0,
+  messagesPerSecond: 0,
+  allowOrigins: [] as string[],
+}
+
+type LimitRules = typeof limitRules
+type Defaults = typeof limitDefaults
+/** With defaults, for the whole server. */
+const limitsSchema = Object.fromEntries(
+  Object.entries(limitRules).map(([name, rule]) => [name, v.optional(rule as v.GenericSchema, (limitDefaults as Record<string, unknown>)[name])]),
+) as unknown as { [K in keyof LimitRules]: K extends keyof Defaults ? v.OptionalSchema<LimitRules[K], Defaults[K]> : v.OptionalSchema<LimitRules[K], undefined> }
+/** Without, for a port: what it does not say is the server's. */
+const portLimitsSchema = Object.fromEntries(Object.entries(limitRules).map(([name, rule]) => [name, v.optional(rule as v.GenericSchema)])) as unknown as {
+  [K in keyof LimitRules]: v.OptionalSchema<LimitRules[K], undefined>
+}
 
 /** A connection whose queue could never fall to the low mark would never drain. */
 const limits = v.pipe(
   section(limitsSchema),
   v.rawCheck(({ dataset, addIssue }) => {
     if (!dataset.typed) return
-    const { highWaterMark, lowWaterMark } = waterMarks(dataset.value)
-    if (lowWaterMark < highWaterMark) return
-    const path: v.ObjectPathItem = { type: 'object', origin: 'value', input: dataset.value as Record<string, unknown>, key: 'lowWaterMark', value: lowWaterMark }
-    addIssue({ message: `must be less than highWaterMark (${highWaterMark})`, input: lowWaterMark, path: [path] })
+    const wrong = wrongMark(dataset.value)
+    if (wrong === undefined) return
+    const path: v.ObjectPathItem = { type: 'object', origin: 'value', input: dataset.value as Record<string, unknown>, key: 'lowWaterMark', value: wrong.value }
+    addIssue({ message: wrong.message, input: wrong.value, path: [path] })
   }),
 )
 
+/** The low mark and what it must be, if it is not. */
+export function wrongMark(limits: Parameters<typeof waterMarks>[0]): { readonly value: number; readonly message: string } | undefined {
+  const { highWaterMark, lowWaterMark } = waterMarks(limits)
+  return lowWaterMark < highWaterMark ? undefined : { value: lowWaterMark, message: `must be less than highWaterMark (${highWaterMark})` }
+}
+
 const megabytes = () => v.optional(v.pipe(v.number('must be a number of MiB > 0'), v.gtValue(0, 'must be a number of MiB > 0')))
+
+/** Off is 0 from here on; what a port does not say is the server's. */
+const ownMillisOrFalse = () =>
+  v.pipe(
+    v.optional(millisOrFalseRule),
+    v.transform((value) => (value === false ? 0 : value)),
+  )
+
+/** A port of `ports`. */
+export const portSchema = exactObject(
+  {
+    protocol: only(portProtocols),
+    listen: listenSchema,
+    limits: section(portLimitsSchema),
+    heartbeat: section({ ping: ownMillisOrFalse(), pongTimeout: v.optional(millis(1)), idle: ownMillisOrFalse() }),
+    dispatch: v.optional(dispatchSchema),
+    tcp: section({ nodelay: v.optional(flag), keepAlive: ownMillisOrFalse(), backlog: v.optional(whole('', 1, 65_535)) }),
+  },
+  'must be { protocol, listen }',
+)
+
+const portNames = v.pipe(
+  v.string(),
+  v.regex(/^[\w.-]{1,64}$/, 'must have a name of 1 to 64 letters, digits and . _ -'),
+  v.check((name) => !/^main\d*$/.test(name), 'must have another name: `main`, `main2`, … are the addresses of `listen`'),
+)
 
 type LifecycleSchema = { [K in LifecycleEvent]: v.GenericSchema<LifecycleHandler<K>[] | undefined, LifecycleHandler<K>[]> }
 const lifecycleSchema = Object.fromEntries(
@@ -200,9 +277,9 @@ export const configSchema = exactObject(
     ),
     listen: v.pipe(
       v.optional(oneOrMore(listenSchema), { host: '127.0.0.1', port: 5200 }),
-      v.minLength(1, 'must have at least one address'),
       v.maxLength(64, 'must have at most 64 addresses'),
     ),
+    ports: v.optional(v.record(portNames, portSchema, 'must be an object of ports by name'), {}),
     workers: v.pipe(
       v.optional(countOr(1, workersMax, 'auto', 'max'), 'auto'),
       v.transform((value) => (value === 'auto' ? autoWorkers() : value === 'max' ? allCpus() : value)),
@@ -211,13 +288,7 @@ export const configSchema = exactObject(
       threads: v.optional(countOr(1, reactorsMax, 'auto'), 'auto'),
       affinity: v.optional(v.array(whole('', 0, 1023), 'must be a list of CPU numbers'), []),
     }),
-    dispatch: v.optional(
-      v.custom<Dispatch>(
-        isDispatch,
-        `must be ${dispatchRules.map((rule) => `"${rule}"`).join(', ')} or { key: "cookie:NAME" | "header:NAME" | "query:NAME" | "path:N" }`,
-      ),
-      'least-requests',
-    ),
+    dispatch: v.optional(dispatchSchema, 'least-requests'),
     maxWaitTime: v.optional(millis(), 30_000),
     requestTimeout: section({ soft: v.optional(millis(), 0), hard: v.optional(millis()) }),
     stuckAfter: millisOrFalse(10_000),

@@ -1,7 +1,7 @@
 import type { Commands } from '../bridge/commands.ts'
 import type { OpenExchange } from '../bridge/exchanges.ts'
 import type { Lane } from '../bridge/lane.ts'
-import { AbortReason, FIELD_BYTES, HEAD_LENGTH_MASK, HttpFlag, METHOD_HEAD, METHOD_SHIFT, RECORD_WORDS, Word } from '../bridge/record.ts'
+import { AbortReason, FIELD_BYTES, FIELDS_MASK, FIELDS_SHIFT, HEAD_LENGTH_MASK, HttpFlag, METHOD_HEAD, METHOD_SHIFT, PORT_SHIFT, RECORD_WORDS, Word } from '../bridge/record.ts'
 import { sluiceError } from '../errors.ts'
 import { detachHead, type Head, releaseHead } from './head.ts'
 import { IncomingStream } from './incoming-stream.ts'
@@ -9,8 +9,8 @@ import { IncomingStream } from './incoming-stream.ts'
 /** What all exchanges of one worker share. */
 export interface ExchangeHost {
   readonly commands: Commands
-  /** Longest request body that is read as a whole, in bytes. */
-  readonly bodyBytes: number
+  /** By port: the longest request body that is read as a whole, in bytes. */
+  readonly bodyBytes: readonly number[]
   /** `performance.now()` of the running batch, whole milliseconds. */
   readonly now: number
   /** Why everything in hand is to stop, once it is. */
@@ -87,6 +87,16 @@ export class Exchange implements Head, OpenExchange {
     return ((this.kind >>> METHOD_SHIFT) & 7) === METHOD_HEAD
   }
 
+  /** The index of the port by which the request came. */
+  get port(): number {
+    return this.kind >>> PORT_SHIFT
+  }
+
+  /** Longest request body that is read as a whole, in bytes. */
+  get bodyBytes(): number {
+    return this.host.bodyBytes[this.port]!
+  }
+
   /** Whether the body follows in pieces. */
   get isStreamed(): boolean {
     return (this.kind & HttpFlag.STREAM) !== 0
@@ -153,7 +163,7 @@ export class Exchange implements Head, OpenExchange {
 
   /** Where the body in the record begins, counted from the beginning of the ring. */
   inlineStart(): number {
-    return (this.at + RECORD_WORDS) * 4 + (this.kind >>> 16) * FIELD_BYTES + (this.lane.words[this.at + Word.HEAD_LENGTH]! & HEAD_LENGTH_MASK)
+    return (this.at + RECORD_WORDS) * 4 + ((this.kind >>> FIELDS_SHIFT) & FIELDS_MASK) * FIELD_BYTES + (this.lane.words[this.at + Word.HEAD_LENGTH]! & HEAD_LENGTH_MASK)
   }
 
   /** The whole body, as a copy that is made once; null when the request has none. For requests that are not streamed. */

@@ -1,6 +1,6 @@
 import { headerId, headerNames } from '../bridge/header-names.ts'
 import { type Lane, latin1Slice } from '../bridge/lane.ts'
-import { FIELD_BYTES, HANDSHAKE_SHIFT, HEAD_LENGTH_MASK, HttpFlag, METHOD_SHIFT, methods, RECORD_WORDS, WELL_KNOWN, Word } from '../bridge/record.ts'
+import { FIELD_BYTES, FIELDS_MASK, FIELDS_SHIFT, HANDSHAKE_SHIFT, HEAD_LENGTH_MASK, HttpFlag, METHOD_SHIFT, methods, RECORD_WORDS, WELL_KNOWN, Word } from '../bridge/record.ts'
 import { CACHED_LENGTH_MAX, textOf } from '../bridge/text-cache.ts'
 import { sluiceError } from '../errors.ts'
 
@@ -22,7 +22,7 @@ export interface Head {
   at: number
   /** The whole record, '' before somebody needed it in one piece and when it was released. */
   text: string
-  /** Word 1 of the record: kind, flags, number of fields. */
+  /** Word 1 of the record: kind, flags, number of fields, port. */
   readonly kind: number
 }
 
@@ -51,7 +51,12 @@ function wholeOf(head: Head): string {
 
 /** Bytes of the record and the head in the ring. */
 function lengthOf(head: Head): number {
-  return TABLE + (head.kind >>> 16) * FIELD_BYTES + (head.lane.words[head.at + Word.HEAD_LENGTH]! & HEAD_LENGTH_MASK)
+  return TABLE + fieldCount(head) * FIELD_BYTES + (head.lane.words[head.at + Word.HEAD_LENGTH]! & HEAD_LENGTH_MASK)
+}
+
+/** Entries of the field table. */
+function fieldCount(head: Head): number {
+  return (head.kind >>> FIELDS_SHIFT) & FIELDS_MASK
 }
 
 /** Whether the request asks for a WebSocket, and how well: one of `Handshake`. */
@@ -129,7 +134,7 @@ function knownFieldOf(head: Head, id: number): string | null {
   const { words } = head.lane
   const wanted = WELL_KNOWN | (id << 16)
   const first = head.at + RECORD_WORDS
-  const end = first + (head.kind >>> 16) * 2
+  const end = first + fieldCount(head) * 2
   let found: string | null = null
   for (let place = first; place < end; place += 2) {
     if (words[place] === wanted) found = joined(found, text(head, words[place + 1]! & 0xffff, words[place + 1]! >>> 16), id === COOKIE)
@@ -139,7 +144,7 @@ function knownFieldOf(head: Head, id: number): string | null {
 
 function anyFieldOf(head: Head, id: number, name: string): string | null {
   let found: string | null = null
-  const count = head.kind >>> 16
+  const count = fieldCount(head)
   for (let field = 0; field < count; field++) {
     const place = RECORD_WORDS + field * 2
     const nameWord = word(head, place)
@@ -159,7 +164,7 @@ function joined(found: string | null, value: string, isCookie: boolean): string 
 /** Every field as sent, in order, names in lower case. */
 export function fieldsOf(head: Head): [name: string, value: string][] {
   const fields: [string, string][] = []
-  const count = head.kind >>> 16
+  const count = fieldCount(head)
   for (let field = 0; field < count; field++) {
     const place = RECORD_WORDS + field * 2
     const nameWord = word(head, place)
@@ -189,7 +194,7 @@ function word(head: Head, index: number): number {
 
 /** Text of the head, latin1. `start` counts from the first byte of the request. */
 function text(head: Head, start: number, length: number): string {
-  const from = TABLE + (head.kind >>> 16) * FIELD_BYTES + start
+  const from = TABLE + fieldCount(head) * FIELD_BYTES + start
   if (head.at >= 0) {
     if (length <= CACHED_LENGTH_MAX || lengthOf(head) > WHOLE_MAX) return textOf(head.lane.bytes, head.at * 4 + from, length)
     // One string for the second long text, and for a later detach, too: making one costs far more than its bytes.

@@ -70,7 +70,7 @@ export class RequestBody {
     this.#take()
     const length = this.#isAtHand ? exchange.inlineLength() : 0
     let text: string
-    if (length > 0 && length <= exchange.host.bodyBytes) {
+    if (length > 0 && length <= exchange.bodyBytes) {
       // Straight from the ring: the usual small body needs no copy of its bytes.
       const start = exchange.inlineStart()
       text = utf8Slice.call(exchange.lane.bytes, start, start + length)
@@ -128,7 +128,7 @@ export class RequestBody {
 
   /** The same, if it is not too long to be read as a whole. */
   #whole(): Uint8Array<ArrayBuffer> {
-    const limit = this.#exchange.host.bodyBytes
+    const limit = this.#exchange.bodyBytes
     const body = this.#held()
     if (body.byteLength > limit) throw tooLarge(limit)
     return body
@@ -137,7 +137,7 @@ export class RequestBody {
   /** The bytes of a stream, in a buffer of their own. */
   async #collected(): Promise<Uint8Array<ArrayBuffer>> {
     const exchange = this.#exchange
-    const limit = exchange.host.bodyBytes
+    const limit = exchange.bodyBytes
     const announced = Number(fieldOf(exchange, 'content-length') ?? 0)
     if (announced > limit) throw tooLarge(limit)
     return this.#stream === null ? collect(exchange.incoming(), limit) : collect(reads(this.#stream), limit)

@@ -1,10 +1,11 @@
-import type { App, RequestHooks } from '../app.ts'
+import type { App, HandledPort, RequestHooks } from '../app.ts'
 import { Commands } from '../bridge/commands.ts'
 import { RecordKind } from '../bridge/record.ts'
 import { type NativeSockets, SocketCommands } from '../bridge/socket-commands.ts'
 import { createDrain, type Drain } from '../bridge/drain.ts'
 import type { Context } from '../context.ts'
 import type { WorkerInfo } from '../process/api.ts'
+import type { PortRecord } from '../process/messages.ts'
 import { Exchange } from './exchange.ts'
 import { createPipeline } from './pipeline.ts'
 import type { Report } from './report.ts'
@@ -17,11 +18,10 @@ export interface RuntimeOptions {
   readonly server: number
   /** The slot that was reserved for this worker. */
   readonly slot: number
-  readonly app: App
-  readonly limits: {
-    /** Longest request body that is read as a whole, in bytes. */
-    readonly bodyBytes: number
-  }
+  /** The ports of the server, in their order. */
+  readonly ports: readonly Pick<PortRecord, 'bodyBytes'>[]
+  /** Who handles what comes by them. */
+  readonly handled: readonly HandledPort[]
   readonly worker: WorkerInfo
   /** Run around those of the app: `requestReceived` before, `responseGenerated` after them. */
   readonly hooks?: RequestHooks | undefined
@@ -50,13 +50,13 @@ export interface WorkerRuntime {
 
 /** Attaches the calling thread as a worker and serves with `app`. @throws what `attachWorker` throws */
 export function startRuntime(options: RuntimeOptions): WorkerRuntime {
-  const { native, report } = options
+  const { handled, native, report } = options
   // Records come only after activation, and on this thread; so the wake-up cannot come before there is a drain.
   let drain: Drain | undefined
   const memory = native.attachWorker(options.server, options.slot, () => drain?.())
   const commands = new Commands(native, memory.worker)
   const host = new WorkerHost(commands, new SocketCommands(native, options.server, memory.worker, commands), memory, options)
-  const answer = createPipeline(options.app, host, options)
+  const answer = byPort(handled.map(({ app }) => app), (app) => createPipeline(app, host, options))
   drain = createDrain(
     commands,
     memory,
@@ -81,4 +81,11 @@ export function startRuntime(options: RuntimeOptions): WorkerRuntime {
       commands.close()
     },
   }
+}
+
+/** One pipeline for each app; where all ports have the same app, the request is not even asked for its port. */
+function byPort(apps: readonly App[], create: (app: App) => (exchange: Exchange) => void): (exchange: Exchange) => void {
+  const pipelines = new Map([...new Set(apps)].map((app) => [app, create(app)]))
+  const answers = apps.map((app) => pipelines.get(app)!)
+  return pipelines.size === 1 ? answers[0]! : (exchange) => answers[exchange.port]!(exchange)
 }

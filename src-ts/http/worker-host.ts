@@ -1,11 +1,12 @@
-import type { App } from '../app.ts'
 import type { Commands } from '../bridge/commands.ts'
 import type { SocketCommands } from '../bridge/socket-commands.ts'
 import { Exchanges } from '../bridge/exchanges.ts'
 import type { Lane } from '../bridge/lane.ts'
 import { type Context, type ContextHost, summaryOf } from '../context.ts'
 import type { WorkerMemory } from '../native.ts'
+import type { HandledPort } from '../app.ts'
 import type { WorkerInfo } from '../process/api.ts'
+import type { PortRecord } from '../process/messages.ts'
 import type { Exchange, ExchangeHost } from './exchange.ts'
 import { openEventStream, type SseOptions, type SseStream } from '../websocket/event-stream.ts'
 import type { UpgradeOptions } from '../websocket/handlers.ts'
@@ -14,10 +15,19 @@ import { upgradeResponse } from '../websocket/upgrade.ts'
 import type { Report } from './report.ts'
 import type { SluiceResponse } from './response.ts'
 
+/** What a worker serves with. */
+export interface WorkerHostOptions {
+  readonly ports: readonly Pick<PortRecord, 'bodyBytes'>[]
+  /** Who handles what comes by them. */
+  readonly handled: readonly HandledPort[]
+  readonly worker: WorkerInfo
+  readonly report: Report
+}
+
 /** What the exchanges and contexts of one worker have in common, and the account of what is in its hands. */
 export class WorkerHost implements ExchangeHost, ContextHost {
   readonly commands: Commands
-  readonly bodyBytes: number
+  readonly bodyBytes: readonly number[]
   readonly worker: WorkerInfo
   readonly #report: Report
   /** By lane. */
@@ -32,16 +42,16 @@ export class WorkerHost implements ExchangeHost, ContextHost {
   #pending = 0
   #waiting: (() => void)[] = []
 
-  constructor(commands: Commands, socketCommands: SocketCommands, memory: WorkerMemory, options: { readonly app: App; readonly limits: { readonly bodyBytes: number }; readonly worker: WorkerInfo; readonly report: Report }) {
+  constructor(commands: Commands, socketCommands: SocketCommands, memory: WorkerMemory, options: WorkerHostOptions) {
     this.commands = commands
-    this.bodyBytes = options.limits.bodyBytes
+    this.bodyBytes = options.ports.map(({ bodyBytes }) => bodyBytes)
     this.worker = options.worker
     this.#report = options.report
     this.sockets = new Sockets({
       commands: socketCommands,
       lanes: memory.events.length,
       block: new Int32Array(memory.block),
-      handlers: options.app.websocket,
+      handlers: options.handled.map(({ app }) => app.websocket),
       report: options.report,
       begin: () => {
         this.#pending++

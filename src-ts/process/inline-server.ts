@@ -5,6 +5,7 @@ import { sluiceError } from '../errors.ts'
 import { installGlobals } from '../http/globals.ts'
 import { native } from '../native.ts'
 import { toNativeConfig, type ResolvedConfig } from '../options.ts'
+import { handledPorts } from '../port-handlers.ts'
 import { findPort, portsFrom, type Port } from '../port.ts'
 import type { HealthReport, LifecycleEvents, LifecycleHandler, ReloadOptions, ReloadResult, Server, ServerStats, WorkerInfo } from './api.ts'
 import { Board } from './board.ts'
@@ -68,14 +69,14 @@ export class InlineServer extends PushServer implements Server {
 
   /** Binds, attaches the calling thread, accepts. When it rejects, nothing is left running. @throws ERR_SLUICE_LISTEN, or what a hook threw */
   async start(): Promise<void> {
-    const { limits } = this.#config
     const app = resolveApp(this.#app)
     // Nobody could replace the worker: the watchdog would only take its requests away.
     const core = new Core(native, toNativeConfig({ ...this.#config, stuckAfter: 0 }), (error) => this.#lifecycle.report(error, 'accept'))
     this.#core = core
     enter(this)
     try {
-      this.#ports = portsFrom(core.ports(), this.reach())
+      const ports = core.ports()
+      this.#ports = portsFrom(ports, this.reach())
       await this.#lifecycle.run('serverStart', this)
       await this.#lifecycle.run('workerStart', { ...this.worker, status: 'starting', reason: 'start' })
       const slot = core.createWorker((notice) => {
@@ -87,8 +88,8 @@ export class InlineServer extends PushServer implements Server {
         native,
         server: core.server,
         slot,
-        app,
-        limits: { bodyBytes: limits.bodyBytes },
+        ports,
+        handled: handledPorts(app, ports),
         worker: this.worker,
         ...requestFunctions(this.#config),
         report: (error, phase) => this.#lifecycle.report(error, phase),

@@ -3,6 +3,7 @@
  * `parentPort` neither sees nor sends any of it. Each side parses what arrives once, here, and trusts it from there on.
  */
 import { sluiceTypeError } from '../errors.ts'
+import type { PortProtocol } from '../options.ts'
 import type { ReloadResult, StartReason } from './api.ts'
 import { parseErrorRecord, toRecord, type ErrorRecord } from './error-record.ts'
 
@@ -67,7 +68,6 @@ export interface Boot {
   readonly serverName: string
   readonly version: string | undefined
   readonly env: string | undefined
-  readonly bodyBytes: number
   /** CPU to pin the thread to; undefined leaves it to the kernel. */
   readonly cpu: number | undefined
   readonly ports: readonly PortRecord[]
@@ -78,9 +78,12 @@ export interface Boot {
 /** One bound address, as the core reports it. */
 export interface PortRecord {
   readonly name: string
+  readonly protocol: PortProtocol
   readonly host: string | undefined
   readonly port: number | undefined
   readonly path: string | undefined
+  /** Longest request body that is read as a whole. */
+  readonly bodyBytes: number
 }
 
 /** What `postMessage` throws for data that structured clone refuses. */

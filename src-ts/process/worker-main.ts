@@ -9,6 +9,7 @@ import { resolveApp, startRuntime, type WorkerRuntime } from '../app.ts'
 import { sluiceError } from '../errors.ts'
 import { installGlobals } from '../http/globals.ts'
 import { native } from '../native.ts'
+import { handledPorts } from '../port-handlers.ts'
 import type { WorkerInfo } from './api.ts'
 import { Board } from './board.ts'
 import { systemClock, within } from './clock.ts'
@@ -87,14 +88,14 @@ start().catch((error: unknown) => {
 async function start(): Promise<void> {
   const functions = await loadFunctions(boot)
   if (functions) lifecycle.configure(functions.lifecycle, ['workerStart', 'workerExit', 'workerStop', 'message'])
-  const app = resolveApp(await loadApp(boot))
+  const handled = handledPorts(resolveApp(await loadApp(boot)), boot.ports)
   await lifecycle.run('workerStart', { ...worker, status: 'starting', reason: boot.reason })
   runtime = startRuntime({
     native,
     server: boot.server,
     slot: boot.slot,
-    app,
-    limits: { bodyBytes: boot.bodyBytes },
+    ports: boot.ports,
+    handled,
     worker,
     ...(functions && requestFunctions(functions)),
     report: (error, phase) => lifecycle.report(error, phase),

@@ -1,12 +1,12 @@
 import type { Lane } from '../bridge/lane.ts'
-import { BlockWord, OPEN_RESUMED, RecordKind, SendFlag, SLOT_MASK, SocketWord } from '../bridge/record.ts'
+import { BlockWord, OPEN_RESUMED, PORT_SHIFT, RecordKind, SLOT_MASK, SocketWord } from '../bridge/record.ts'
 import type { SocketCommands } from '../bridge/socket-commands.ts'
 import type { Exchange } from '../http/exchange.ts'
 import type { Report } from '../http/report.ts'
 import { SERVICE_RESTART } from './close-info.ts'
 import type { AdoptedFrom, AnyWebSocketHandlers } from './handlers.ts'
-import { settingsOf } from './settings.ts'
-import { type ConnectionName, type RecordTarget, Socket, type SocketHost } from './socket.ts'
+import { type SocketPort, socketPort } from './socket-port.ts'
+import { type ConnectionName, type RecordTarget, Socket } from './socket.ts'
 
 /** Whoever asked for a connection, and waits for it. */
 export interface Opening {
@@ -21,8 +21,8 @@ export interface SocketsOptions {
   readonly commands: SocketCommands
   /** One for each reactor. */
   readonly lanes: number
-  /** Undefined when the app has none: then no handshake is accepted. */
-  readonly handlers: AnyWebSocketHandlers | undefined
+  /** By port; undefined where there are none: then no handshake is accepted. */
+  readonly handlers: readonly (AnyWebSocketHandlers | undefined)[]
   readonly report: Report
   /** Something is in hand that the worker waits for when it leaves. */
   readonly begin: () => void
@@ -45,41 +45,35 @@ interface Table {
 /** The connections that one worker owns, and the records about them. */
 export class Sockets {
   readonly commands: SocketCommands
-  readonly handlers: AnyWebSocketHandlers | undefined
-  /** What `upgrade` is called with, the same for every connection. */
-  readonly settings: Uint8Array
-  /** Null when the app has no handlers. */
-  readonly host: SocketHost | null
   readonly begin: () => void
   readonly end: () => void
+  readonly #ports: readonly (SocketPort | undefined)[]
   readonly #tables: readonly Table[]
 
   constructor({ begin, block, commands, end, handlers, lanes, report }: SocketsOptions) {
     this.commands = commands
-    this.handlers = handlers
     this.begin = begin
     this.end = end
     this.#tables = Array.from({ length: lanes }, () => ({ bySlot: [], openings: [] }))
-    this.settings = handlers === undefined ? new Uint8Array() : settingsOf(handlers)
-    this.host =
-      handlers === undefined
-        ? null
-        : {
-            commands,
-            handlers,
-            concurrency: handlers.concurrency ?? 1,
-            compress: (handlers.options?.compression ?? false) === false ? 0 : SendFlag.COMPRESS,
-            report,
-            begin,
-            end,
-            holdMessage: () => {
-              block[BlockWord.PENDING_MESSAGES]! += 1
-            },
-            settleMessage: () => {
-              block[BlockWord.PENDING_MESSAGES]! -= 1
-            },
-            forget: (target) => this.forget(target),
-          }
+    const shared = {
+      commands,
+      report,
+      begin,
+      end,
+      holdMessage: () => {
+        block[BlockWord.PENDING_MESSAGES]! += 1
+      },
+      settleMessage: () => {
+        block[BlockWord.PENDING_MESSAGES]! -= 1
+      },
+      forget: (target: RecordTarget) => this.forget(target),
+    }
+    this.#ports = handlers.map((own) => own && socketPort(own, shared))
+  }
+
+  /** What WebSockets of a port are handled with; undefined where the app has no handlers. */
+  ofPort(port: number): SocketPort | undefined {
+    return this.#ports[port]
   }
 
   /** The next WS_OPEN for this exchange is meant for `opening`. */
@@ -151,18 +145,19 @@ export class Sockets {
     const resumed = isOpen && (words[at + SocketWord.KIND]! & OPEN_RESUMED) !== 0 ? { missed: sequence } : undefined
     const name: ConnectionName = { id, lane, slot, generation: words[at + SocketWord.GENERATION]!, handle, next: isOpen ? 0 : sequence, resumed }
     if (kind === RecordKind.WS_OPEN) opening?.opened(name)
-    else this.#adopt(name, { worker: detail >>> 8, reason: REASONS[detail & 0xff] ?? 'reload' })
+    else this.#adopt(name, words[at + SocketWord.KIND]! >>> PORT_SHIFT, { worker: detail >>> 8, reason: REASONS[detail & 0xff] ?? 'reload' })
   }
 
   /** Takes a connection over from another worker. The app hears of it with the first event. */
-  #adopt(name: ConnectionName, from: AdoptedFrom): void {
-    if (this.host === null) {
+  #adopt(name: ConnectionName, port: number, from: AdoptedFrom): void {
+    const host = this.#ports[port]?.host
+    if (host === undefined) {
       // The new code has no handlers; whoever is connected shall look for what there is now.
       this.commands.close(name.handle, SERVICE_RESTART, '')
       this.commands.release(name.handle, name.next >>> 0)
       return
     }
-    this.add(new Socket(this.host, name, from))
+    this.add(new Socket(host, name, from))
   }
 }
 

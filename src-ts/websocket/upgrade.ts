@@ -10,6 +10,7 @@ import { isResponse } from '../http/send.ts'
 import { Takeover } from '../http/takeover.ts'
 import { isThenable } from '../thenable.ts'
 import type { AnyWebSocketHandlers, UpgradeOptions } from './handlers.ts'
+import type { SocketPort } from './socket-port.ts'
 import { type ConnectionName, Socket } from './socket.ts'
 import type { Opening, Sockets } from './sockets.ts'
 import { encodeState } from './state.ts'
@@ -22,20 +23,21 @@ const HANDSHAKE_LINE = /^(upgrade|sec-websocket-[^:]*): /m
  * The answer that accepts a handshake, or refuses what is none: 426 for an ordinary request and for another version of the
  * protocol, 400 for a handshake that breaks the rules.
  *
- * @throws ERR_SLUICE_INVALID_STATE when the app has no `websocket` handlers
+ * @throws ERR_SLUICE_INVALID_STATE when the app has no `websocket` handlers for the port
  * @throws TypeError ERR_SLUICE_INVALID_ARG for a subprotocol that the client did not offer, a state that cannot be cloned, and fields that are the handshake's own
  * @throws RangeError ERR_SLUICE_STATE_TOO_LARGE
  */
 export function upgradeResponse(exchange: Exchange, context: Context, sockets: Sockets, options: UpgradeOptions = {}, request?: Request): SluiceResponse {
-  if (sockets.handlers === undefined) throw sluiceError('ERR_SLUICE_INVALID_STATE', 'ctx.upgrade() needs the `websocket` handlers of an app, and this one has none')
+  const port = sockets.ofPort(exchange.port)
+  if (port === undefined) throw sluiceError('ERR_SLUICE_INVALID_STATE', 'ctx.upgrade() needs the `websocket` handlers of an app, and this one has none')
   const handshake = handshakeOf(exchange)
   if (handshake !== Handshake.VALID) return refusal(handshake)
   const { data, headers, protocol, state } = options
-  const acceptance = new Acceptance(exchange, context, sockets, {
+  const acceptance = new Acceptance(exchange, context, sockets, port, {
     request: request ?? (new SluiceRequest(exchange) as unknown as Request),
     data,
     state: encodeState(state),
-    protocol: protocolFor(fieldOf(exchange, 'sec-websocket-protocol'), protocol, sockets.handlers),
+    protocol: protocolFor(fieldOf(exchange, 'sec-websocket-protocol'), protocol, port.handlers),
   })
   return takeoverResponse(acceptance, 101, headers === undefined ? undefined : checkedFields(headers))
 }
@@ -94,14 +96,16 @@ class Acceptance extends Takeover implements Opening, Outgoing {
   readonly #exchange: Exchange
   readonly #context: Context
   readonly #sockets: Sockets
+  readonly #port: SocketPort
   readonly #parts: { readonly request: Request; readonly data: unknown; readonly state: Uint8Array | null; readonly protocol: string }
   #done: () => void = () => undefined
 
-  constructor(exchange: Exchange, context: Context, sockets: Sockets, parts: { request: Request; data: unknown; state: Uint8Array | null; protocol: string }) {
+  constructor(exchange: Exchange, context: Context, sockets: Sockets, port: SocketPort, parts: { request: Request; data: unknown; state: Uint8Array | null; protocol: string }) {
     super()
     this.#exchange = exchange
     this.#context = context
     this.#sockets = sockets
+    this.#port = port
     this.#parts = parts
   }
 
@@ -111,7 +115,7 @@ class Acceptance extends Takeover implements Opening, Outgoing {
     if (line !== null) throw notTheirs(line[1]!)
     exchange.keep()
     const { protocol, state } = this.#parts
-    if (!this.#sockets.commands.upgrade(exchange, block.lines, protocol, this.#sockets.settings, state)) return undefined
+    if (!this.#sockets.commands.upgrade(exchange, block.lines, protocol, this.#port.settings, state)) return undefined
     this.#sockets.expect(exchange, this)
     exchange.outgoing = this
     return new Promise((resolve) => {
@@ -122,8 +126,7 @@ class Acceptance extends Takeover implements Opening, Outgoing {
   opened(name: ConnectionName): void {
     this.#exchange.outgoing = null
     const { data, request } = this.#parts
-    // There is no acceptance without handlers.
-    const socket = new Socket(this.#sockets.host!, name, null)
+    const socket = new Socket(this.#port.host, name, null)
     socket.conn.data = data
     this.#sockets.add(socket)
     socket.open(request, this.#context, this.#done)

@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::error::ErrorCode;
@@ -52,7 +52,7 @@ pub struct ServerConfig {
     /// Pin reactor i to CPU `affinity[i % len]`, each 0 to 1023; empty (default) leaves placement to the kernel.
     #[serde(default)]
     pub affinity: Vec<usize>,
-    /// Choosing the worker for a request.
+    /// Choosing the worker for a request, on ports that do not say it themselves.
     #[serde(default)]
     pub dispatch: DispatchConfig,
     /// A worker with work waiting and no heartbeat for this long is stuck. 0 = off. Default 10 s.
@@ -91,8 +91,14 @@ impl ServerConfig {
 pub struct PortConfig {
     /// The name in `server.port(name)`, 1 to 64 bytes.
     pub name: String,
+    /// What is spoken on it. Default HTTP.
+    #[serde(default)]
+    pub protocol: PortProtocol,
     /// Where to listen.
     pub listen: ListenConfig,
+    /// Choosing the worker for what comes by this port; `None` (default) means [`ServerConfig::dispatch`].
+    #[serde(default)]
+    pub dispatch: Option<DispatchConfig>,
     /// Bounds of this port.
     #[serde(default)]
     pub limits: Limits,
@@ -106,6 +112,17 @@ pub struct PortConfig {
     /// For the benchmark's floor and for health endpoints.
     #[serde(default)]
     pub fixed_answer: Option<String>,
+}
+
+/// What is spoken on a port.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PortProtocol {
+    /// HTTP, and WebSockets by its upgrade.
+    #[default]
+    Http,
+    /// HTTP that is there for WebSockets only: what is no handshake is refused by the worker.
+    WebSocket,
 }
 
 /// An address to bind.

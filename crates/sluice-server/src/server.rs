@@ -9,7 +9,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use dashmap::DashMap;
 use serde::Serialize;
 use sluice_core::channel::ChannelKind;
-use sluice_core::config::{Limits, ServerConfig};
+use sluice_core::config::{Limits, PortConfig, PortProtocol, ServerConfig};
 use sluice_core::id::WorkerSlot;
 use sluice_core::member::Place;
 use sluice_core::registry::Registry;
@@ -377,6 +377,10 @@ impl GoneReport {
 pub struct PortInfo {
     /// The name in the configuration.
     pub name: String,
+    /// What is spoken on it.
+    pub protocol: PortProtocol,
+    /// Longest request body that a worker reads as a whole.
+    pub body_bytes: u64,
     /// The address of a TCP port.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
@@ -474,7 +478,7 @@ impl Server {
                 .ports
                 .iter()
                 .zip(addresses)
-                .map(|(port, address)| port_info(&port.name, address))
+                .map(|(port, address)| port_info(port, address))
                 .collect(),
             reactors: config.reactors,
         };
@@ -815,13 +819,15 @@ impl Drop for Server {
     }
 }
 
-fn port_info(name: &str, address: LocalAddress) -> PortInfo {
+fn port_info(config: &PortConfig, address: LocalAddress) -> PortInfo {
     let (host, port, path) = match address {
         LocalAddress::Tcp(address) => (Some(address.ip().to_string()), Some(address.port()), None),
         LocalAddress::Unix(path) => (None, None, Some(path.display().to_string())),
     };
     PortInfo {
-        name: name.to_owned(),
+        name: config.name.clone(),
+        protocol: config.protocol,
+        body_bytes: config.limits.body_bytes,
         host,
         port,
         path,

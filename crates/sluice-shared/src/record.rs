@@ -257,6 +257,9 @@ pub mod template {
     pub const BYTES: u8 = 4;
 }
 
+const LOW_10: u32 = 0x3ff;
+/// A port's index stands above the number of fields: there are at most 64 ports.
+const PORT_SHIFT: u32 = 26;
 const LOW_24: u32 = 0x00ff_ffff;
 const LOW_30: u32 = 0x3fff_ffff;
 
@@ -320,10 +323,17 @@ impl Words {
         self
     }
 
-    /// HTTP: number of entries in the field table, which is the start of the record's parts.
+    /// HTTP: number of entries in the field table (10 bits), which is the start of the record's parts.
     #[inline]
     pub const fn with_fields(mut self, fields: u16) -> Self {
-        self.0[1] |= (fields as u32) << 16;
+        self.0[1] |= (fields as u32 & LOW_10) << 16;
+        self
+    }
+
+    /// HTTP, SOCKET_OPEN and SOCKET_ADOPT: the port by which it came (6 bits).
+    #[inline]
+    pub const fn with_port(mut self, port: u16) -> Self {
+        self.0[1] |= (port as u32) << PORT_SHIFT;
         self
     }
 
@@ -475,7 +485,13 @@ impl Words {
     /// Events: number of entries in the field table.
     #[inline]
     pub const fn fields(&self) -> u16 {
-        (self.0[1] >> 16) as u16
+        (self.0[1] >> 16 & LOW_10) as u16
+    }
+
+    /// HTTP, SOCKET_OPEN and SOCKET_ADOPT: the port by which it came.
+    #[inline]
+    pub const fn port(&self) -> u16 {
+        (self.0[1] >> PORT_SHIFT) as u16
     }
 
     /// Commands: one of [`template`].
@@ -668,7 +684,7 @@ mod tests {
     proptest! {
         #[test]
         fn every_part_of_a_request_comes_back(
-            (flags, method, fields) in (0..32_u8, 0..8_u8, any::<u16>()),
+            (flags, method, fields, port) in (0..32_u8, 0..8_u8, 0..1024_u16, 0..64_u16),
             (slot, reactor) in (0..1_u32 << 24, any::<u8>()),
             (index, generation) in any::<(u32, u32)>(),
             (target_len, target_offset) in (0..1_u32 << 24, any::<u8>()),
@@ -677,6 +693,7 @@ mod tests {
             let words = Words::event(EventKind::Http, flags)
                 .with_method(method)
                 .with_fields(fields)
+                .with_port(port)
                 .with_connection(slot, ReactorId(reactor))
                 .with_exchange(index, generation)
                 .with_target(target_len, target_offset)
@@ -684,7 +701,7 @@ mod tests {
                 .with_event_body_len(body_len);
             prop_assert_eq!(words.kind(), EventKind::Http as u8);
             prop_assert_eq!(words.flags(), flags | method << 5);
-            prop_assert_eq!((words.method(), words.fields()), (method, fields));
+            prop_assert_eq!((words.method(), words.fields(), words.port()), (method, fields, port));
             prop_assert_eq!((words.connection(), words.reactor()), (slot, ReactorId(reactor)));
             prop_assert_eq!((words.index(), words.generation()), (index, generation));
             prop_assert_eq!((words.target_len(), words.target_offset()), (target_len, target_offset));

@@ -64,8 +64,13 @@ impl Engine {
     }
 
     /// The value that `dispatch: { key }` looks at, taken from the record because the head parsed last may be another's.
-    pub(super) fn dispatch_key(&self, head: &RequestHead, bytes: &[u8]) -> Option<Box<[u8]>> {
-        let rule = self.dispatcher.key_rule()?;
+    pub(super) fn dispatch_key(
+        &self,
+        port: u16,
+        head: &RequestHead,
+        bytes: &[u8],
+    ) -> Option<Box<[u8]>> {
+        let rule = self.dispatchers[usize::from(port)].key_rule()?;
         let target = head.target_bytes(bytes);
         let field = |name: &str| {
             head.fields
@@ -149,7 +154,8 @@ impl Engine {
         let Some(connection) = self.connections[exchange.connection as usize].as_deref_mut() else {
             return true;
         };
-        let limits = &self.limits[usize::from(connection.port)].0;
+        let port = usize::from(connection.port);
+        let limits = &self.limits[port].0;
         let facts = Facts {
             peer: connection.peer.as_ref().map(SocketAddr::ip),
             connection_worker: connection.worker,
@@ -158,7 +164,7 @@ impl Engine {
         let workers = &self.shared.workers;
         let events = &self.events;
         let is_handshake = exchange.words.handshake() == Handshake::Valid;
-        let chosen = self.dispatcher.choose(
+        let chosen = self.dispatchers[port].choose(
             &facts,
             &self.active,
             // A connection stays with the worker that its handshake goes to: its load is its connections.

@@ -297,6 +297,7 @@ impl Engine {
         Words::event(EventKind::Http, flags)
             .with_method(head.method as u8)
             .with_fields(head.fields.len() as u16)
+            .with_port(self.port_of(slot))
             .with_connection(slot, ReactorId(self.id))
             .with_target(head.target_len, head.target_off)
             .with_head_len(head.head_len as u32)
@@ -314,7 +315,7 @@ impl Engine {
     ) -> Option<u32> {
         self.counters.request_count += 1;
         let fields = self.head.fields.len() * FIELD_BYTES as usize;
-        let key = self.dispatch_key(&self.head, &record[fields..]);
+        let key = self.dispatch_key(words.port(), &self.head, &record[fields..]);
         let connection = self.connections[slot as usize].as_deref_mut()?;
         let port = usize::from(connection.port);
         let limits = &self.limits[port].0;

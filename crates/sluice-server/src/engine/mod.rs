@@ -53,7 +53,8 @@ pub(crate) struct Engine {
     /// Milliseconds since the server started, read once per pass.
     now: u64,
     date: DateCache,
-    dispatcher: Dispatcher,
+    /// By port.
+    dispatchers: Vec<Dispatcher>,
     acceptors: Vec<Acceptor>,
     pub(crate) connections: Vec<Option<Box<Connection>>>,
     /// Tells the connections of one place apart.
@@ -128,9 +129,18 @@ impl Engine {
                 (limits, head)
             })
             .collect();
+        let dispatchers = shared
+            .config
+            .ports
+            .iter()
+            .map(|port| {
+                let rule = port.dispatch.as_ref().unwrap_or(&shared.config.dispatch);
+                Dispatcher::new(rule, u16::from(id))
+            })
+            .collect();
         Self {
             id,
-            dispatcher: Dispatcher::new(&shared.config.dispatch, u16::from(id)),
+            dispatchers,
             shared,
             ready,
             now: 0,
@@ -332,6 +342,14 @@ impl Engine {
             connection.dirty = true;
             self.dirty.push(slot);
         }
+    }
+
+    /// The port by which the connection in a slot came.
+    fn port_of(&self, slot: u32) -> u16 {
+        self.connections
+            .get(slot as usize)
+            .and_then(Option::as_deref)
+            .map_or(0, |connection| connection.port)
     }
 
     fn port_limits(&self, port: u16) -> &Limits {

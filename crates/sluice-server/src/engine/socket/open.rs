@@ -436,6 +436,7 @@ impl Engine {
         };
         let words = self
             .socket_words(EventKind::SocketOpen, flags, slot)
+            .with_port(port)
             .with_detail(index)
             .with_id(id.0)
             .with_sequence(resumed.unwrap_or(0));

@@ -18,7 +18,9 @@ impl Engine {
         let Some(worker) = self.least_owning_worker() else {
             return false;
         };
-        let words = self.socket_words(EventKind::SocketAdopt, 0, slot);
+        let words = self
+            .socket_words(EventKind::SocketAdopt, 0, slot)
+            .with_port(self.port_of(slot));
         let Some(socket) = self.socket_of(slot) else {
             return false;
         };

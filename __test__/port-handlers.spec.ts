@@ -1,0 +1,49 @@
+import test from 'ava'
+import type { App, PortHandlers } from '../src-ts/app.ts'
+import { handledPorts } from '../src-ts/port-handlers.ts'
+
+const ports = [
+  { name: 'main', protocol: 'http' },
+  { name: 'admin', protocol: 'http' },
+  { name: 'push', protocol: 'websocket' },
+] as const
+const answer = (): Response => new Response()
+const message = (): void => undefined
+
+test('a port has its own handlers, and else those of the app', (t) => {
+  const admin: PortHandlers = { fetch: answer }
+  const push: PortHandlers = { message }
+  const app: App = { fetch: answer, websocket: { message }, ports: { admin, push } }
+  const [main, own, sockets] = handledPorts(app, ports)
+  t.is(main!.app, app)
+  t.is(own!.app, admin)
+  t.deepEqual(sockets!.app, { websocket: push })
+  t.is(sockets!.app.websocket, push)
+})
+
+test('without entries an HTTP port is the app, and a WebSocket port its WebSocket handlers alone', (t) => {
+  const app: App = { fetch: answer, websocket: { message } }
+  const handled = handledPorts(app, ports)
+  t.deepEqual(handled.map((port) => port.app), [app, app, { websocket: app.websocket! }])
+})
+
+test('a function is the app of an HTTP port, and an app with `websocket` fits a WebSocket port', (t) => {
+  const app: App = { fetch: answer, ports: { admin: answer, push: { websocket: { message }, fetch: answer } } }
+  const [, admin, push] = handledPorts(app, ports)
+  t.is(admin!.app.fetch, answer)
+  t.is(push!.app.fetch, answer)
+})
+
+const refused: [title: string, app: App, message: RegExp][] = [
+  ['an entry without a port', { fetch: answer, ports: { admn: { fetch: answer } } }, /`ports\.admn` of the app has no port of this name in the configuration, did you mean `admin`\?/],
+  ['WebSocket handlers for an HTTP port', { fetch: answer, ports: { admin: { message } } }, /`ports\.admin` of the app has WebSocket handlers, but the port speaks HTTP/],
+  ['a WebSocket port that nobody handles', { fetch: answer }, /Port `push` is for WebSockets, and the app has handlers neither/],
+  ['an app without WebSocket handlers for a WebSocket port', { fetch: answer, ports: { push: { fetch: answer } } }, /`ports\.push` of the app must have WebSocket handlers/],
+  ['handlers that are none', { fetch: answer, ports: { push: { message: 5 } as never } }, /`websocket\.message` must be a function, got 5/],
+  ['an app that is none', { fetch: answer, websocket: { message }, ports: { admin: {} } }, /An app must be/],
+]
+for (const [title, app, expected] of refused) {
+  test(`handledPorts() refuses ${title}`, (t) => {
+    t.throws(() => handledPorts(app, ports), { instanceOf: TypeError, code: 'ERR_SLUICE_INVALID_ARG', message: expected })
+  })
+}

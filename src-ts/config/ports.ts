@@ -1,0 +1,53 @@
+import { resolve } from 'node:path'
+import type * as v from 'valibot'
+import type { ResolvedPort } from '../options.ts'
+import { invalidOption, sourceText } from './explain.ts'
+import { type configSchema, type portSchema, waterMarks, wrongMark } from './schema.ts'
+
+type Options = v.InferOutput<typeof configSchema>
+type Port = v.InferOutput<typeof portSchema>
+
+/** A record of the bridge names a port in 6 bits. */
+const PORTS_MAX = 64
+
+/**
+ * All ports of a configuration: the addresses of `listen`, then `ports`, each with all that holds for it.
+ *
+ * `answerTimeout` is what the whole server has; a port's own limit of this name goes before it.
+ * @throws ERR_SLUICE_INVALID_OPTION for too many or no ports, and marks that do not fit each other
+ */
+export function resolvePorts(options: Options, root: string, answerTimeout: number, source: string | undefined): ResolvedPort[] {
+  const where = sourceText(source)
+  const limits = { ...options.limits, answerTimeout }
+  const main = options.listen.map((listen, index) => resolvePort(mainName(index), { protocol: 'http', listen, limits: {}, heartbeat: {}, dispatch: undefined, tcp: {} }))
+  const named = Object.entries(options.ports).map(([name, port]) => resolvePort(name, port))
+  const ports = [...main, ...named]
+  if (ports.length === 0) throw invalidOption(`listen must have at least one address, or ports at least one port, got a list${where}`)
+  if (ports.length > PORTS_MAX) throw invalidOption(`ports and listen must have at most ${PORTS_MAX} addresses together, got ${ports.length}${where}`)
+  return ports
+
+  function resolvePort(name: string, port: Port): ResolvedPort {
+    const own = { ...limits, ...given(port.limits) }
+    const wrong = wrongMark(own)
+    if (wrong !== undefined) throw invalidOption(`ports.${name}.limits.lowWaterMark ${wrong.message}, got ${wrong.value}${where}`)
+    return {
+      name,
+      protocol: port.protocol,
+      listen: 'path' in port.listen ? { ...port.listen, path: resolve(root, port.listen.path) } : port.listen,
+      limits: { ...own, ...waterMarks(own) },
+      heartbeat: { ...options.heartbeat, ...given(port.heartbeat) },
+      dispatch: port.dispatch ?? options.dispatch,
+      tcp: { ...options.tcp, ...given(port.tcp) },
+    }
+  }
+}
+
+/** What `server.port(name)` calls the addresses of `listen`: `main`, `main2`, … */
+function mainName(index: number): string {
+  return index === 0 ? 'main' : `main${index + 1}`
+}
+
+/** The members that say something. */
+function given<T extends object>(options: T): { [K in keyof T]?: Exclude<T[K], undefined> } {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as { [K in keyof T]?: Exclude<T[K], undefined> }
+}
