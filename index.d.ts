@@ -63,6 +63,9 @@ export declare function errorCodes(): Array<string>
 /** Closes every connection that fits. `target`: JSON `{ id?, uid?, group? }`. How many were asked to close. */
 export declare function kick(server: number, worker: number, target: string, code: number, reason: string): number
 
+/** Whether an answer is compressed if `meta` names a coding. */
+export declare function mayEncode(worker: number, meta: number, headers: string, length: number): boolean
+
 /** Names the calling OS thread (15 bytes), as `top -H` shows it. */
 export declare function nameThread(name: string): void
 

@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { acceptConnections, activateWorker, attachMaster, attachWorker, bindUidById, broadcast, channelSize, closeById, connectionById, connectionCount, connectionIds, connectionKind, createWorker, detachWorker, drainWorker, errorCodes, kick, nameThread, pinThread, releaseServer, serverInfo, serverStats, startServer, stopServer, takeNotices, workerCalls, writeOffWorker } = nativeBinding
+const { acceptConnections, activateWorker, attachMaster, attachWorker, bindUidById, broadcast, channelSize, closeById, connectionById, connectionCount, connectionIds, connectionKind, createWorker, detachWorker, drainWorker, errorCodes, kick, mayEncode, nameThread, pinThread, releaseServer, serverInfo, serverStats, startServer, stopServer, takeNotices, workerCalls, writeOffWorker } = nativeBinding
 export { acceptConnections }
 export { activateWorker }
 export { attachMaster }
@@ -791,6 +791,7 @@ export { detachWorker }
 export { drainWorker }
 export { errorCodes }
 export { kick }
+export { mayEncode }
 export { nameThread }
 export { pinThread }
 export { releaseServer }

@@ -51,13 +51,14 @@ export interface NativeServer {
 }
 
 /** Worker side, on the thread that attached. The hot ones take primitives only. */
-export interface NativeWorker extends NativeConnections {
+export interface NativeWorker extends NativeConnections, NativeBodies {
   /** Attaches the calling thread to a slot. `wake` is called when a record waits and the worker is parked. */
   attachWorker(server: number, slot: number, wake: () => void): WorkerMemory
   /** Detaches; what is still in this worker's hands is handed over. Also done by the thread's end, however it ends. Idempotent. */
   detachWorker(worker: number): void
   /**
-   * Answers an exchange in one go. `meta` = status | template << 16 | flags << 24 (flags as in the command record: 2 CLOSE, 4 HAS_DATE, 8 HAS_SERVER).
+   * Answers an exchange in one go. `meta` = status | template << 16 | coding << 21 | flags << 24 (coding: 0 not looked at, 1 none that the client
+   * takes, 2 gzip, 3 br, 4 zstd; flags as in the command record: 2 CLOSE, 4 HAS_DATE, 8 HAS_SERVER).
    * `headers` is a validated block (`name: value\r\n`…). False when the exchange is gone or was answered.
    */
   respond(worker: number, lane: number, index: number, generation: number, meta: number, headers: string, body: string | Uint8Array | null): boolean
@@ -79,6 +80,12 @@ export interface NativeWorker extends NativeConnections {
   connectionInfo(worker: number, lane: number, index: number, generation: number): string | null
   /** Wakes reactors that have commands waiting; the last act of a batch. */
   flush(worker: number): void
+}
+
+/** Bodies beyond handing them over. On the thread that attached. */
+export interface NativeBodies {
+  /** Whether an answer is compressed if `meta` names a coding: by its type, its length, and what its `headers` say. */
+  mayEncode(worker: number, meta: number, headers: string, length: number): boolean
 }
 
 /**

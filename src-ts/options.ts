@@ -11,6 +11,7 @@ import { explain } from './config/explain.ts'
 import { autoReactors } from './config/parallelism.ts'
 import { resolvePorts } from './config/ports.ts'
 import { configSchema } from './config/schema.ts'
+import type { ContentCoding } from './http/content-coding.ts'
 import type { LifecycleEvents, LifecycleHandler } from './process/api.ts'
 
 export { toNativeConfig } from './config/native-config.ts'
@@ -115,6 +116,11 @@ export interface Config {
     | undefined
   /** Socket options. */
   tcp?: TcpOptions | undefined
+  /**
+   * Compresses answers for clients that accept it, streamed ones too. Beware of pages that show a secret next to what a visitor sent
+   * (the BREACH attack). @default false
+   */
+  compression?: boolean | Compression | undefined
   /** The value of the `Server` header. @default false none is sent */
   serverHeader?: string | false | undefined
   /** Called at the stages of the server's and its workers' lives, in order and awaited. */
@@ -206,6 +212,21 @@ export type Dispatch =
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error'
 
+/** How answers are compressed. */
+export interface Compression {
+  /** The codings to use; the first of those that a client likes best. @default ['br', 'zstd', 'gzip'] */
+  encodings?: readonly ContentCoding[] | undefined
+  /** Shorter bodies are sent as they are. A stream of unknown length is not bound by it. @default 1024 */
+  minBytes?: number | undefined
+  /** 1, the fastest, to 9, the smallest. @default what suits each coding: br 4, zstd 3, gzip 5 */
+  level?: number | undefined
+  /**
+   * Media types: `type/subtype`, `type/*` or `*+suffix`. `text/event-stream` counts only under its full name.
+   * @default ['text/*', '*+json', '*+xml', 'application/json', 'application/javascript', 'application/xml', 'application/wasm']
+   */
+  types?: readonly string[] | undefined
+}
+
 /** A function of the app that takes request, response or context; `http/` gives it its exact type. */
 export type RequestHook = (...details: never[]) => unknown
 
@@ -284,6 +305,7 @@ export interface ResolvedConfig {
   }
   readonly resourceLimits: Readonly<ResourceLimits>
   readonly topics: { readonly history: { readonly messages: number; readonly bytes: number; readonly age: number }; readonly historyBytes: number }
+  readonly compression: { readonly encodings: readonly ContentCoding[]; readonly minBytes: number; readonly level?: number | undefined; readonly types: readonly string[] } | false
   readonly serverHeader: string | false
   readonly lifecycle: { readonly [K in keyof LifecycleEvents]: readonly LifecycleHandler<K>[] }
   readonly hooks: { readonly requestReceived?: RequestHook | undefined; readonly responseGenerated?: RequestHook | undefined }

@@ -59,6 +59,8 @@ export class FakeNative extends FakeConnections implements NativeWorker {
   connection: string | null = JSON.stringify({ id: 7, port: 'main', remoteAddress: '10.0.0.9', remotePort: 40_000, localAddress: '10.0.0.1', localPort: 80, family: '4', connectedAt: 1, bytesIn: 2, bytesOut: 3, recvQueued: 0, sendQueued: 0 })
   /** Exchanges whose answers are refused, as those of clients that have left. */
   readonly gone = new Set<number>()
+  /** What `mayEncode` gives. */
+  encodes = true
   isDetached = false
   /** Called at each flush; a test may write records from here, as a reactor on another core would. */
   onFlush: () => void = () => undefined
@@ -231,6 +233,10 @@ export class FakeNative extends FakeConnections implements NativeWorker {
 
   credit(_worker: number, lane: number, index: number, generation: number, bytes: number): void {
     this.#take({ call: 'credit', lane, index, generation, length: bytes })
+  }
+
+  mayEncode(): boolean {
+    return this.encodes
   }
 
   markIdempotent(_worker: number, lane: number, index: number, generation: number): boolean {

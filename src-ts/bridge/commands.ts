@@ -61,6 +61,11 @@ export class Commands {
     return this.#native.respond(this.#worker, to.lane.index, to.index, to.generation, meta, headers, body)
   }
 
+  /** Whether an answer with these lines and a body of `length` bytes is compressed as `meta` says. */
+  mayEncode(meta: number, headers: string, length: number): boolean {
+    return !this.#closed && this.#native.mayEncode(this.#worker, meta, headers, length)
+  }
+
   /** The head of a streamed answer; `length` -1 is unknown. */
   respondHead(to: ExchangeName, meta: number, headers: string, length: number): boolean {
     if (!this.announce()) return false

@@ -10,6 +10,7 @@ export function toNativeConfig(config: ResolvedConfig): string {
     stuckAfter: config.stuckAfter,
     replay: { safeMethods: replay === 'idempotent', maxBody, status },
     topics: config.topics,
+    compression: config.compression === false ? null : { minBytes: config.compression.minBytes, level: config.compression.level, types: config.compression.types },
     serverHeader: config.serverHeader === false ? null : config.serverHeader,
   })
 }

@@ -5,6 +5,7 @@
 import type { ResourceLimits } from 'node:worker_threads'
 import * as v from 'valibot'
 import type { Dispatch, Limits, PortProtocol, RequestHook } from '../options.ts'
+import { contentCodings } from '../http/content-coding.ts'
 import type { LifecycleEvents, LifecycleHandler } from '../process/api.ts'
 import { allCpus, autoWorkers, reactorsMax, workersMax } from './parallelism.ts'
 
@@ -260,6 +261,27 @@ const portNames = v.pipe(
   v.check((name) => !/^main\d*$/.test(name), 'must have another name: `main`, `main2`, … are the addresses of `listen`'),
 )
 
+/** A media type, or a pattern for several; the core has the same rule. */
+const mediaType = /^(?:[a-z\d!#$&^_.+-]+\/(?:\*|[a-z\d!#$&^_.+-]+)|\*\+[a-z\d!#$&^_.+-]+)$/
+const compressionSchema = exactObject(
+  {
+    encodings: v.pipe(
+      v.optional(v.array(v.picklist(contentCodings, 'must be "br", "zstd" or "gzip"'), 'must be a list of codings'), [...contentCodings]),
+      v.minLength(1, 'must have at least one coding'),
+    ),
+    minBytes: v.optional(bytes(0, gib), 1024),
+    level: v.optional(whole('', 1, 9)),
+    types: v.pipe(
+      v.optional(
+        v.array(v.pipe(v.string('must be a media type'), v.toLowerCase(), v.maxLength(128, 'must be a media type'), v.regex(mediaType, 'must be a media type, "type/*" or "*+suffix"')), 'must be a list of media types'),
+        ['text/*', '*+json', '*+xml', 'application/json', 'application/javascript', 'application/xml', 'application/wasm'],
+      ),
+      v.maxLength(256, 'must have at most 256 media types'),
+    ),
+  },
+  'must be true, false or { encodings, minBytes, level, types }',
+)
+
 type LifecycleSchema = { [K in LifecycleEvent]: v.GenericSchema<LifecycleHandler<K>[] | undefined, LifecycleHandler<K>[]> }
 const lifecycleSchema = Object.fromEntries(
   lifecycleEvents.map((event) => [event, v.optional(oneOrMore(fn<() => void>()), [])]),
@@ -341,6 +363,13 @@ export const configSchema = exactObject(
       keepAlive: millisOrFalse(0),
       backlog: v.optional(whole('', 1, 65_535), 1024),
     }),
+    compression: v.pipe(
+      v.optional(
+        v.lazy((value) => (typeof value === 'boolean' ? flag : compressionSchema) as unknown as v.GenericSchema<boolean | v.InferInput<typeof compressionSchema>, boolean | v.InferOutput<typeof compressionSchema>>),
+        false,
+      ),
+      v.transform((value) => (value === true ? v.parse(compressionSchema, {}) : value)),
+    ),
     serverHeader: v.optional(
       v.custom<string | false>(
         (value) => value === false || (typeof value === 'string' && /^[!-~](?:[ -~]{0,254}[!-~])?$/.test(value)),

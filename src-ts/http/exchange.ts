@@ -3,7 +3,8 @@ import type { OpenExchange } from '../bridge/exchanges.ts'
 import type { Lane } from '../bridge/lane.ts'
 import { AbortReason, FIELD_BYTES, FIELDS_MASK, FIELDS_SHIFT, HEAD_LENGTH_MASK, HttpFlag, METHOD_HEAD, METHOD_SHIFT, PORT_SHIFT, RECORD_WORDS, Word } from '../bridge/record.ts'
 import { sluiceError } from '../errors.ts'
-import { detachHead, type Head, releaseHead } from './head.ts'
+import type { CodingChoice } from './content-coding.ts'
+import { detachHead, fieldOf, type Head, releaseHead } from './head.ts'
 import { IncomingStream } from './incoming-stream.ts'
 
 /** What all exchanges of one worker share. */
@@ -11,6 +12,8 @@ export interface ExchangeHost {
   readonly commands: Commands
   /** By port: the longest request body that is read as a whole, in bytes. */
   readonly bodyBytes: readonly number[]
+  /** Chooses how answers are compressed; null when they are not. */
+  readonly codings: CodingChoice | null
   /** `performance.now()` of the running batch, whole milliseconds. */
   readonly now: number
   /** Why everything in hand is to stop, once it is. */
@@ -95,6 +98,12 @@ export class Exchange implements Head, OpenExchange {
   /** Longest request body that is read as a whole, in bytes. */
   get bodyBytes(): number {
     return this.host.bodyBytes[this.port]!
+  }
+
+  /** What `meta` says of the coding of the answer; 0 where answers are not compressed. */
+  get coding(): number {
+    const { codings } = this.host
+    return codings === null ? 0 : codings.of(fieldOf(this, 'accept-encoding'))
   }
 
   /** Whether the body follows in pieces. */

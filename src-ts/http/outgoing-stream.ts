@@ -60,6 +60,8 @@ export class OutgoingStream implements Outgoing {
 
   lost(reason: unknown): void {
     this.#isLost = true
+    // The compressor is let go.
+    if (this.#exchange.host.codings !== null) this.#exchange.host.commands.respondReset(this.#exchange)
     this.#source.cancel(reason)
     this.#resume?.()
     this.#leave()

@@ -6,6 +6,7 @@ import { createDrain, type Drain } from '../bridge/drain.ts'
 import type { Context } from '../context.ts'
 import type { WorkerInfo } from '../process/api.ts'
 import type { PortRecord } from '../process/messages.ts'
+import type { ContentCoding } from './content-coding.ts'
 import { Exchange } from './exchange.ts'
 import { createPipeline } from './pipeline.ts'
 import type { Report } from './report.ts'
@@ -22,6 +23,8 @@ export interface RuntimeOptions {
   readonly ports: readonly Pick<PortRecord, 'bodyBytes'>[]
   /** Who handles what comes by them. */
   readonly handled: readonly HandledPort[]
+  /** How answers are compressed, the preferred coding first; none: not at all. @default [] */
+  readonly codings?: readonly ContentCoding[] | undefined
   readonly worker: WorkerInfo
   /** Run around those of the app: `requestReceived` before, `responseGenerated` after them. */
   readonly hooks?: RequestHooks | undefined

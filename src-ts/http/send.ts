@@ -1,11 +1,17 @@
 import { TEMPLATE_SHIFT } from '../bridge/record.ts'
 import { sluiceRangeError } from '../errors.ts'
 import { type ChunkSource, fromIterable, fromStream } from './chunk-source.ts'
+import { isCoded } from './content-coding.ts'
 import type { Exchange } from './exchange.ts'
 import { type FieldsInit, HeaderBlock } from './header-block.ts'
 import { OutgoingStream } from './outgoing-stream.ts'
 import { Takeover } from './takeover.ts'
 import { headerBlockOf, isSluiceResponse, type KeptBody, type SluiceResponse, takeBody } from './response.ts'
+
+/** The longest body that is compressed in one go: about a millisecond of the worker's thread. */
+const AT_ONCE_BYTES = 128 * 1024
+/** A longer one is compressed in pieces of this. */
+const PIECE_BYTES = 64 * 1024
 
 /** An answer that is not our class: Node's own, or that of another library. */
 export interface ResponseLike {
@@ -45,8 +51,12 @@ export function send(exchange: Exchange, response: SluiceResponse | ResponseLike
 
 function dispatch(exchange: Exchange, status: number, block: HeaderBlock, body: KeptBody): Promise<void> | undefined {
   const { commands } = exchange.host
-  const meta = status | (block.template << TEMPLATE_SHIFT) | block.flags
+  const meta = status | (block.template << TEMPLATE_SHIFT) | block.flags | exchange.coding
   if (typeof body === 'string' || body instanceof Uint8Array) {
+    if (isCoded(meta) && body.length > AT_ONCE_BYTES) {
+      const bytes = typeof body === 'string' ? Buffer.from(body) : body
+      if (commands.mayEncode(meta, block.lines, bytes.byteLength)) return stream(exchange, meta, block.lines, bytes.byteLength, fromIterable(piecesOf(bytes)))
+    }
     commands.respond(exchange, meta, block.lines, body)
     return undefined
   }
@@ -59,17 +69,32 @@ function dispatch(exchange: Exchange, status: number, block: HeaderBlock, body: 
   if (body instanceof Takeover) return body.take(exchange, block)
   const length = body instanceof Blob ? body.size : block.length
   const source: ChunkSource = body instanceof Blob ? fromStream(body.stream()) : body instanceof ReadableStream ? fromStream(body) : fromIterable(body)
+  return stream(exchange, meta, block.lines, length, source)
+}
+
+function stream(exchange: Exchange, meta: number, lines: string, length: number, source: ChunkSource): Promise<void> | undefined {
+  const { commands } = exchange.host
   if (exchange.isHead) {
-    sendHeadOnly(exchange, meta, block.lines, length)
+    sendHeadOnly(exchange, meta, lines, length)
     source.cancel(undefined)
     return undefined
   }
   exchange.keep()
-  if (!commands.respondHead(exchange, meta, block.lines, length)) {
+  if (!commands.respondHead(exchange, meta, lines, length)) {
     source.cancel(new DOMException('The client has left', 'AbortError'))
     return undefined
   }
   return new OutgoingStream(exchange, source, length).run()
+}
+
+/** A body that is compressed in pieces: other requests of the worker get their turn between two of them. */
+async function* piecesOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  // The application may change its buffer as soon as the answer is given.
+  const own = bytes.slice()
+  for (let at = 0; at < own.byteLength; at += PIECE_BYTES) {
+    if (at > 0) await new Promise<void>((resolve) => setImmediate(resolve))
+    yield own.subarray(at, at + PIECE_BYTES)
+  }
 }
 
 function sendHeadOnly(exchange: Exchange, meta: number, lines: string, length: number): void {

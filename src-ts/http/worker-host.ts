@@ -7,6 +7,7 @@ import type { WorkerMemory } from '../native.ts'
 import type { HandledPort } from '../app.ts'
 import type { WorkerInfo } from '../process/api.ts'
 import type { PortRecord } from '../process/messages.ts'
+import { CodingChoice, type ContentCoding } from './content-coding.ts'
 import type { Exchange, ExchangeHost } from './exchange.ts'
 import { openEventStream, type SseOptions, type SseStream } from '../websocket/event-stream.ts'
 import type { UpgradeOptions } from '../websocket/handlers.ts'
@@ -20,6 +21,8 @@ export interface WorkerHostOptions {
   readonly ports: readonly Pick<PortRecord, 'bodyBytes'>[]
   /** Who handles what comes by them. */
   readonly handled: readonly HandledPort[]
+  /** How answers are compressed, the preferred coding first; none: not at all. @default [] */
+  readonly codings?: readonly ContentCoding[] | undefined
   readonly worker: WorkerInfo
   readonly report: Report
 }
@@ -28,6 +31,7 @@ export interface WorkerHostOptions {
 export class WorkerHost implements ExchangeHost, ContextHost {
   readonly commands: Commands
   readonly bodyBytes: readonly number[]
+  readonly codings: CodingChoice | null
   readonly worker: WorkerInfo
   readonly #report: Report
   /** By lane. */
@@ -45,6 +49,7 @@ export class WorkerHost implements ExchangeHost, ContextHost {
   constructor(commands: Commands, socketCommands: SocketCommands, memory: WorkerMemory, options: WorkerHostOptions) {
     this.commands = commands
     this.bodyBytes = options.ports.map(({ bodyBytes }) => bodyBytes)
+    this.codings = options.codings === undefined || options.codings.length === 0 ? null : new CodingChoice(options.codings)
     this.worker = options.worker
     this.#report = options.report
     this.sockets = new Sockets({

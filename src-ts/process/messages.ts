@@ -4,6 +4,7 @@
  */
 import { sluiceTypeError } from '../errors.ts'
 import type { PortProtocol } from '../options.ts'
+import type { ContentCoding } from '../http/content-coding.ts'
 import type { ReloadResult, StartReason } from './api.ts'
 import { parseErrorRecord, toRecord, type ErrorRecord } from './error-record.ts'
 
@@ -68,6 +69,8 @@ export interface Boot {
   readonly serverName: string
   readonly version: string | undefined
   readonly env: string | undefined
+    /** How answers are compressed, the preferred coding first. */
+  readonly codings: readonly ContentCoding[]
   /** CPU to pin the thread to; undefined leaves it to the kernel. */
   readonly cpu: number | undefined
   readonly ports: readonly PortRecord[]

@@ -96,6 +96,7 @@ async function start(): Promise<void> {
     slot: boot.slot,
     ports: boot.ports,
     handled,
+    codings: boot.codings,
     worker,
     ...(functions && requestFunctions(functions)),
     report: (error, phase) => lifecycle.report(error, phase),

@@ -14,6 +14,9 @@ use crate::history::HistoryLimits;
 use crate::key_rule::KeyRule;
 
 mod check;
+mod compression;
+
+pub use compression::CompressionConfig;
 
 /// A configuration that cannot be used. Nothing was bound or started.
 #[derive(Debug, Error)]
@@ -67,6 +70,9 @@ pub struct ServerConfig {
     /// The value of the `Server` header: 1 to 256 characters of printable ASCII; `None` (default) sends none.
     #[serde(default)]
     pub server_header: Option<String>,
+    /// Compressing answers; `None` (default): not at all.
+    #[serde(default)]
+    pub compression: Option<CompressionConfig>,
 }
 
 impl ServerConfig {

@@ -9,6 +9,7 @@
     reason = "what the macro exports to JavaScript is reached by nobody in Rust"
 )]
 
+mod bodies;
 mod error;
 mod hot;
 mod memory;

@@ -7,6 +7,7 @@
 pub mod http1;
 pub mod websocket;
 
+mod coding;
 mod connection;
 mod connection_info;
 mod delivery;

@@ -8,6 +8,7 @@ use sluice_core::id::WorkerSlot;
 use sluice_shared::record::{CommandKind, Words, command_flag};
 use sluice_shared::{Consumer, MemoryView, Producer, PushError, WorkerBlock};
 
+use crate::coding;
 use crate::connection_info::ConnectionInfo;
 use crate::fanout::Fanout;
 use crate::lane::{LaneShared, Parcel};
@@ -15,8 +16,10 @@ use crate::reactor::Reactor;
 use crate::server::Shared;
 use crate::wake::{WakeFn, lock};
 
+mod coded;
 mod held;
 
+use coded::{Choice, Coded, Form};
 pub use held::HandshakeInfo;
 use held::Held;
 
@@ -103,7 +106,8 @@ pub struct ExchangeName {
 pub struct AnswerMeta {
     /// The status.
     pub status: u16,
-    /// A usual header line by number; 0 = none.
+    /// Bits 0–4: a usual header line by number, 0 = none. Bits 5–7: what the body may be compressed with, 0 = not looked at,
+    /// 1 not at all, 2 gzip, 3 br, 4 zstd.
     pub template: u8,
     /// [`command_flag`]s: CLOSE, HAS_DATE, HAS_SERVER.
     pub flags: u8,
@@ -130,6 +134,7 @@ pub struct Worker {
     lanes: Vec<WorkerLane>,
     /// Connections that the thread holds, by handle.
     held: Held,
+    coded: Coded,
 }
 
 impl Worker {
@@ -145,6 +150,7 @@ impl Worker {
             link,
             lanes,
             held: Held::default(),
+            coded: Coded::default(),
         }
     }
 
@@ -175,10 +181,35 @@ impl Worker {
         headers: &[u8],
         body: &AnswerBody<'_>,
     ) -> bool {
+        let (meta, choice) = meta.split_choice();
         let words = Words::command(CommandKind::Respond, meta.flags, meta.template)
             .with_status(meta.status)
             .with_exchange(name.index, name.generation);
-        self.push(name.lane, words, headers, body.bytes())
+        let given = body.bytes();
+        if choice == Choice::Off || given.is_empty() {
+            return self.push(name.lane, words, headers, given);
+        }
+        let shared = Arc::clone(&self.shared);
+        let Some(config) = &shared.config.compression else {
+            return self.push(name.lane, words, headers, given);
+        };
+        let form = self.coded.whole(config, meta, choice, headers, given);
+        let (block, body) = self.coded.lend();
+        let done = match form {
+            Form::AsItWas => self.push(name.lane, words, headers, given),
+            Form::OtherFields => self.push(name.lane, words, &block, given),
+            Form::Coded => self.push(name.lane, words, &block, &body),
+        };
+        self.coded.put_back(block, body);
+        done
+    }
+
+    /// Whether an answer with these header lines and a body of `length` bytes is compressed, if its `meta` names a coding.
+    pub fn may_encode(&self, meta: AnswerMeta, headers: &[u8], length: u64) -> bool {
+        let (meta, _) = meta.split_choice();
+        self.shared.config.compression.as_ref().is_some_and(|config| {
+            coding::may_encode(config, meta.status, meta.template, headers, Some(length))
+        })
     }
 
     /// Begins a streamed answer; `length` is its content-length, if known.
@@ -189,15 +220,39 @@ impl Worker {
         headers: &[u8],
         length: Option<u64>,
     ) -> bool {
-        let mut words = Words::command(CommandKind::Head, meta.flags, meta.template)
+        let (meta, choice) = meta.split_choice();
+        let words = Words::command(CommandKind::Head, meta.flags, meta.template)
             .with_status(meta.status)
             .with_exchange(name.index, name.generation);
-        if let Some(length) = length {
-            words = words
+        let with_length = |words: Words| match length {
+            Some(length) => words
                 .with_flag(command_flag::LENGTH_KNOWN)
-                .with_content_length(length);
+                .with_content_length(length),
+            None => words,
+        };
+        let shared = Arc::clone(&self.shared);
+        let form = match &shared.config.compression {
+            Some(config) if choice != Choice::Off => self
+                .coded
+                .stream(config, name, meta, choice, headers, length),
+            _ => Form::AsItWas,
+        };
+        if form == Form::AsItWas {
+            return self.push(name.lane, with_length(words), headers, &[]);
         }
-        self.push(name.lane, words, headers, &[])
+        let words = if form == Form::Coded {
+            // How long it becomes nobody knows.
+            words
+        } else {
+            with_length(words)
+        };
+        let (block, body) = self.coded.lend();
+        let done = self.push(name.lane, words, &block, &[]);
+        self.coded.put_back(block, body);
+        if !done {
+            self.coded.forget(name);
+        }
+        done
     }
 
     /// More of a streamed answer. With `want_drain` a DRAIN record follows when the connection's buffer is low.
@@ -209,16 +264,42 @@ impl Worker {
         };
         let words =
             Words::command(CommandKind::Chunk, flags, 0).with_exchange(name.index, name.generation);
-        self.push(name.lane, words, &[], data)
+        match self.coded.chunk(name, data) {
+            None => self.push(name.lane, words, &[], data),
+            Some(Ok(())) => self.push_coded(name.lane, words),
+            Some(Err(_)) => {
+                // The transfer breaks off; the client does not take what it has for the whole.
+                self.respond_reset(name);
+                false
+            }
+        }
     }
 
     /// The end of a streamed answer.
     pub fn respond_end(&mut self, name: ExchangeName) -> bool {
+        match self.coded.end(name) {
+            None => {}
+            Some(Ok(())) => {
+                let words = Words::command(CommandKind::Chunk, 0, 0)
+                    .with_exchange(name.index, name.generation);
+                self.push_coded(name.lane, words);
+            }
+            Some(Err(_)) => return self.respond_reset(name),
+        }
         self.signal(name, CommandKind::End)
+    }
+
+    /// Pushes the chunk that was just compressed.
+    fn push_coded(&mut self, lane: u32, words: Words) -> bool {
+        let (block, body) = self.coded.lend();
+        let done = self.push(lane, words, &[], &body);
+        self.coded.put_back(block, body);
+        done
     }
 
     /// Gives a streamed answer up.
     pub fn respond_reset(&mut self, name: ExchangeName) -> bool {
+        self.coded.forget(name);
         self.signal(name, CommandKind::Reset)
     }
 

@@ -44,6 +44,9 @@ impl ServerConfig {
         number("replay.maxBody", self.replay.max_body.into(), 0..=GIB)?;
         number("replay.status", self.replay.status.into(), 500..=599)?;
         self.topics.check("topics")?;
+        if let Some(compression) = &self.compression {
+            compression.check("compression")?;
+        }
         if let Some(header) = &self.server_header {
             let is_printable = header.bytes().all(|byte| (b' '..=b'~').contains(&byte));
             // Blanks at the ends are not part of a field value (RFC 9110, 5.5).
@@ -203,7 +206,11 @@ impl TopicsConfig {
     }
 }
 
-fn number(path: &str, value: u64, range: RangeInclusive<u64>) -> Result<(), ConfigError> {
+pub(super) fn number(
+    path: &str,
+    value: u64,
+    range: RangeInclusive<u64>,
+) -> Result<(), ConfigError> {
     if range.contains(&value) {
         return Ok(());
     }
@@ -211,7 +218,7 @@ fn number(path: &str, value: u64, range: RangeInclusive<u64>) -> Result<(), Conf
     Err(wrong(path, &expected, &value))
 }
 
-fn wrong(path: &str, expected: &str, got: &dyn Debug) -> ConfigError {
+pub(super) fn wrong(path: &str, expected: &str, got: &dyn Debug) -> ConfigError {
     ConfigError::Value {
         path: path.to_owned(),
         expected: expected.to_owned(),
