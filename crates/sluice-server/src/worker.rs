@@ -207,9 +207,13 @@ impl Worker {
     /// Whether an answer with these header lines and a body of `length` bytes is compressed, if its `meta` names a coding.
     pub fn may_encode(&self, meta: AnswerMeta, headers: &[u8], length: u64) -> bool {
         let (meta, _) = meta.split_choice();
-        self.shared.config.compression.as_ref().is_some_and(|config| {
-            coding::may_encode(config, meta.status, meta.template, headers, Some(length))
-        })
+        self.shared
+            .config
+            .compression
+            .as_ref()
+            .is_some_and(|config| {
+                coding::may_encode(config, meta.status, meta.template, headers, Some(length))
+            })
     }
 
     /// Begins a streamed answer; `length` is its content-length, if known.
