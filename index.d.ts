@@ -30,6 +30,9 @@ export declare function broadcast(server: number, worker: number, options: strin
 /** How many connections a channel has. `kind`: 0 topic, 1 group, 2 uid. */
 export declare function channelSize(server: number, kind: number, name: string): number
 
+/** Takes a detached exchange over: its generation from now on, or -1. */
+export declare function claimExchange(worker: number, lane: number, index: number, token: number): number
+
 /** Closes a connection. `terminate`: without a closing handshake. False when there is no such connection. */
 export declare function closeById(server: number, worker: number, id: number, code: number, reason: string, terminate: boolean): boolean
 
@@ -47,6 +50,9 @@ export declare function connectionKind(server: number, id: number): number
 
 /** Reserves a slot for a worker thread that is about to start. */
 export declare function createWorker(server: number): number
+
+/** Lets go of an exchange that somebody else will answer. A token for `claimExchange`, or -1. */
+export declare function detachExchange(worker: number, lane: number, index: number, generation: number): number
 
 /** Detaches; what is still in this worker's hands is handed over. Idempotent. */
 export declare function detachWorker(worker: number): void

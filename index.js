@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { acceptConnections, activateWorker, attachMaster, attachWorker, bindUidById, broadcast, channelSize, closeById, connectionById, connectionCount, connectionIds, connectionKind, createWorker, detachWorker, drainWorker, errorCodes, kick, mayEncode, nameThread, pinThread, releaseServer, serverInfo, serverStats, startServer, stopServer, takeNotices, workerCalls, writeOffWorker } = nativeBinding
+const { acceptConnections, activateWorker, attachMaster, attachWorker, bindUidById, broadcast, channelSize, claimExchange, closeById, connectionById, connectionCount, connectionIds, connectionKind, createWorker, detachExchange, detachWorker, drainWorker, errorCodes, kick, mayEncode, nameThread, pinThread, releaseServer, serverInfo, serverStats, startServer, stopServer, takeNotices, workerCalls, writeOffWorker } = nativeBinding
 export { acceptConnections }
 export { activateWorker }
 export { attachMaster }
@@ -781,12 +781,14 @@ export { attachWorker }
 export { bindUidById }
 export { broadcast }
 export { channelSize }
+export { claimExchange }
 export { closeById }
 export { connectionById }
 export { connectionCount }
 export { connectionIds }
 export { connectionKind }
 export { createWorker }
+export { detachExchange }
 export { detachWorker }
 export { drainWorker }
 export { errorCodes }

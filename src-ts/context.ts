@@ -1,3 +1,4 @@
+import { detach, type DetachedRequest } from './http/detached.ts'
 import type { Exchange } from './http/exchange.ts'
 import { fieldOf, hostOf, isReleased, methodOf, schemeOf, urlOf } from './http/head.ts'
 import type { RequestSummary } from './http/report.ts'
@@ -165,6 +166,17 @@ export class Context {
   /** A stream of server-sent events; return its `response` from `fetch`. @throws TypeError ERR_SLUICE_INVALID_ARG for options that cannot be used */
   sse(options?: SseOptions): SseStream {
     return this.#host.sse(this.#exchange, this, options)
+  }
+
+  /**
+   * Lets go of the request, to be answered with `server.respond()` by whichever worker has its answer, or by this one later. The
+   * handler returns nothing then. The time limit of the answer goes on; a reload or the end of this worker does not concern the request any
+   * more. Read its body before: what was not read is dropped. Its `signal` tells nothing any more.
+   *
+   * @throws ERR_SLUICE_INVALID_STATE when its answer has begun
+   */
+  detach(): DetachedRequest {
+    return detach(this.#exchange)
   }
 
   /** Calls `fn` after the response was sent, also when sending failed, and soon if that is over. In order, one after the other; an error is reported. */

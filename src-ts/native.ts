@@ -86,6 +86,10 @@ export interface NativeWorker extends NativeConnections, NativeBodies {
 export interface NativeBodies {
   /** Whether an answer is compressed if `meta` names a coding: by its type, its length, and what its `headers` say. */
   mayEncode(worker: number, meta: number, headers: string, length: number): boolean
+  /** Lets go of an exchange that is not answered yet: no record about it follows. A token for {@link claimExchange}, or -1 when it is gone or its answer has begun. */
+  detachExchange(worker: number, lane: number, index: number, generation: number): number
+  /** Takes a detached exchange over, of whichever worker: its generation from now on, as u32. -1 when it is gone, was claimed before, or is of another server. */
+  claimExchange(worker: number, lane: number, index: number, token: number): number
 }
 
 /**

@@ -235,6 +235,14 @@ export class FakeNative extends FakeConnections implements NativeWorker {
     this.#take({ call: 'credit', lane, index, generation, length: bytes })
   }
 
+  detachExchange(): number {
+    return -1
+  }
+
+  claimExchange(): number {
+    return -1
+  }
+
   mayEncode(): boolean {
     return this.encodes
   }

@@ -107,6 +107,21 @@ export class Commands {
     return this.#native.markIdempotent(this.#worker, to.lane.index, to.index, to.generation)
   }
 
+  /** Lets go of an exchange that somebody else answers; the token to claim it by. Undefined when it is gone or its answer has begun. */
+  detach(name: ExchangeName): number | undefined {
+    if (this.#closed) return undefined
+    const token = this.#native.detachExchange(this.#worker, name.lane.index, name.index, name.generation)
+    return token < 0 ? undefined : token
+  }
+
+  /** Takes a detached exchange over: its generation from now on. Undefined when there is none, not any more. */
+  claim(lane: number, index: number, token: number): number | undefined {
+    if (this.#closed) return undefined
+    const generation = this.#native.claimExchange(this.#worker, lane, index, token)
+    // As it stands in the words of a record.
+    return generation < 0 ? undefined : generation | 0
+  }
+
   /** JSON of the connection an exchange came on, or null when it is gone. */
   connectionInfo(to: ExchangeName): string | null {
     return this.#closed ? null : this.#native.connectionInfo(this.#worker, to.lane.index, to.index, to.generation)

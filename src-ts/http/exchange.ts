@@ -1,4 +1,4 @@
-import type { Commands } from '../bridge/commands.ts'
+import type { Commands, ExchangeName } from '../bridge/commands.ts'
 import type { OpenExchange } from '../bridge/exchanges.ts'
 import type { Lane } from '../bridge/lane.ts'
 import { AbortReason, FIELD_BYTES, FIELDS_MASK, FIELDS_SHIFT, HEAD_LENGTH_MASK, HttpFlag, METHOD_HEAD, METHOD_SHIFT, PORT_SHIFT, RECORD_WORDS, Word } from '../bridge/record.ts'
@@ -24,6 +24,21 @@ export interface ExchangeHost {
   close(exchange: Exchange): void
 }
 
+/** What an answer can be sent to. */
+export interface Answerable extends ExchangeName {
+  readonly host: ExchangeHost
+  /** The answer has no body. */
+  readonly isHead: boolean
+  /** What `meta` says of the coding of the answer; 0 where answers are not compressed. */
+  readonly coding: number
+  /** Sends the answer in pieces, while it does. */
+  outgoing: Outgoing | null
+  /** It outlives the call that answers: records for it may follow. */
+  keep(): void
+  /** The exchange as something that can give its connection away. @throws ERR_SLUICE_INVALID_STATE when it cannot */
+  takeOver(): Exchange
+}
+
 /** Whoever sends a streamed answer. */
 export interface Outgoing {
   /** The client has read on. */
@@ -38,7 +53,7 @@ export interface Outgoing {
  * A handler that answers before it returns is served straight from the ring. Any other exchange is kept: copied out of the
  * ring, and known to the drain as the target of the records that follow.
  */
-export class Exchange implements Head, OpenExchange {
+export class Exchange implements Answerable, Head, OpenExchange {
   readonly host: ExchangeHost
   readonly lane: Lane
   at: number
@@ -52,6 +67,8 @@ export class Exchange implements Head, OpenExchange {
   outgoing: Outgoing | null
   /** Somebody has read the body from the ring, or holds a copy. */
   isBodyTaken: boolean
+  /** It is somebody else's to answer. */
+  isDetached: boolean
   /** The body of a streamed request. */
   #incoming: IncomingStream | null
   /** The body of any other request, once it was copied. */
@@ -76,6 +93,7 @@ export class Exchange implements Head, OpenExchange {
     this.receivedAt = host.now
     this.outgoing = null
     this.isBodyTaken = false
+    this.isDetached = false
     this.#incoming = null
     this.#body = null
     this.#abort = null
@@ -152,6 +170,22 @@ export class Exchange implements Head, OpenExchange {
     // Nothing more of it comes; whoever still reads shall not wait for ever.
     this.#incoming?.fail(sluiceError('ERR_SLUICE_INVALID_STATE', 'The request was answered before its body was read to the end, and the rest is dropped; read the body before answering'))
     this.host.close(this)
+  }
+
+  /** Lets go of it without an answer; a token by which it can be claimed. @throws ERR_SLUICE_INVALID_STATE when its answer has begun */
+  detach(): number {
+    const token = this.isDetached || this.#closed || this.outgoing !== null ? undefined : this.host.commands.detach(this)
+    if (token === undefined && !this.#isLost && !this.#isLeaving) {
+      throw sluiceError('ERR_SLUICE_INVALID_STATE', this.isDetached ? 'The request was detached before' : 'The request was answered before it could be detached')
+    }
+    this.isDetached = true
+    this.#incoming?.fail(sluiceError('ERR_SLUICE_INVALID_STATE', 'The request was detached before its body was read to the end, and the rest is dropped; read the body before detaching'))
+    // Of a client that has left there is nothing to claim.
+    return token ?? 0
+  }
+
+  takeOver(): this {
+    return this
   }
 
   /** Aborts when the client leaves, the deadline passes or the worker stops. */

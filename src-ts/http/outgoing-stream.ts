@@ -1,7 +1,7 @@
 import { types } from 'node:util'
 import { sluiceError, sluiceTypeError } from '../errors.ts'
 import type { ChunkSource } from './chunk-source.ts'
-import type { Exchange, Outgoing } from './exchange.ts'
+import type { Answerable, Outgoing } from './exchange.ts'
 
 /** Bytes that may be on their way before the client has to read on. Bounds what one slow reader costs in memory. */
 const WINDOW_BYTES = 256 * 1024
@@ -12,7 +12,7 @@ const WINDOW_BYTES = 256 * 1024
  * Up to 256 KiB are sent ahead; then the source waits until the reactor says (DRAIN) that the connection's buffer is low.
  */
 export class OutgoingStream implements Outgoing {
-  readonly #exchange: Exchange
+  readonly #exchange: Answerable
   readonly #source: ChunkSource
   /** Bytes announced, -1 when unknown. */
   readonly #length: number
@@ -23,7 +23,7 @@ export class OutgoingStream implements Outgoing {
   #leave: () => void = () => undefined
   #resume: (() => void) | null = null
 
-  constructor(exchange: Exchange, source: ChunkSource, length: number) {
+  constructor(exchange: Answerable, source: ChunkSource, length: number) {
     this.#exchange = exchange
     this.#source = source
     this.#length = length

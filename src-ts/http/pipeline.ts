@@ -1,7 +1,7 @@
 import type { App, RequestHooks } from '../app.ts'
 import { afterOf, Context, type ContextHost, summaryOf } from '../context.ts'
 import { leaveEntered, scope } from '../context-store.ts'
-import { sluiceTypeError } from '../errors.ts'
+import { sluiceError, sluiceTypeError } from '../errors.ts'
 import { isThenable } from '../thenable.ts'
 import type { Sockets } from '../websocket/sockets.ts'
 import { HandshakeGate } from '../websocket/upgrade.ts'
@@ -111,6 +111,11 @@ export function createPipeline(app: App, host: ContextHost & { readonly sockets:
   }
 
   function answer(turn: Turn, result: unknown): void {
+    if (turn.exchange.isDetached) {
+      if (result === undefined) finish(turn)
+      else fail(turn, sluiceError('ERR_SLUICE_INVALID_STATE', 'The request was detached, so what its handler gives cannot be sent; answer it with server.respond()'))
+      return
+    }
     if (!isResponse(result)) {
       fail(turn, notAResponse(result))
       return
@@ -138,8 +143,8 @@ export function createPipeline(app: App, host: ContextHost & { readonly sockets:
   }
 
   function fail(turn: Turn, error: unknown): void {
-    if (turn.exchange.isLost) {
-      // Nobody reads an answer; and that the client left is no error of the app.
+    if (turn.exchange.isLost || turn.exchange.isDetached) {
+      // Nobody reads an answer, or somebody else gives it; and that the client left is no error of the app.
       tell(turn, error, turn.phase)
       finish(turn)
     } else if (typeof app.error === 'function') {

@@ -7,6 +7,7 @@ import type { Context } from '../context.ts'
 import type { WorkerInfo } from '../process/api.ts'
 import type { PortRecord } from '../process/messages.ts'
 import type { ContentCoding } from './content-coding.ts'
+import { type DetachedRequest, respond } from './detached.ts'
 import { Exchange } from './exchange.ts'
 import { createPipeline } from './pipeline.ts'
 import type { Report } from './report.ts'
@@ -41,6 +42,8 @@ export interface WorkerRuntime {
   readonly worker: number
   /** Says that a command for the core follows, made with {@link worker}: it is flushed soon. False when there is no core any more. */
   announce(): boolean
+  /** Answers a request that `ctx.detach()` has let go of, in any worker. As `respond` of `http/detached.ts`. */
+  respond(request: DetachedRequest, response: Response): Promise<boolean>
   /** Requests that are being answered, and answers that are being sent or cleaned up after. */
   inflight(): number
   /** Resolves when nothing is in flight and every `ctx.waitUntil()` has settled. */
@@ -76,6 +79,7 @@ export function startRuntime(options: RuntimeOptions): WorkerRuntime {
   return {
     worker: memory.worker,
     announce: () => commands.announce(),
+    respond: (request, response) => respond(host, request, response),
     inflight: () => host.inflight,
     settled: () => host.settled(),
     abort: (reason) => host.abort(reason ?? new DOMException('The worker is stopping', 'AbortError')),

@@ -2,7 +2,7 @@ import { TEMPLATE_SHIFT } from '../bridge/record.ts'
 import { sluiceRangeError } from '../errors.ts'
 import { type ChunkSource, fromIterable, fromStream } from './chunk-source.ts'
 import { isCoded } from './content-coding.ts'
-import type { Exchange } from './exchange.ts'
+import type { Answerable } from './exchange.ts'
 import { type FieldsInit, HeaderBlock } from './header-block.ts'
 import { OutgoingStream } from './outgoing-stream.ts'
 import { Takeover } from './takeover.ts'
@@ -40,7 +40,7 @@ export function isResponse(value: unknown): value is SluiceResponse | ResponseLi
  *
  * @throws what makes the answer unsendable, before anything was sent: a header, a status, a body that was read before
  */
-export function send(exchange: Exchange, response: SluiceResponse | ResponseLike): Promise<void> | undefined {
+export function send(exchange: Answerable, response: SluiceResponse | ResponseLike): Promise<void> | undefined {
   if (isSluiceResponse(response)) return dispatch(exchange, response.status, headerBlockOf(response), takeBody(response))
   const { status, body } = response
   if (!Number.isInteger(status) || status < 200 || status > 599) throw sluiceRangeError('ERR_SLUICE_INVALID_ARG', `Response status must be a whole number from 200 to 599, got ${status}`)
@@ -49,7 +49,7 @@ export function send(exchange: Exchange, response: SluiceResponse | ResponseLike
   return dispatch(exchange, status, block, body)
 }
 
-function dispatch(exchange: Exchange, status: number, block: HeaderBlock, body: KeptBody): Promise<void> | undefined {
+function dispatch(exchange: Answerable, status: number, block: HeaderBlock, body: KeptBody): Promise<void> | undefined {
   const { commands } = exchange.host
   const meta = status | (block.template << TEMPLATE_SHIFT) | block.flags | exchange.coding
   if (typeof body === 'string' || body instanceof Uint8Array) {
@@ -66,13 +66,13 @@ function dispatch(exchange: Exchange, status: number, block: HeaderBlock, body: 
     else commands.respond(exchange, meta, block.lines, null)
     return undefined
   }
-  if (body instanceof Takeover) return body.take(exchange, block)
+  if (body instanceof Takeover) return body.take(exchange.takeOver(), block)
   const length = body instanceof Blob ? body.size : block.length
   const source: ChunkSource = body instanceof Blob ? fromStream(body.stream()) : body instanceof ReadableStream ? fromStream(body) : fromIterable(body)
   return stream(exchange, meta, block.lines, length, source)
 }
 
-function stream(exchange: Exchange, meta: number, lines: string, length: number, source: ChunkSource): Promise<void> | undefined {
+function stream(exchange: Answerable, meta: number, lines: string, length: number, source: ChunkSource): Promise<void> | undefined {
   const { commands } = exchange.host
   if (exchange.isHead) {
     sendHeadOnly(exchange, meta, lines, length)
@@ -97,7 +97,7 @@ async function* piecesOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   }
 }
 
-function sendHeadOnly(exchange: Exchange, meta: number, lines: string, length: number): void {
+function sendHeadOnly(exchange: Answerable, meta: number, lines: string, length: number): void {
   const { commands } = exchange.host
   if (commands.respondHead(exchange, meta, lines, length)) commands.respondEnd(exchange)
 }

@@ -8,7 +8,8 @@ import type { HandledPort } from '../app.ts'
 import type { WorkerInfo } from '../process/api.ts'
 import type { PortRecord } from '../process/messages.ts'
 import { CodingChoice, type ContentCoding } from './content-coding.ts'
-import type { Exchange, ExchangeHost } from './exchange.ts'
+import type { ClaimedExchange, DetachedHost } from './detached.ts'
+import type { Exchange } from './exchange.ts'
 import { openEventStream, type SseOptions, type SseStream } from '../websocket/event-stream.ts'
 import type { UpgradeOptions } from '../websocket/handlers.ts'
 import { Sockets } from '../websocket/sockets.ts'
@@ -28,14 +29,14 @@ export interface WorkerHostOptions {
 }
 
 /** What the exchanges and contexts of one worker have in common, and the account of what is in its hands. */
-export class WorkerHost implements ExchangeHost, ContextHost {
+export class WorkerHost implements DetachedHost, ContextHost {
   readonly commands: Commands
   readonly bodyBytes: readonly number[]
   readonly codings: CodingChoice | null
   readonly worker: WorkerInfo
   readonly #report: Report
   /** By lane. */
-  readonly #exchanges: readonly Exchanges<Exchange>[]
+  readonly #exchanges: readonly Exchanges<Exchange | ClaimedExchange>[]
   #idPrefix = ''
   #ids = 0
   #now = 0
@@ -66,7 +67,7 @@ export class WorkerHost implements ExchangeHost, ContextHost {
         this.#settle()
       },
     })
-    this.#exchanges = Array.from({ length: memory.events.length }, () => new Exchanges<Exchange>())
+    this.#exchanges = Array.from({ length: memory.events.length }, () => new Exchanges<Exchange | ClaimedExchange>())
   }
 
   get now(): number {
@@ -87,16 +88,36 @@ export class WorkerHost implements ExchangeHost, ContextHost {
     this.#now = Math.floor(now)
   }
 
-  exchangesOf(lane: Lane): Exchanges<Exchange> {
+  exchangesOf(lane: Lane): Exchanges<Exchange | ClaimedExchange> {
     return this.#exchanges[lane.index]!
   }
 
+  get laneCount(): number {
+    return this.#exchanges.length
+  }
+
+  keepClaimed(exchange: ClaimedExchange): void {
+    this.#keep(exchange)
+  }
+
+  closeClaimed(exchange: ClaimedExchange): void {
+    this.#close(exchange)
+  }
+
   keep(exchange: Exchange): void {
+    this.#keep(exchange)
+  }
+
+  close(exchange: Exchange): void {
+    this.#close(exchange)
+  }
+
+  #keep(exchange: Exchange | ClaimedExchange): void {
     this.#inflight++
     this.#exchanges[exchange.lane.index]!.add(exchange)
   }
 
-  close(exchange: Exchange): void {
+  #close(exchange: Exchange | ClaimedExchange): void {
     this.#inflight--
     this.#exchanges[exchange.lane.index]!.remove(exchange)
     this.#settle()

@@ -2,6 +2,7 @@
  * The public shape of a running server. The master, the inline server and the server as a worker sees it all have it;
  * `src-ts/server.ts` hands it to the user.
  */
+import type { DetachedRequest } from '../http/detached.ts'
 import type { Port } from '../port.ts'
 import type { PushServer } from '../websocket/push.ts'
 
@@ -200,6 +201,13 @@ export interface Server extends AsyncDisposable, Pick<PushServer, PushMethods> {
 
   stats(): ServerStats
   health(): HealthReport
+  /**
+   * Answers a request that `ctx.detach()` has let go of, in this worker or another. Resolves when the answer is handed over, a streamed one
+   * when it has come to its end: false when the client has gone, the request was answered already, its time is up, or nobody knows it.
+   * @throws TypeError ERR_SLUICE_INVALID_ARG for what is no detached request or no response; ERR_SLUICE_INVALID_STATE in the master, which
+   * serves no requests: send the answer to a worker
+   */
+  respond(request: DetachedRequest, response: Response): Promise<boolean>
   /**
    * Sends a message to workers or to the master, where `message` handlers get it. Dropped when there is no such worker.
    * `transfer` needs a single receiver. @throws ERR_SLUICE_INVALID_ARG when it cannot be cloned,

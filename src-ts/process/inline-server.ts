@@ -2,6 +2,7 @@ import { threadId } from 'node:worker_threads'
 
 import { resolveApp, startRuntime, type WorkerRuntime } from '../app.ts'
 import { sluiceError } from '../errors.ts'
+import type { DetachedRequest } from '../http/detached.ts'
 import { installGlobals } from '../http/globals.ts'
 import { native } from '../native.ts'
 import { toNativeConfig, type ResolvedConfig } from '../options.ts'
@@ -131,6 +132,10 @@ export class InlineServer extends PushServer implements Server {
 
   health(): HealthReport {
     return healthReport(this.#board, this.#started().stats(), this.#versionOf, this.#shutdown !== undefined)
+  }
+
+  async respond(request: DetachedRequest, response: Response): Promise<boolean> {
+    return this.#runtime === undefined ? false : this.#runtime.respond(request, response)
   }
 
   /** Master and only worker are this thread: a message to `main`, `all` or 0 comes back to it. */

@@ -2,6 +2,7 @@ import { sluiceError, sluiceTypeError } from '../errors.ts'
 import { native as binding, type NativePush, type NativeServer } from '../native.ts'
 import { toNativeConfig, type ResolvedConfig } from '../options.ts'
 import { findPort, portsFrom, type Port } from '../port.ts'
+import type { DetachedRequest } from '../http/detached.ts'
 import type { HealthReport, LifecycleEvents, LifecycleHandler, ReloadOptions, ReloadResult, Server, ServerStats, StartReason, WorkerInfo } from './api.ts'
 import { Board } from './board.ts'
 import { systemClock, within } from './clock.ts'
@@ -150,6 +151,10 @@ export class Master extends PushServer implements Server {
   off<K extends keyof LifecycleEvents>(event: K, handler: LifecycleHandler<K>): this {
     this.#lifecycle.off(event, handler)
     return this
+  }
+
+  async respond(_request: DetachedRequest, _response: Response): Promise<boolean> {
+    throw sluiceError('ERR_SLUICE_INVALID_STATE', 'server.respond() is for workers; send what the answer is made of to one with server.postMessage()')
   }
 
   postMessage(to: Receiver, data: unknown, transfer: readonly ArrayBuffer[] = []): void {

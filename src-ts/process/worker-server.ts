@@ -1,6 +1,7 @@
 import { native } from '../native.ts'
 import { findPort, portsFrom, type Port } from '../port.ts'
 import type { WorkerRuntime } from '../app.ts'
+import type { DetachedRequest } from '../http/detached.ts'
 import type { HealthReport, LifecycleEvents, LifecycleHandler, ReloadOptions, ReloadResult, Server, ServerStats, WorkerInfo } from './api.ts'
 import { Board } from './board.ts'
 import { coreStats } from './core.ts'
@@ -22,7 +23,7 @@ export class WorkerServer extends PushServer implements Server {
   readonly #board: Board
   readonly #link: MasterLink
   readonly #lifecycle: Lifecycle
-  #runtime: Pick<WorkerRuntime, 'worker' | 'announce'> | undefined
+  #runtime: Pick<WorkerRuntime, 'worker' | 'announce' | 'respond'> | undefined
 
   constructor(boot: Boot, worker: WorkerInfo, link: MasterLink, lifecycle: Lifecycle, signal: AbortSignal) {
     super(native)
@@ -51,6 +52,10 @@ export class WorkerServer extends PushServer implements Server {
 
   health(): HealthReport {
     return healthReport(this.#board, coreStats(native, this.#boot.server), this.#versionOf, false)
+  }
+
+  async respond(request: DetachedRequest, response: Response): Promise<boolean> {
+    return this.#runtime === undefined ? false : this.#runtime.respond(request, response)
   }
 
   postMessage(to: Receiver, data: unknown, transfer: readonly ArrayBuffer[] = []): void {
@@ -88,7 +93,7 @@ export class WorkerServer extends PushServer implements Server {
   }
 
   /** The thread serves, and sends by its own lanes from now on. */
-  attached(runtime: Pick<WorkerRuntime, 'worker' | 'announce'>): void {
+  attached(runtime: Pick<WorkerRuntime, 'worker' | 'announce' | 'respond'>): void {
     this.#runtime = runtime
   }
 

@@ -13,6 +13,8 @@ pub(crate) enum Stage {
     Waiting,
     /// A worker has it and has not begun to answer.
     Dispatched,
+    /// Its worker has let go of it; another one may claim it.
+    Detached,
     /// The head of a streamed answer is written. `left` is what its content-length still promises.
     Answering { chunked: bool, left: Option<u64> },
     /// The answer is complete and waits for its turn on the connection.
@@ -56,6 +58,8 @@ pub(crate) struct Exchange {
     pub(crate) held: Output,
     /// What is said behind this answer before the connection closes: the pipeline's next request was refused.
     pub(crate) refusal: Option<Bytes>,
+    /// A worker other than the one that had its record answers it.
+    pub(crate) is_claimed: bool,
     /// The value of `dispatch: { key }`.
     pub(crate) key: Option<Box<[u8]>>,
 }
@@ -222,6 +226,7 @@ mod tests {
             blob: None,
             held: Output::default(),
             refusal: None,
+            is_claimed: false,
             key: None,
         }
     }

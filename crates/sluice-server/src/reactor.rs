@@ -159,6 +159,13 @@ impl Reactor {
         lock(&self.engine)
     }
 
+    /// Does something with the engine from another thread. Waits for the reactor's current pass, and makes the next one.
+    pub(crate) fn adjust<T>(&self, act: impl FnOnce(&mut Engine) -> T) -> T {
+        let done = act(&mut self.lock());
+        self.wake();
+        done
+    }
+
     /// Wakes the task whether it sleeps or not.
     fn wake(&self) {
         let _ = self.parked.try_unpark();

@@ -50,6 +50,8 @@ pub(crate) struct Shared {
     /// For each port: handshakes of a second, as second << 32 | count.
     opens: Vec<AtomicU64>,
     pub(crate) next_connection_id: AtomicU64,
+    /// Tells the names of detached exchanges from those of an earlier server: 20 bits.
+    pub(crate) nonce: u32,
     /// Connections of each reactor.
     pub(crate) reactor_connections: Vec<AtomicU32>,
     /// Exchanges of each reactor, as of its last pass.
@@ -79,6 +81,7 @@ impl Shared {
             sessions: DashMap::new(),
             opens: (0..ports).map(|_| AtomicU64::new(0)).collect(),
             next_connection_id: AtomicU64::new(1),
+            nonce: getrandom::u32().unwrap_or_else(|_| std::process::id()) & 0xf_ffff,
             reactor_connections: counters(reactors),
             reactors_pending: counters(reactors),
             port_connections: counters(ports),

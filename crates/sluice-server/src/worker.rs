@@ -320,6 +320,32 @@ impl Worker {
         self.signal(name, CommandKind::Idempotent)
     }
 
+    /// Lets go of an exchange that somebody else will answer, who [`claim`](Self::claim)s it by the token that this gives. `None`:
+    /// there is no such exchange any more, or its answer has begun. Waits for the reactor's current pass.
+    pub fn detach(&mut self, name: ExchangeName) -> Option<u64> {
+        let lane = self.lanes.get(name.lane as usize)?;
+        let slot = self.slot;
+        let generation = lane
+            .reactor
+            .adjust(|engine| engine.detach(name.index, name.generation, slot))?;
+        Some(u64::from(self.shared.nonce) << 32 | u64::from(generation))
+    }
+
+    /// Takes an exchange over that was detached: from now on its name, with the generation that this gives, is this worker's.
+    /// `None`: it was answered, its client has left, or there was none. Waits for the reactor's current pass.
+    pub fn claim(&mut self, lane: u32, index: u32, token: u64) -> Option<ExchangeName> {
+        let generation = token as u32;
+        let reactor = &self.lanes.get(lane as usize)?.reactor;
+        let is_ours = token >> 32 == u64::from(self.shared.nonce);
+        let slot = self.slot;
+        let name = ExchangeName {
+            lane,
+            index,
+            generation,
+        };
+        (is_ours && reactor.adjust(|engine| engine.claim(index, generation, slot))).then_some(name)
+    }
+
     /// The out-of-line body of a request, once.
     pub fn take_blob(&self, name: ExchangeName) -> Option<Bytes> {
         self.lanes

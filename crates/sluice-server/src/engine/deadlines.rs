@@ -186,7 +186,7 @@ impl Engine {
         }
     }
 
-    fn start_answer_clock(&mut self, index: u32) {
+    pub(super) fn start_answer_clock(&mut self, index: u32) {
         let Some(exchange) = self.pending.get(index) else {
             return;
         };
@@ -237,8 +237,8 @@ impl Engine {
                 self.rejected.queue_timeout += 1;
                 self.refuse(index, 503, Reject::NoWorker.name());
             }
-            Stage::Dispatched if self.pass_soft_limit(index) => {}
-            Stage::Dispatched => {
+            Stage::Dispatched | Stage::Detached if self.pass_soft_limit(index) => {}
+            Stage::Dispatched | Stage::Detached => {
                 self.rejected.answer_timeout += 1;
                 self.abort(index, AbortReason::AnswerDeadline);
                 self.refuse(index, 504, "answer-timeout");

@@ -73,6 +73,10 @@ impl Engine {
         if matches!(exchange.stage, Stage::Answering { .. }) {
             return Fate::Break;
         }
+        // Its record is not in this worker's ring, and was run to its end in another's.
+        if exchange.is_claimed {
+            return Fate::Refuse;
+        }
         let begun = match current {
             Some(current) if exchange.position == current => return Fate::Refuse,
             Some(current) => exchange.position < current,

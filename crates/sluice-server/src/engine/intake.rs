@@ -346,6 +346,7 @@ impl Engine {
             blob,
             held: Output::default(),
             refusal: None,
+            is_claimed: false,
             key,
         });
         match connection.last {

@@ -7,6 +7,7 @@
 mod accept;
 mod answer;
 mod deadlines;
+mod detach;
 mod dispatch;
 mod egress;
 mod handover;

@@ -9,6 +9,7 @@ mod support;
 
 mod answers;
 mod bodies;
+mod detaching;
 mod handover;
 mod handover_model;
 mod lifecycle;
