@@ -19,7 +19,7 @@ export type {
 } from './process/api.ts'
 export { Port, type PortAddress } from './port.ts'
 export { defineConfig } from './config/define-config.ts'
-export type { Compression, Config, Dispatch, Heartbeat, Limits, Listen, PortProtocol, PortSpec, TcpOptions } from './options.ts'
+export type { Compression, Config, Dispatch, Heartbeat, Limits, Listen, PortProtocol, PortSpec, StaticOptions, TcpOptions } from './options.ts'
 export type { ContentCoding } from './http/content-coding.ts'
 export type { DetachedRequest } from './http/detached.ts'
 export type { ConfigEnv } from './config/load.ts'

@@ -121,6 +121,8 @@ export interface Config {
    * (the BREACH attack). @default false
    */
   compression?: boolean | Compression | undefined
+  /** Files that the core sends by itself, before the app and on all HTTP ports. Several are asked in order; up to 64. @default [] */
+  static?: StaticOptions | readonly StaticOptions[] | undefined
   /** The value of the `Server` header. @default false none is sent */
   serverHeader?: string | false | undefined
   /** Called at the stages of the server's and its workers' lives, in order and awaited. */
@@ -306,6 +308,7 @@ export interface ResolvedConfig {
   readonly resourceLimits: Readonly<ResourceLimits>
   readonly topics: { readonly history: { readonly messages: number; readonly bytes: number; readonly age: number }; readonly historyBytes: number }
   readonly compression: { readonly encodings: readonly ContentCoding[]; readonly minBytes: number; readonly level?: number | undefined; readonly types: readonly string[] } | false
+  readonly static: readonly ResolvedStatic[]
   readonly serverHeader: string | false
   readonly lifecycle: { readonly [K in keyof LifecycleEvents]: readonly LifecycleHandler<K>[] }
   readonly hooks: { readonly requestReceived?: RequestHook | undefined; readonly responseGenerated?: RequestHook | undefined }
@@ -319,6 +322,36 @@ export interface ResolvedConfig {
   /** The configuration file, from which a worker loads the functions again: they cannot cross threads. */
   readonly source: string | undefined
 }
+
+/** A document root: the core sends its files without asking a worker. `docs/reference/static-files.md` says what clients get. */
+export interface StaticOptions {
+  /** The directory, from `root` of the configuration. It must exist; looked up again every second, so that a symbolic link may be switched. */
+  root: string
+  /** Paths below it are the directory's. @default '/' */
+  prefix?: string | undefined
+  /** Files that stand for their directories, the preferred first. @default ['index.html'] */
+  index?: readonly string[] | undefined
+  /** Lists directories without an index. @default false */
+  autoindex?: boolean | undefined
+  /** Names that begin with a dot, but for `/.well-known/`: 403, as if there were none, or files like others. @default 'deny' */
+  dotfiles?: 'deny' | 'ignore' | 'allow' | undefined
+  /** The value of `Cache-Control`. @default undefined none is sent */
+  cacheControl?: string | undefined
+  /** Sends strong ETags, of length and time of the last change. @default true */
+  etag?: boolean | undefined
+  /** Sends `.br`, `.zst` and `.gz` files that lie beside a file in its place to those who take them. @default false */
+  precompressed?: boolean | undefined
+  /** Asks the app where there is no file; false: 404. @default true */
+  fallthrough?: boolean | undefined
+  /**
+   * Regular expressions in the syntax of Rust's `regex` (no look-around), and the path that stands in for what fits, with `$1` for a
+   * group. The first that fits the decoded path counts, once. Up to 64. @default {}
+   */
+  rewrite?: Readonly<Record<string, string>> | undefined
+}
+
+/** {@link StaticOptions} with every member; `root` is absolute. */
+export type ResolvedStatic = { readonly [K in Exclude<keyof StaticOptions, 'cacheControl'>]-?: Exclude<StaticOptions[K], undefined> } & { readonly cacheControl?: string | undefined }
 
 /** One port with all that holds for it. */
 export interface ResolvedPort {
@@ -359,6 +392,7 @@ export function parseConfig(input: unknown, source?: string): ResolvedConfig {
     root,
     app: options.app instanceof URL ? options.app.href : options.app,
     ports: resolvePorts(options, root, hard, source),
+    static: options.static.map((entry) => ({ ...entry, root: resolve(root, entry.root) })),
     core: { ...options.core, threads: options.core.threads === 'auto' ? autoReactors(options.workers) : options.core.threads },
     requestTimeout: { soft: options.requestTimeout.soft, hard },
     recycle: { requests, grace, ...recycle },

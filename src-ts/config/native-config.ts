@@ -11,6 +11,7 @@ export function toNativeConfig(config: ResolvedConfig): string {
     replay: { safeMethods: replay === 'idempotent', maxBody, status },
     topics: config.topics,
     compression: config.compression === false ? null : { minBytes: config.compression.minBytes, level: config.compression.level, types: config.compression.types },
+    staticFiles: config.static.map(({ rewrite, ...entry }) => ({ ...entry, rewrite: Object.entries(rewrite) })),
     serverHeader: config.serverHeader === false ? null : config.serverHeader,
   })
 }

@@ -282,6 +282,45 @@ const compressionSchema = exactObject(
   'must be true, false or { encodings, minBytes, level, types }',
 )
 
+// The rules are those of `crates/sluice-core/src/config/static_files.rs`, which also tries the patterns.
+const staticSchema = exactObject(
+  {
+    root: text,
+    prefix: v.optional(
+      v.custom<string>(
+        (value) => typeof value === 'string' && value.length <= 1024 && /^(?:\/[^/\0\\?]+)*\/?$/.test(value) && value !== '' && !/\/\.\.?(?:\/|$)/.test(value),
+        'must be a path such as "/assets"',
+      ),
+      '/',
+    ),
+    index: v.pipe(
+      v.optional(
+        v.array(v.pipe(v.string('must be the name of a file'), v.regex(/^(?!\.\.?$)[^/\0]{1,255}$/, 'must be the name of a file')), 'must be a list of file names'),
+        ['index.html'],
+      ),
+      v.maxLength(16, 'must have at most 16 names'),
+    ),
+    autoindex: v.optional(flag, false),
+    dotfiles: v.optional(only(['deny', 'ignore', 'allow']), 'deny'),
+    cacheControl: v.optional(v.pipe(text, v.regex(/^[!-~](?:[ -~]{0,254}[!-~])?$/, 'must be 1 to 256 characters of printable ASCII without blanks around them'))),
+    etag: v.optional(flag, true),
+    precompressed: v.optional(flag, false),
+    fallthrough: v.optional(flag, true),
+    rewrite: v.pipe(
+      v.optional(
+        v.record(
+          v.pipe(v.string(), v.maxLength(1024, 'must have patterns of at most 1024 characters')),
+          v.pipe(v.string('must be a path'), v.regex(/^[/$]/, 'must be a path'), v.maxLength(1024, 'must be at most 1024 characters long')),
+          'must be an object of paths by pattern',
+        ),
+        {},
+      ),
+      v.check((rules) => Object.keys(rules).length <= 64, 'must have at most 64 patterns'),
+    ),
+  },
+  'must be { root }',
+)
+
 type LifecycleSchema = { [K in LifecycleEvent]: v.GenericSchema<LifecycleHandler<K>[] | undefined, LifecycleHandler<K>[]> }
 const lifecycleSchema = Object.fromEntries(
   lifecycleEvents.map((event) => [event, v.optional(oneOrMore(fn<() => void>()), [])]),
@@ -370,6 +409,7 @@ export const configSchema = exactObject(
       ),
       v.transform((value) => (value === true ? v.parse(compressionSchema, {}) : value)),
     ),
+    static: v.pipe(v.optional(oneOrMore(staticSchema), []), v.maxLength(64, 'must have at most 64 entries')),
     serverHeader: v.optional(
       v.custom<string | false>(
         (value) => value === false || (typeof value === 'string' && /^[!-~](?:[ -~]{0,254}[!-~])?$/.test(value)),

@@ -116,6 +116,8 @@ export interface ServerStats {
   readonly abortCount: number
   readonly requestCount: number
   readonly responseCount: number
+  /** Requests answered by `static`. They are no requests of the app and not counted as such. */
+  readonly staticCount: number
   readonly dispatchCount: number
   /** Requests in flight. */
   readonly concurrency: number

@@ -24,6 +24,7 @@ export function serverStats(board: Board, { counters, rejected, workers }: CoreS
     abortCount: counter('abortCount'),
     requestCount: counter('requestCount'),
     responseCount: counter('responseCount'),
+    staticCount: counter('staticCount'),
     dispatchCount: counter('dispatchCount'),
     concurrency: counter('concurrency'),
     bytesIn: counter('bytesIn'),

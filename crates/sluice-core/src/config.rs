@@ -15,8 +15,10 @@ use crate::key_rule::KeyRule;
 
 mod check;
 mod compression;
+mod static_files;
 
 pub use compression::CompressionConfig;
+pub use static_files::{Dotfiles, StaticConfig};
 
 /// A configuration that cannot be used. Nothing was bound or started.
 #[derive(Debug, Error)]
@@ -67,6 +69,9 @@ pub struct ServerConfig {
     /// What is kept of what is published to topics.
     #[serde(default)]
     pub topics: TopicsConfig,
+    /// Files that the core sends by itself, at most 64; asked in this order, before any worker.
+    #[serde(default)]
+    pub static_files: Vec<StaticConfig>,
     /// The value of the `Server` header: 1 to 256 characters of printable ASCII; `None` (default) sends none.
     #[serde(default)]
     pub server_header: Option<String>,

@@ -26,6 +26,7 @@ mod recorded;
 mod server;
 mod session;
 mod socket;
+mod static_files;
 mod stats;
 mod stream;
 mod unix_socket;

@@ -25,6 +25,7 @@ use crate::listener::{self, LocalAddress};
 use crate::notice::{Notice, Notices};
 use crate::push::{BroadcastOptions, Inboxes, KickTarget, MessageKind, PostAccount, PostFlags};
 use crate::reactor::{Message, Reactor};
+use crate::static_files;
 use crate::stats::{Counters, Rejected};
 use crate::wake::{WakeFn, lock};
 use crate::watchdog::Watchdog;
@@ -470,6 +471,7 @@ impl Server {
     /// [`Error::Config`] and [`Error::Listen`]: nothing is left behind.
     pub fn start(config: &str) -> Result<Self, Error> {
         let config = ServerConfig::parse(config)?;
+        static_files::site::check(&config.static_files)?;
         let bound = config
             .ports
             .iter()

@@ -74,6 +74,8 @@ counters! {
         request_count,
         /// Answers finished, the reactor's own included.
         response_count,
+        /// Requests answered by `static`, which are not counted as requests.
+        static_count,
         /// Records handed to workers.
         dispatch_count,
         /// Bytes read from sockets.

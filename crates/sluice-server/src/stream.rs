@@ -12,6 +12,8 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::static_files::FileSlice;
+
 /// The address of a peer; a unix socket has none.
 pub(crate) type Peer = Option<SocketAddr>;
 
@@ -89,6 +91,84 @@ impl Stream {
             Self::Tcp(stream) => poll_write(Pin::new(stream), cx, slices),
             Self::Unix(stream) => poll_write(Pin::new(stream), cx, slices),
             Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+        }
+    }
+
+    /// Whether files need not be read to be sent.
+    pub(crate) fn sends_files(&self) -> bool {
+        cfg!(target_os = "linux") && matches!(self, Self::Tcp(_) | Self::Unix(_))
+    }
+
+    /// Sends up to `max` bytes of a file, as [`sends_files`](Self::sends_files) allows; registers the waker when the socket
+    /// takes nothing. 0: the file is shorter than it was.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn poll_send_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        slice: &FileSlice,
+        max: usize,
+    ) -> Poll<io::Result<usize>> {
+        let len = slice.left.min(max as u64) as usize;
+        self.poll_out(cx, |socket| slice.file.send_to(socket, slice.offset, len))
+    }
+
+    /// The same elsewhere: never called.
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn poll_send_file(
+        &mut self,
+        _: &mut Context<'_>,
+        _: &FileSlice,
+        _: usize,
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+
+    /// Writes what a file follows: the system waits for that before it sends a packet that is not full.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn poll_write_before_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        use rustix::net::SendFlags;
+        let flags = SendFlags::MORE | SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+        self.poll_out(cx, |socket| Ok(rustix::net::send(socket, bytes, flags)?))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn poll_write_before_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write(cx, &[io::IoSlice::new(bytes)])
+    }
+
+    /// Tries a call on the socket, again and again until it goes through or the waker is registered.
+    #[cfg(target_os = "linux")]
+    fn poll_out(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut call: impl FnMut(std::os::fd::BorrowedFd<'_>) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        use std::os::fd::AsFd;
+        use tokio::io::Interest;
+        loop {
+            let done = match self {
+                Self::Tcp(stream) => {
+                    std::task::ready!(stream.poll_write_ready(cx))?;
+                    stream.try_io(Interest::WRITABLE, || call(stream.as_fd()))
+                }
+                Self::Unix(stream) => {
+                    std::task::ready!(stream.poll_write_ready(cx))?;
+                    stream.try_io(Interest::WRITABLE, || call(stream.as_fd()))
+                }
+                Self::Gone => return Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+            };
+            match done {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                done => return Poll::Ready(done),
+            }
         }
     }
 

@@ -47,6 +47,10 @@ impl ServerConfig {
         if let Some(compression) = &self.compression {
             compression.check("compression")?;
         }
+        number("number of static", self.static_files.len() as u64, 0..=64)?;
+        for (index, entry) in self.static_files.iter().enumerate() {
+            entry.check(&format!("static[{index}]"))?;
+        }
         if let Some(header) = &self.server_header {
             let is_printable = header.bytes().all(|byte| (b' '..=b'~').contains(&byte));
             // Blanks at the ends are not part of a field value (RFC 9110, 5.5).

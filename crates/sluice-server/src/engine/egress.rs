@@ -6,8 +6,10 @@ use std::task::{Context, Poll};
 use sluice_shared::record::{EventKind, Words};
 
 use super::Engine;
-use crate::connection::Phase;
+use crate::connection::{Connection, Phase};
 
+/// Bytes of files that one connection sends in one pass, so that the others get their turn.
+const FILE_BYTES: usize = 1024 * 1024;
 /// How long a closing connection waits for the peer's FIN, ms.
 const LINGER: u64 = 2_000;
 /// The same while the server stops: a peer that keeps its half open must not hold up the end.
@@ -49,13 +51,27 @@ impl Engine {
         }
         let mut lost = false;
         let mut progress = 0;
+        let mut file_bytes = FILE_BYTES;
         while !connection.output.is_empty() {
             let mut cx = Context::from_waker(&connection.waker);
             let stream = &mut connection.stream;
-            match connection
-                .output
-                .with_slices(|slices| stream.poll_write(&mut cx, slices))
-            {
+            let is_file = connection.output.front_file().is_some();
+            if is_file && file_bytes == 0 {
+                // Goes on in the next pass, as if the socket had been full.
+                connection.waker.wake_by_ref();
+                connection.write_blocked = true;
+                break;
+            }
+            let written = if is_file {
+                send_file(connection, file_bytes)
+            } else {
+                let is_before_file = connection.output.is_before_file() && stream.sends_files();
+                connection.output.with_slices(|slices| match slices {
+                    [head] if is_before_file => stream.poll_write_before_file(&mut cx, head),
+                    _ => stream.poll_write(&mut cx, slices),
+                })
+            };
+            match written {
                 Poll::Ready(Ok(0)) => {
                     lost = true;
                     break;
@@ -63,6 +79,9 @@ impl Engine {
                 Poll::Ready(Ok(count)) => {
                     progress += count;
                     connection.output.advance(count);
+                    if is_file {
+                        file_bytes = file_bytes.saturating_sub(count);
+                    }
                 }
                 Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
                 Poll::Ready(Err(_)) => {
@@ -78,6 +97,10 @@ impl Engine {
         connection.bytes_out += progress as u64;
         self.counters.bytes_out += progress as u64;
         if lost {
+            if connection.output.front_file().is_some() {
+                // It may have become shorter: what the client has got must not look complete.
+                connection.stream.abort_on_drop();
+            }
             return self.lose(slot);
         }
         self.flushed(slot, progress > 0);
@@ -175,4 +198,20 @@ impl Engine {
             self.signal(index, words);
         }
     }
+}
+
+/// Sends up to `max` bytes of the file that is next in the output.
+fn send_file(connection: &mut Connection, max: usize) -> Poll<io::Result<usize>> {
+    let mut cx = Context::from_waker(&connection.waker);
+    let stream = &mut connection.stream;
+    if stream.sends_files() {
+        return match connection.output.front_file() {
+            Some(slice) => stream.poll_send_file(&mut cx, slice, max),
+            None => Poll::Ready(Ok(0)),
+        };
+    }
+    connection.output.load_file()?;
+    connection
+        .output
+        .with_slices(|slices| stream.poll_write(&mut cx, slices))
 }

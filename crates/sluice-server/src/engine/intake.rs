@@ -206,6 +206,11 @@ impl Engine {
             return Step::Stuck;
         }
         self.handshake = handshake;
+        if !self.sites.is_empty()
+            && let Some(step) = self.take_file(slot, input)
+        {
+            return step;
+        }
         match self.head.framing {
             Framing::None => {
                 self.begin(slot, input, &[], safe);

@@ -10,6 +10,7 @@ mod deadlines;
 mod detach;
 mod dispatch;
 mod egress;
+mod file;
 mod handover;
 mod intake;
 mod refusal;
@@ -32,6 +33,7 @@ use crate::lane::{CommandLane, EventLane};
 use crate::pending::Pending;
 use crate::reactor::Message;
 use crate::server::Shared;
+use crate::static_files::Site;
 use crate::stats::{Counters, Rejected};
 use crate::wake::ReadyQueue;
 use crate::websocket::{Deflaters, Tools};
@@ -86,6 +88,10 @@ pub(crate) struct Engine {
     expired: Vec<u32>,
     /// Scratch: members of a channel.
     members: Vec<(u32, u32)>,
+    /// What answers before any worker is asked.
+    sites: Vec<Site>,
+    /// Scratch: the header lines of an answer with a file.
+    file_headers: Vec<u8>,
     /// WebSockets that have sent as much as they may in this second, and when they may again.
     paced: Vec<(u32, u32, u64)>,
     /// Sessions whose connections are broken, and when they end.
@@ -139,6 +145,7 @@ impl Engine {
                 Dispatcher::new(rule, u16::from(id))
             })
             .collect();
+        let sites = shared.config.static_files.iter().map(Site::new).collect();
         Self {
             id,
             dispatchers,
@@ -168,6 +175,8 @@ impl Engine {
             pool: Vec::new(),
             expired: Vec::new(),
             members: Vec::new(),
+            sites,
+            file_headers: Vec::new(),
             paced: Vec::new(),
             suspended: VecDeque::new(),
             purge_at: 0,
@@ -286,7 +295,7 @@ impl Engine {
                 .connections
                 .iter()
                 .flatten()
-                .map(|connection| connection.input.len() + connection.output.len())
+                .map(|connection| connection.input.len() + connection.output.buffered())
                 .sum(),
         }
     }

@@ -144,7 +144,7 @@ pub fn write_simple_to_head(
 const TEXT: u8 = 1;
 
 /// The header line a template number stands for.
-fn template(number: u8) -> &'static [u8] {
+pub(crate) fn template(number: u8) -> &'static [u8] {
     match number {
         TEXT => b"content-type: text/plain;charset=UTF-8\r\n",
         2 => b"content-type: application/json\r\n",

@@ -293,7 +293,7 @@ const EXPECT: u8 = known_id("expect");
 const UPGRADE: u8 = known_id("upgrade");
 
 /// The id of a name that must be in the list; the build fails if it is not.
-const fn known_id(name: &str) -> u8 {
+pub(crate) const fn known_id(name: &str) -> u8 {
     let name = name.as_bytes();
     let mut id = 0;
     while id < header::NAMES.len() {

@@ -17,4 +17,5 @@ mod limits;
 mod ordering;
 mod rings;
 mod sockets;
+mod static_files;
 mod stopping;

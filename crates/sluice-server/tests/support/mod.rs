@@ -8,7 +8,7 @@ mod served;
 mod web_socket;
 mod worker_double;
 
-pub use client::Client;
+pub use client::{Client, Response};
 pub use connections::{BINARY, Closed, Held, News, TEXT, Upgrade};
 pub use served::{LIMIT, Served, config, config_with};
 pub use web_socket::{close, frame, handshake, text};

@@ -1,0 +1,148 @@
+/** Files that the core sends by itself, as clients see them. */
+import { execFile } from 'node:child_process'
+import { mkdir, mkdtemp, open, realpath, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import test, { type ExecutionContext } from 'ava'
+import type { Server, StaticOptions } from 'sluice'
+import { RawClient } from '../support/raw-client.ts'
+import { answering, AppFolder, ask, portOf, startServer } from '../support/server.ts'
+
+const run = promisify(execFile)
+
+interface Site {
+  readonly root: string
+  readonly server: Server
+  readonly app: AppFolder
+  url(path: string): string
+}
+
+/** A server with one worker and a document root that `fill` has filled. */
+async function site(t: ExecutionContext, options: Partial<StaticOptions>, fill: (root: string) => Promise<void>): Promise<Site> {
+  const folder = await realpath(await mkdtemp(join(tmpdir(), 'sluice-static-')))
+  t.teardown(() => rm(folder, { recursive: true, force: true }))
+  const root = join(folder, 'public')
+  await mkdir(root)
+  await fill(root)
+  const app = await AppFolder.create(t)
+  const server = await startServer(t, { app: await app.write(answering('app')), workers: 1, static: { root, ...options } })
+  return { root, server, app, url: (path) => `http://127.0.0.1:${portOf(server)}${path}` }
+}
+
+const bytes = Buffer.from(Array.from({ length: 300_000 }, (_, at) => at % 251))
+
+test('curl gets files, parts of them, and 304 for what it has', async (t) => {
+  const { url, root } = await site(t, { cacheControl: 'no-cache' }, async (root) => writeFile(join(root, 'a.bin'), bytes))
+  const curl = async (...args: string[]): Promise<Buffer> => (await run('curl', ['-sS', '--fail', ...args], { encoding: 'buffer', maxBuffer: 1 << 24 })).stdout
+  t.deepEqual(await curl(url('/a.bin')), bytes)
+  t.deepEqual(await curl('--range', '1000-200999', url('/a.bin')), bytes.subarray(1000, 201_000))
+  t.deepEqual(await curl('--range', '-10', url('/a.bin')), bytes.subarray(-10))
+  const status = async (...args: string[]): Promise<string> => String(await curl('-o', '/dev/null', '-w', '%{http_code}', ...args))
+  t.is(await status('-z', join(root, 'a.bin'), url('/a.bin')), '304')
+  t.is(await status('-z', 'Sun, 06 Nov 1994 08:49:37 GMT', url('/a.bin')), '200')
+  const head = String(await curl('-I', url('/a.bin')))
+  t.regex(head, /^HTTP\/1\.1 200 OK\r\n/)
+  t.regex(head, /\r\ncontent-length: 300000\r\n/)
+  t.regex(head, /\r\ncache-control: no-cache\r\n/)
+})
+
+test('several ranges come as multipart/byteranges', async (t) => {
+  const { server } = await site(t, {}, async (root) => writeFile(join(root, 'a.txt'), '0123456789'))
+  const client = await RawClient.connect(portOf(server))
+  t.teardown(() => client.destroy())
+  client.send('GET /a.txt HTTP/1.1\r\nHost: a\r\nRange: bytes=0-1, 4-5, -1\r\n\r\n')
+  const answer = await client.response()
+  t.is(answer.status, 206)
+  const boundary = /boundary=(\w+)$/.exec(answer.headers.get('content-type') ?? '')?.[1] ?? ''
+  const parts = answer.text.split(`--${boundary}`).slice(1, -1)
+  t.deepEqual(parts.map((part) => [/content-range: (.*)\r\n/.exec(part)?.[1], part.split('\r\n\r\n')[1]]), [
+    ['bytes 0-1/10', '01\r\n'], ['bytes 4-5/10', '45\r\n'], ['bytes 9-9/10', '9\r\n'],
+  ])
+})
+
+test('what is no file goes to the app, and nothing outside the root is sent', async (t) => {
+  const { server, root } = await site(t, {}, async (root) => {
+    await writeFile(join(root, 'a.txt'), 'file')
+    await writeFile(join(root, '..', 'secret'), 'secret')
+    await symlink('../secret', join(root, 'link'))
+    await symlink('a.txt', join(root, 'inside'))
+  })
+  t.is((await ask(server, '/a.txt')).text, 'file')
+  t.is((await ask(server, '/inside')).text, 'file')
+  t.is((await ask(server, '/a.txt', 'POST')).text, 'app')
+  for (const path of ['/none', '/link', '/../secret', '/%2e%2e/secret', '/..%2fsecret', '/%252e%252e/secret', '/..%5csecret', '//secret', `${root}/../secret`, '/a.txt%00', '/a.txt/../../secret']) {
+    t.is((await ask(server, path)).text, 'app', path)
+  }
+  t.is((await ask(server, '/.env')).status, 403)
+  const { requestCount, staticCount } = server.stats()
+  await ask(server, '/a.txt')
+  t.like(server.stats(), { requestCount, staticCount: staticCount + 1 })
+})
+
+test('a folder that is exchanged for a link to the outside is never followed', async (t) => {
+  const { server, root } = await site(t, { fallthrough: false }, async (root) => {
+    await mkdir(join(root, 'swap'))
+    await writeFile(join(root, 'swap', 'file'), 'inside')
+    await mkdir(join(root, '..', 'out'))
+    await writeFile(join(root, '..', 'out', 'file'), 'secret')
+    await symlink('../out', join(root, 'link'))
+  })
+  const done = new AbortController()
+  const swapping = (async () => {
+    while (!done.signal.aborted) {
+      for (const [from, to] of [['swap', 'aside'], ['link', 'swap'], ['swap', 'link'], ['aside', 'swap']] as const) await rename(join(root, from), join(root, to))
+    }
+  })()
+  const client = await RawClient.connect(portOf(server))
+  t.teardown(() => client.destroy())
+  const seen = new Set<string>()
+  for (let round = 0; round < 2000; round++) {
+    client.send('GET /swap/file HTTP/1.1\r\nHost: a\r\n\r\n')
+    const { text, status } = await client.response()
+    seen.add(`${status} ${text}`)
+  }
+  done.abort()
+  await swapping
+  t.true(seen.has('200 inside'))
+  t.deepEqual([...seen].filter((answer) => !['200 inside', '404 not-found\n', '503 file-unavailable\n'].includes(answer)), [])
+})
+
+test('a huge file that is read slowly takes no memory, holds up nobody and outlives a reload', async (t) => {
+  const { server, app } = await site(t, {}, async (root) => {
+    const file = await open(join(root, 'huge.bin'), 'w')
+    await file.truncate(2 ** 30)
+    await file.close()
+    await writeFile(join(root, 'a.bin'), bytes)
+  })
+  const client = await RawClient.connect(portOf(server))
+  t.teardown(() => client.destroy())
+  client.send('GET /huge.bin HTTP/1.1\r\nHost: a\r\n\r\n')
+  await client.arrived(1000)
+  client.pause()
+  const before = process.memoryUsage.rss()
+  await app.write(answering('new'))
+  await server.reload()
+  t.is((await ask(server, '/')).text, 'new')
+  for (let round = 0; round < 20; round++) t.is((await ask(server, '/a.bin')).body.length, bytes.length)
+  t.true(process.memoryUsage.rss() - before < 256 * 2 ** 20)
+  const received = client.received
+  client.resume()
+  await client.arrived(received + 2 ** 24)
+})
+
+test('1 GiB reaches curl whole', async (t) => {
+  const { url, root } = await site(t, {}, async (root) => {
+    const file = await open(join(root, 'huge.bin'), 'w')
+    await file.truncate(2 ** 30)
+    await file.write('end', 2 ** 30 - 3)
+    await file.close()
+  })
+  await t.notThrowsAsync(run('bash', ['-c', 'set -o pipefail; curl -sS --fail "$0" | cmp - "$1"', url('/huge.bin'), join(root, 'huge.bin')]))
+})
+
+test('a root that does not exist is an error that names it', async (t) => {
+  const app = await AppFolder.create(t)
+  const config = { app: await app.write(answering('app')), workers: 1, static: { root: '/nowhere/at/all' } }
+  await t.throwsAsync(startServer(t, config), { code: 'ERR_SLUICE_INVALID_OPTION', message: /static\[0\]\.root must be a directory that exists, got "\/nowhere\/at\/all"/ })
+})
