@@ -10,6 +10,7 @@ pub mod config;
 pub mod dispatch;
 pub mod error;
 pub mod flow;
+pub mod framing;
 pub mod header;
 pub mod history;
 pub mod id;
