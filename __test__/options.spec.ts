@@ -214,7 +214,16 @@ test('every limit is taken at the bounds of the core and refused beyond', (t) =>
 
 const refusedPorts: [ports: unknown, message: string][] = [
   [{ a: {} }, 'ports.a.protocol is required in sluice.config.js'],
-  [{ a: { protocol: 'gopher', listen: { port: 0 } } }, 'ports.a.protocol must be "http" or "websocket", got "gopher" (in sluice.config.js)'],
+  [{ a: { protocol: 'gopher', listen: { port: 0 } } }, 'ports.a.protocol must be "http" or "websocket" or "tcp", got "gopher" (in sluice.config.js)'],
+  [{ a: { protocol: 'http', listen: { port: 0 }, framing: 'lines' } }, 'ports.a.framing is for protocol "tcp", not for "http" (in sluice.config.js)'],
+  [{ a: { protocol: 'websocket', listen: { port: 0 }, maxMessage: 5 } }, 'ports.a.maxMessage is for protocol "tcp", not for "websocket" (in sluice.config.js)'],
+  [{ a: { protocol: 'tcp', listen: { port: 0 }, maxMessage: 0 } }, 'ports.a.maxMessage must be a whole number of bytes ≥ 1, got 0 (in sluice.config.js)'],
+  [{ a: { protocol: 'tcp', listen: { port: 0 }, framing: 'line' } }, 'ports.a.framing must be "raw", "lines", "mqtt", "varint", "netstring", { eof } or { length }, got "line" (in sluice.config.js)'],
+  [{ a: { protocol: 'tcp', listen: { port: 0 }, framing: [] } }, 'ports.a.framing must be "raw", "lines", "mqtt", "varint", "netstring", { eof } or { length }, got a list (in sluice.config.js)'],
+  [{ a: { protocol: 'tcp', listen: { port: 0 }, framing: { eof: '' } } }, 'ports.a.framing.eof must be 1 to 8 bytes or as long a string, got "" (in sluice.config.js)'],
+  [{ a: { protocol: 'tcp', listen: { port: 0 }, framing: { eof: 'ääääx' } } }, 'ports.a.framing.eof must be 1 to 8 bytes or as long a string, got "ääääx" (in sluice.config.js)'],
+  [{ a: { protocol: 'tcp', listen: { port: 0 }, framing: { eof: ';', kep: true } } }, 'unknown option `ports.a.framing.kep` in sluice.config.js, did you mean `ports.a.framing.keep`?'],
+  [{ a: { protocol: 'tcp', listen: { port: 0 }, framing: { length: 'u8', offset: 4097 } } }, 'ports.a.framing.offset must be a whole number of bytes ≤ 4096, got 4097 (in sluice.config.js)'],
   [{ a: { protocol: 'http', listen: { port: 0 }, limit: {} } }, 'unknown option `ports.a.limit` in sluice.config.js, did you mean `ports.a.limits`?'],
   [{ a: { protocol: 'http', listen: { port: 0 }, limits: { mesage: 1 } } }, 'unknown option `ports.a.limits.mesage` in sluice.config.js, did you mean `ports.a.limits.message`?'],
   [{ a: { protocol: 'http', listen: { port: 0 }, limits: { lowWaterMark: 900_000 } } }, 'ports.a.limits.lowWaterMark must be less than highWaterMark (838860), got 900000 (in sluice.config.js)'],
@@ -233,6 +242,15 @@ test('parseConfig() takes 64 ports together, and not one more', (t) => {
   t.is(parseConfig({ listen: listen(63), ports }).ports.length, 64)
   t.throws(() => parseConfig({ listen: listen(64), ports }), codeAndMessage('ports and listen must have at most 64 addresses together, got 65'))
   t.deepEqual(parseConfig({ listen: [], ports }).ports.map(({ name }) => name), ['a'])
+})
+
+test('a TCP port has the framing that it says, and its longest message is its limit', (t) => {
+  const port = (more: object) => parseConfig({ limits: { message: 7 }, ports: { a: { protocol: 'tcp', listen: { port: 0 }, ...more } } }).ports.at(-1)!
+  t.like(port({}), { protocol: 'tcp', framing: 'raw', limits: { message: 7 } })
+  t.like(port({ framing: 'lines', maxMessage: 9, limits: { message: 8 } }), { framing: 'lines', limits: { message: 9 } })
+  t.deepEqual(port({ framing: { eof: 'ä\r' } }).framing, { eof: [0xc3, 0xa4, 13], split: true, keep: true })
+  t.deepEqual(port({ framing: { eof: Uint8Array.of(0), split: false, keep: false } }).framing, { eof: [0], split: false, keep: false })
+  t.deepEqual(port({ framing: { length: 'u16be', offset: 2 } }).framing, { length: 'u16be', offset: 2, strip: false })
 })
 
 test('a port has what it says itself, and else what the server has', (t) => {

@@ -34,6 +34,22 @@ test('a function is the app of an HTTP port, and an app with `websocket` fits a 
   t.is(push!.app.fetch, answer)
 })
 
+test('a TCP port has its handlers, and an app that does nothing', (t) => {
+  const line = { data: message }
+  const [port] = handledPorts({ ports: { line } }, [{ name: 'line', protocol: 'tcp' }])
+  t.is(port!.tcp, line)
+  t.deepEqual(port!.app, {})
+  for (const [given, expected] of [
+    [undefined, /Port `line` speaks TCP, and the app has no handlers in `ports\.line`/],
+    [{ message }, /`ports\.line\.data` of the app must be a function, got undefined/],
+    [{ data: message, connect: 1 }, /`ports\.line\.connect` of the app must be a function, got 1/],
+    [{ data: message, concurrency: 0 }, /`ports\.line\.concurrency` of the app must be a whole number from 1 to 65535, got 0/],
+  ] as const) {
+    const app = { fetch: answer, ports: given === undefined ? {} : { line: given } } as App
+    t.throws(() => handledPorts(app, [{ name: 'line', protocol: 'tcp' }]), { instanceOf: TypeError, code: 'ERR_SLUICE_INVALID_ARG', message: expected })
+  }
+})
+
 const refused: [title: string, app: App, message: RegExp][] = [
   ['an entry without a port', { fetch: answer, ports: { admn: { fetch: answer } } }, /`ports\.admn` of the app has no port of this name in the configuration, did you mean `admin`\?/],
   ['WebSocket handlers for an HTTP port', { fetch: answer, ports: { admin: { message } } }, /`ports\.admin` of the app has WebSocket handlers, but the port speaks HTTP/],

@@ -1,6 +1,8 @@
 import { inspect } from 'node:util'
 import type { Context } from './context.ts'
 import { sluiceTypeError } from './errors.ts'
+import type { PortProtocol } from './options.ts'
+import type { AnyTcpHandlers } from './tcp/handlers.ts'
 import { type AnyWebSocketHandlers, checkWebSocketHandlers } from './websocket/handlers.ts'
 
 export type { Phase, Report, RequestSummary } from './http/report.ts'
@@ -29,13 +31,16 @@ export interface App {
   readonly ports?: Readonly<Record<string, PortHandlers>>
 }
 
-/** What may stand in `App.ports`: an app for an HTTP port, handlers for a WebSocket port. */
-export type PortHandlers = Omit<App, 'ports'> | NonNullable<App['fetch']> | AnyWebSocketHandlers
+/** What may stand in `App.ports`: an app for an HTTP port, handlers for a WebSocket or a TCP port. */
+export type PortHandlers = Omit<App, 'ports'> | NonNullable<App['fetch']> | AnyWebSocketHandlers | AnyTcpHandlers
 
 /** A port with what handles it. */
 export interface HandledPort {
-  readonly protocol: 'http' | 'websocket'
+  readonly protocol: PortProtocol
+  /** Of a port without requests: an app that does nothing. */
   readonly app: App
+  /** Of a TCP port. */
+  readonly tcp?: AnyTcpHandlers
 }
 
 /** Gives `app` back; for the types of its handlers. */

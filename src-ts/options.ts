@@ -171,8 +171,8 @@ export interface TcpOptions {
   backlog?: number | undefined
 }
 
-/** What is spoken on a port: HTTP with WebSockets by its upgrade, or WebSockets only. */
-export type PortProtocol = 'http' | 'websocket'
+/** What is spoken on a port: HTTP with WebSockets by its upgrade, WebSockets only, or messages of the app's own over TCP. */
+export type PortProtocol = 'http' | 'websocket' | 'tcp'
 
 /** A port of {@link Config.ports}. What it does not say itself is as for the whole server. */
 export interface PortSpec {
@@ -182,7 +182,44 @@ export interface PortSpec {
   heartbeat?: Heartbeat | undefined
   dispatch?: Dispatch | undefined
   tcp?: TcpOptions | undefined
+  /** Where one message of a TCP port ends and the next begins; of no other port. @default 'raw' */
+  framing?: Framing | undefined
+  /** The longest message of a TCP port, as it is handed to the app. Another name for its `limits.message`, and the one that wins. */
+  maxMessage?: number | undefined
 }
+
+/**
+ * How the messages of a TCP stream are told apart. `'raw'`: not at all, what has come is handed over in pieces of at most 64 KiB;
+ * `'lines'`: each ends with LF or CRLF, which is left out; `'varint'`: each has its length before it as LEB128, as protobuf streams
+ * have, which is left out; `'netstring'`: `5:hello,`; `'mqtt'`: control packets, whole. What breaks the format, or is longer than
+ * `maxMessage`, closes the connection with `by: 'error'`.
+ */
+export type Framing = 'raw' | 'lines' | 'mqtt' | 'varint' | 'netstring' | EofFraming | LengthFraming
+
+/** Each message ends with a mark. */
+export interface EofFraming {
+  /** 1 to 8 bytes; a string as UTF-8. */
+  eof: string | Uint8Array
+  /** Every mark ends a message; false: the last one that has come does, so that several may come glued. @default true */
+  split?: boolean | undefined
+  /** The mark is part of the message. @default true */
+  keep?: boolean | undefined
+}
+
+/** Each message says how long it is: it has `bodyOffset` bytes and as many more as the number at `offset` says. */
+export interface LengthFraming {
+  /** The number's type. A negative one closes the connection. */
+  length: 'u8' | 'u16be' | 'u16le' | 'u32be' | 'u32le' | 'u64be' | 'u64le' | 'i16be' | 'i32be'
+  /** Bytes before the number, up to 4096. @default 0 */
+  offset?: number | undefined
+  /** Bytes that the number does not count, up to 4096; 0: it counts the whole message. @default the end of the number */
+  bodyOffset?: number | undefined
+  /** Leaves the header out: the first `bodyOffset` bytes, and at least the number. @default false */
+  strip?: boolean | undefined
+}
+
+/** A {@link Framing} as the core takes it: marks as bytes. */
+export type ResolvedFraming = Exclude<Framing, EofFraming> | (Omit<EofFraming, 'eof'> & { readonly eof: readonly number[] })
 
 export type Listen = TcpListen | UnixListen
 
@@ -209,7 +246,9 @@ export type Dispatch =
   | 'round-robin'
   | 'idle'
   | 'connection'
+  | 'least-connections'
   | 'ip'
+  | 'uid'
   | { key: `cookie:${string}` | `header:${string}` | `query:${string}` | `path:${number}` }
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error'
@@ -361,6 +400,7 @@ export interface ResolvedPort {
   readonly limits: { readonly [K in keyof Limits]: Readonly<Limits[K]> }
   readonly heartbeat: { readonly ping: number; readonly pongTimeout: number; readonly idle: number }
   readonly dispatch: Dispatch
+  readonly framing: ResolvedFraming
   readonly tcp: { readonly nodelay: boolean; readonly keepAlive: number; readonly backlog: number }
 }
 

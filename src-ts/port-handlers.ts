@@ -6,6 +6,7 @@ import { type App, type HandledPort, resolveApp } from './app.ts'
 import { nearest } from './config/nearest.ts'
 import { sluiceTypeError } from './errors.ts'
 import type { PortRecord } from './process/messages.ts'
+import { type AnyTcpHandlers, checkTcpHandlers } from './tcp/handlers.ts'
 import { checkWebSocketHandlers } from './websocket/handlers.ts'
 
 /**
@@ -26,9 +27,14 @@ export function handledPorts(app: App, ports: readonly Pick<PortRecord, 'name' |
         return { protocol, app: appFor(name, given.get(name), app) }
       case 'websocket':
         return { protocol, app: webSocketsFor(name, given.get(name), app) }
+      case 'tcp':
+        return { protocol, app: NO_APP, tcp: tcpFor(name, given.get(name)) }
     }
   })
 }
+
+/** Of ports by which no request comes. */
+const NO_APP: App = {}
 
 function appFor(name: string, given: unknown, app: App): App {
   if (given === undefined) return app
@@ -45,6 +51,11 @@ function webSocketsFor(name: string, given: unknown, app: App): App {
   const resolved = resolveApp(given)
   if (resolved.websocket !== undefined) return resolved
   throw wrong(`\`ports.${name}\` of the app must have WebSocket handlers: an object with \`message\`, or an app with \`websocket\``)
+}
+
+function tcpFor(name: string, given: unknown): AnyTcpHandlers {
+  if (given === undefined) throw wrong(`Port \`${name}\` speaks TCP, and the app has no handlers in \`ports.${name}\``)
+  return checkTcpHandlers(given, `ports.${name}`)
 }
 
 function isWebSocketHandlers(value: unknown): boolean {

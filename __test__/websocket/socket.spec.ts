@@ -1,7 +1,8 @@
 /** What one connection does with its records, in every order they can come in. */
 import test from 'ava'
 import { Opcode, SendFlag, SocketFlag, RecordKind } from '../../src-ts/bridge/record.ts'
-import type { AdoptedFrom, Frame, WebSocketHandlers } from '../../src-ts/websocket/handlers.ts'
+import type { AdoptedFrom } from '../../src-ts/connection/handlers.ts'
+import type { Frame, WebSocketHandlers } from '../../src-ts/websocket/handlers.ts'
 import type { WebSocketConn } from '../../src-ts/websocket/connection.ts'
 import { startFakeWorker, type FakeWorker } from '../support/fake-worker.ts'
 import { By, FakeSocket, Gate, opened, saw, turn } from './fake-socket.ts'

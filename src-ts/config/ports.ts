@@ -19,7 +19,7 @@ const PORTS_MAX = 64
 export function resolvePorts(options: Options, root: string, answerTimeout: number, source: string | undefined): ResolvedPort[] {
   const where = sourceText(source)
   const limits = { ...options.limits, answerTimeout }
-  const main = options.listen.map((listen, index) => resolvePort(mainName(index), { protocol: 'http', listen, limits: {}, heartbeat: {}, dispatch: undefined, tcp: {} }))
+  const main = options.listen.map((listen, index) => resolvePort(mainName(index), { protocol: 'http', listen, limits: {}, heartbeat: {}, dispatch: undefined, tcp: {}, framing: undefined, maxMessage: undefined }))
   const named = Object.entries(options.ports).map(([name, port]) => resolvePort(name, port))
   const ports = [...main, ...named]
   if (ports.length === 0) throw invalidOption(`listen must have at least one address, or ports at least one port, got a list${where}`)
@@ -27,7 +27,10 @@ export function resolvePorts(options: Options, root: string, answerTimeout: numb
   return ports
 
   function resolvePort(name: string, port: Port): ResolvedPort {
-    const own = { ...limits, ...given(port.limits) }
+    for (const option of ['framing', 'maxMessage'] as const) {
+      if (port[option] !== undefined && port.protocol !== 'tcp') throw invalidOption(`ports.${name}.${option} is for protocol "tcp", not for "${port.protocol}"${where}`)
+    }
+    const own = { ...limits, ...given(port.limits), ...given({ message: port.maxMessage }) }
     const wrong = wrongMark(own)
     if (wrong !== undefined) throw invalidOption(`ports.${name}.limits.lowWaterMark ${wrong.message}, got ${wrong.value}${where}`)
     return {
@@ -37,6 +40,7 @@ export function resolvePorts(options: Options, root: string, answerTimeout: numb
       limits: { ...own, ...waterMarks(own) },
       heartbeat: { ...options.heartbeat, ...given(port.heartbeat) },
       dispatch: port.dispatch ?? options.dispatch,
+      framing: port.framing ?? 'raw',
       tcp: { ...options.tcp, ...given(port.tcp) },
     }
   }

@@ -4,7 +4,7 @@
  */
 import type { ResourceLimits } from 'node:worker_threads'
 import * as v from 'valibot'
-import type { Dispatch, Limits, PortProtocol, RequestHook } from '../options.ts'
+import type { Dispatch, Limits, PortProtocol, RequestHook, ResolvedFraming } from '../options.ts'
 import { contentCodings } from '../http/content-coding.ts'
 import type { LifecycleEvents, LifecycleHandler } from '../process/api.ts'
 import { allCpus, autoWorkers, reactorsMax, workersMax } from './parallelism.ts'
@@ -14,7 +14,7 @@ const millisMax = 2 ** 31 - 1
 const u32Max = 2 ** 32 - 1
 
 /** What may be spoken on a port. */
-export const portProtocols = ['http', 'websocket'] as const satisfies PortProtocol[]
+export const portProtocols = ['http', 'websocket', 'tcp'] as const satisfies PortProtocol[]
 
 export const lifecycleEvents = [
   'serverStart',
@@ -111,7 +111,7 @@ const listenSchema = v.lazy(
     (typeof value === 'object' && value !== null && 'path' in value ? unixListenSchema : tcpListenSchema) as unknown as v.GenericSchema<unknown, AnyListen>,
 )
 
-const dispatchRules = ['least-requests', 'round-robin', 'idle', 'connection', 'ip'] as const
+const dispatchRules = ['least-requests', 'round-robin', 'idle', 'connection', 'least-connections', 'ip', 'uid'] as const
 /** A token (RFC 9110, 5.6.2), a query parameter as it is sent, or the index of a path segment, 0 to 255. */
 const dispatchKey =
   /^(?:(?:cookie|header):[\w!#$%&'*+.^`|~-]{1,256}|query:[!"$%'-<>-~]{1,256}|path:(?:\d{1,2}|1\d\d|2[0-4]\d|25[0-5]))$/
@@ -242,6 +242,37 @@ const ownMillisOrFalse = () =>
     v.transform((value) => (value === false ? 0 : value)),
   )
 
+// The names and ranges are those of `crates/sluice-core/src/framing/config.rs`.
+const framingNames = ['raw', 'lines', 'mqtt', 'varint', 'netstring'] as const
+const lengthTypes = ['u8', 'u16be', 'u16le', 'u32be', 'u32le', 'u64be', 'u64le', 'i16be', 'i32be'] as const
+const framingMessage = `must be ${framingNames.map((name) => `"${name}"`).join(', ')}, { eof } or { length }`
+
+function isMark(value: unknown): boolean {
+  const length = typeof value === 'string' ? Buffer.byteLength(value) : value instanceof Uint8Array ? value.length : 0
+  return length >= 1 && length <= 8
+}
+
+const eofSchema = exactObject(
+  {
+    eof: v.pipe(
+      v.custom<string | Uint8Array>(isMark, 'must be 1 to 8 bytes or as long a string'),
+      v.transform((mark) => [...Buffer.from(mark as Uint8Array)]),
+    ),
+    split: v.optional(flag, true),
+    keep: v.optional(flag, true),
+  },
+  framingMessage,
+)
+const lengthSchema = exactObject(
+  { length: only(lengthTypes), offset: v.optional(bytes(0, 4096), 0), bodyOffset: v.optional(bytes(0, 4096)), strip: v.optional(flag, false) },
+  framingMessage,
+)
+const framingSchema = v.lazy((value) => {
+  const isObject = typeof value === 'object' && value !== null
+  const schema = isObject && 'eof' in value ? eofSchema : isObject && 'length' in value && !Array.isArray(value) ? lengthSchema : v.picklist(framingNames, framingMessage)
+  return schema as unknown as v.GenericSchema<unknown, ResolvedFraming>
+})
+
 /** A port of `ports`. */
 export const portSchema = exactObject(
   {
@@ -251,6 +282,8 @@ export const portSchema = exactObject(
     heartbeat: section({ ping: ownMillisOrFalse(), pongTimeout: v.optional(millis(1)), idle: ownMillisOrFalse() }),
     dispatch: v.optional(dispatchSchema),
     tcp: section({ nodelay: v.optional(flag), keepAlive: ownMillisOrFalse(), backlog: v.optional(whole('', 1, 65_535)) }),
+    framing: v.optional(framingSchema),
+    maxMessage: v.optional(limitRules.message),
   },
   'must be { protocol, listen }',
 )

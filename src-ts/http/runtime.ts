@@ -62,7 +62,7 @@ export function startRuntime(options: RuntimeOptions): WorkerRuntime {
   const memory = native.attachWorker(options.server, options.slot, () => drain?.())
   const commands = new Commands(native, memory.worker)
   const host = new WorkerHost(commands, new SocketCommands(native, options.server, memory.worker, commands), memory, options)
-  const answer = byPort(handled.map(({ app }) => app), (app) => createPipeline(app, host, options))
+  const answer = byPort(handled.map(({ app, tcp }) => (tcp === undefined ? app : undefined)), (app) => createPipeline(app, host, options))
   drain = createDrain(
     commands,
     memory,
@@ -91,8 +91,10 @@ export function startRuntime(options: RuntimeOptions): WorkerRuntime {
 }
 
 /** One pipeline for each app; where all ports have the same app, the request is not even asked for its port. */
-function byPort(apps: readonly App[], create: (app: App) => (exchange: Exchange) => void): (exchange: Exchange) => void {
-  const pipelines = new Map([...new Set(apps)].map((app) => [app, create(app)]))
-  const answers = apps.map((app) => pipelines.get(app)!)
-  return pipelines.size === 1 ? answers[0]! : (exchange) => answers[exchange.port]!(exchange)
+function byPort(apps: readonly (App | undefined)[], create: (app: App) => (exchange: Exchange) => void): (exchange: Exchange) => void {
+  const pipelines = new Map([...new Set(apps)].flatMap((app) => (app === undefined ? [] : [[app, create(app)] as const])))
+  // No request comes by a port without an app.
+  const answers = apps.map((app) => pipelines.get(app!)!)
+  const [only] = pipelines.values()
+  return pipelines.size === 1 ? only! : (exchange) => answers[exchange.port]!(exchange)
 }

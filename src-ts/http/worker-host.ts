@@ -57,7 +57,7 @@ export class WorkerHost implements DetachedHost, ContextHost {
       commands: socketCommands,
       lanes: memory.events.length,
       block: new Int32Array(memory.block),
-      handlers: options.handled.map(({ app }) => app.websocket),
+      handlers: options.handled.map(({ app, tcp }) => ({ websocket: app.websocket, tcp })),
       report: options.report,
       begin: () => {
         this.#pending++

@@ -1,8 +1,8 @@
 import type { ConnectionInfo } from '../context.ts'
 
-/** What the core knows of a WebSocket or an event stream. Times are Unix milliseconds, sizes bytes. */
+/** What the core knows of a connection that outlives requests. Times are Unix milliseconds, sizes bytes. */
 export interface SocketInfo extends ConnectionInfo {
-  readonly kind: 'websocket' | 'sse'
+  readonly kind: 'websocket' | 'sse' | 'tcp'
   readonly state: 'open' | 'closing'
   /** Whom `bind()` has bound it to. */
   readonly uid: string | undefined

@@ -1,39 +1,15 @@
 import { ChannelKind, Opcode, SendFlag } from '../bridge/record.ts'
 import { sluiceRangeError } from '../errors.ts'
-import { channelName, uidText } from './channel-name.ts'
+import { changeChannels, SocketConnection } from '../connection/connection.ts'
+import type { Socket } from '../connection/socket.ts'
+import { channelName } from './channel-name.ts'
 import { checkClose } from './close-info.ts'
-import { type SocketInfo, socketInfoOf } from './connection-info.ts'
 import { HandshakeRequest } from './handshake-request.ts'
 import { type Bytes, bytesOf } from './payload.ts'
 import { sendKind, type SendOptions } from './send-options.ts'
-import type { Socket } from './socket.ts'
-import { decodeState, encodeState } from './state.ts'
 
 /** The longest payload of a ping or pong (RFC 6455 5.5). */
 const CONTROL_BYTES_MAX = 125
-
-/** A connection that outlives its request, as far as all kinds have it in common. */
-export interface Connection<D = unknown, S = unknown> {
-  /** Never reused while the server lives; what `server.push()` takes. */
-  readonly id: number
-  readonly isOpen: boolean
-  /** Anything, in this worker: lost when another one adopts the connection. */
-  data: D
-  /** Held by the core: survives reload and crash. Assign to save; what is changed inside is not. */
-  state: S
-  info(): SocketInfo | undefined
-  send(data: Bytes): number
-  drained(signal?: AbortSignal): Promise<void>
-  readonly bufferedAmount: number
-  pause(): void
-  resume(): void
-  protect(yes?: boolean): void
-  bind(uid: string | number | null): boolean
-  join(...groups: string[]): boolean
-  leave(...groups: string[]): boolean
-  close(): void
-  reset(): void
-}
 
 /**
  * A WebSocket, as its worker has it.
@@ -41,51 +17,15 @@ export interface Connection<D = unknown, S = unknown> {
  * It may end at any time, and another worker may get it; from then on every call here does nothing and gives 0, false or
  * undefined. Nothing throws because a peer has left.
  */
-export class WebSocketConn<D = unknown, S = unknown> implements Connection<D, S> {
-  data: D
+export class WebSocketConn<D = unknown, S = unknown> extends SocketConnection<D, S> {
   readonly #socket: Socket
-  #state: S | undefined
-  /** The state was read or written before. */
-  #hasState: boolean
   #handshake: HandshakeRequest | null
 
   /** @internal */
   constructor(socket: Socket) {
-    // What it is at first only the app knows; without an `upgrade` that says it, undefined.
-    this.data = undefined as D
+    super(socket)
     this.#socket = socket
-    this.#state = undefined
-    this.#hasState = false
     this.#handshake = null
-  }
-
-  get id(): number {
-    return this.#socket.id
-  }
-
-  /** Whether something sent now has a chance to arrive: false from the beginning of its end. */
-  get isOpen(): boolean {
-    return this.#socket.isOpen
-  }
-
-  /**
-   * @throws RangeError ERR_SLUICE_STATE_TOO_LARGE above 16 KiB (`v8.serialize`)
-   * @throws TypeError ERR_SLUICE_INVALID_ARG for what structured clone cannot copy
-   */
-  get state(): S {
-    if (!this.#hasState && this.#socket.handle >= 0) {
-      this.#state = decodeState(this.#socket.host.commands.state(this.#socket.handle)) as S
-      this.#hasState = true
-    }
-    return this.#state as S
-  }
-
-  set state(state: S) {
-    const { handle, host } = this.#socket
-    if (handle < 0) return
-    host.commands.setState(handle, encodeState(state))
-    this.#state = state
-    this.#hasState = true
   }
 
   /** The subprotocol; '' when there is none. */
@@ -114,19 +54,13 @@ export class WebSocketConn<D = unknown, S = unknown> implements Connection<D, S>
     return this.#request()
   }
 
-  /** What the core knows of it now; undefined when it is gone. */
-  info(): SocketInfo | undefined {
-    const { handle, host, id } = this.#socket
-    return handle < 0 ? undefined : socketInfoOf(host.commands.info(id))
-  }
-
   /**
    * Sends a message: a string as text, bytes as binary. Bytes accepted; -1: accepted, but the peer reads slowly, so wait for
    * {@link drained} or the `drain` handler; 0: not sent, the connection has ended or `limits.sendBuffer` is reached.
    *
    * @throws TypeError ERR_SLUICE_INVALID_ARG for what is neither string nor bytes
    */
-  send(data: Bytes, options?: SendOptions): number {
+  override send(data: Bytes, options?: SendOptions): number {
     const socket = this.#socket
     if (socket.handle < 0) return 0
     const bytes = bytesOf(data)
@@ -148,54 +82,13 @@ export class WebSocketConn<D = unknown, S = unknown> implements Connection<D, S>
     return this.#control(Opcode.PONG, data)
   }
 
-  /** Resolves when sending may go on after a `send()` that gave -1 or 0, or when the connection has ended. Rejects only with the reason of `signal`. */
-  drained(signal?: AbortSignal): Promise<void> {
-    return this.#socket.drained.wait(signal)
-  }
-
-  /** Bytes that wait to be sent. */
-  get bufferedAmount(): number {
-    const { handle, host } = this.#socket
-    return handle < 0 ? 0 : host.commands.bufferedAmount(handle)
-  }
-
-  /** Stops the messages, and soon the peer. Its end is told after {@link resume}, too. */
-  pause(): void {
-    this.#socket.hold(true)
-  }
-
-  resume(): void {
-    this.#socket.hold(false)
-  }
-
-  /** Exempts it from the heartbeat, or no longer. */
-  protect(yes = true): void {
-    const { handle, host } = this.#socket
-    if (handle >= 0) host.commands.protect(handle, yes)
-  }
-
-  /** Says whose connection it is, for `server.sendToUid()`; null takes it back. One user may have many. @throws TypeError ERR_SLUICE_INVALID_ARG */
-  bind(uid: string | number | null): boolean {
-    const { handle, host } = this.#socket
-    return handle >= 0 && host.commands.bind(handle, uid === null ? null : uidText(uid))
-  }
-
-  /** Puts it into groups, for `server.sendToGroup()`. False when it has ended, or is in as many as it may be. */
-  join(...groups: string[]): boolean {
-    return this.#channels(ChannelKind.GROUP, groups, true)
-  }
-
-  leave(...groups: string[]): boolean {
-    return this.#channels(ChannelKind.GROUP, groups, false)
-  }
-
   /** From now on it gets what is published to these topics. False when it has ended, or has as many as it may have. */
   subscribe(...topics: string[]): boolean {
-    return this.#channels(ChannelKind.TOPIC, topics, true)
+    return changeChannels(this.#socket, ChannelKind.TOPIC, topics, true)
   }
 
   unsubscribe(...topics: string[]): boolean {
-    return this.#channels(ChannelKind.TOPIC, topics, false)
+    return changeChannels(this.#socket, ChannelKind.TOPIC, topics, false)
   }
 
   /** What it is subscribed to. */
@@ -218,7 +111,7 @@ export class WebSocketConn<D = unknown, S = unknown> implements Connection<D, S>
    *
    * @throws RangeError ERR_SLUICE_INVALID_ARG for a code that no server may send (1000–1003, 1007–1014 and 3000–4999 are), or a reason above 123 bytes
    */
-  close(code = 1000, reason = ''): void {
+  override close(code = 1000, reason = ''): void {
     if (this.#socket.handle < 0) return
     checkClose(code, reason)
     this.#socket.end(code, reason)
@@ -226,11 +119,6 @@ export class WebSocketConn<D = unknown, S = unknown> implements Connection<D, S>
 
   /** Drops the connection at once, and what waits to be sent: the peer sees 1006. */
   terminate(): void {
-    this.#socket.cut()
-  }
-
-  /** The same as {@link terminate}, as all kinds of connection have it. */
-  reset(): void {
     this.#socket.cut()
   }
 
@@ -249,16 +137,5 @@ export class WebSocketConn<D = unknown, S = unknown> implements Connection<D, S>
     const length = Buffer.byteLength(bytes)
     if (length > CONTROL_BYTES_MAX) throw sluiceRangeError('ERR_SLUICE_INVALID_ARG', `A ping or pong must have at most ${CONTROL_BYTES_MAX} bytes, got ${length}`)
     return host.commands.send(handle, bytes, opcode | SendFlag.FIN)
-  }
-
-  #channels(kind: number, names: readonly string[], isIn: boolean): boolean {
-    const { handle, host } = this.#socket
-    if (handle < 0) return false
-    let done = true
-    for (const name of names) {
-      channelName(kind === ChannelKind.TOPIC ? 'topic' : 'group', name)
-      done = (isIn ? host.commands.join(handle, kind, name) : host.commands.leave(handle, kind, name)) && done
-    }
-    return done
   }
 }

@@ -10,7 +10,7 @@ import { Takeover } from '../http/takeover.ts'
 import { channelName } from './channel-name.ts'
 import { DrainSignal } from './drain-signal.ts'
 import { encodeEvent, type SseEvent } from './sse-event.ts'
-import type { ConnectionName, RecordTarget } from './socket.ts'
+import type { ConnectionName, RecordTarget } from '../connection/socket.ts'
 import type { Opening, Sockets } from './sockets.ts'
 
 /** What an event stream is to be. */

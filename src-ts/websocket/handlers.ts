@@ -1,7 +1,7 @@
+import type { CommonHandlers } from '../connection/handlers.ts'
 import type { Context } from '../context.ts'
 import { sluiceTypeError } from '../errors.ts'
 import type { FieldsInit } from '../http/header-block.ts'
-import type { CloseInfo } from './close-info.ts'
 import type { WebSocketConn } from './connection.ts'
 
 type Awaitable<T> = T | Promise<T>
@@ -14,13 +14,6 @@ export interface Frame {
   readonly fin: boolean
   /** It came compressed. */
   readonly compressed: boolean
-}
-
-/** Where a connection comes from that another worker had before. */
-export interface AdoptedFrom {
-  /** The logical number of that worker, as in `server.worker.id`; after a reload often the own one. */
-  readonly worker: number
-  readonly reason: 'reload' | 'crash' | 'stuck' | 'recycle' | 'rebalance'
 }
 
 /** What `upgrade` gives to accept a handshake, and what `ctx.upgrade()` takes. */
@@ -57,7 +50,7 @@ export interface WebSocketOptions {
  *
  * What a handler throws goes to `error`, or else to the server's `error` event, and closes the connection with 1011.
  */
-export interface WebSocketHandlers<D = unknown, S = unknown> {
+export interface WebSocketHandlers<D = unknown, S = unknown> extends CommonHandlers<WebSocketConn<D, S>> {
   /** Paths whose handshakes are meant: exact, or all that begin so with a `*` at the end. @default every path */
   path?: string | readonly string[]
   /**
@@ -72,18 +65,6 @@ export interface WebSocketHandlers<D = unknown, S = unknown> {
   /** A ping, which the core has answered already. */
   ping?(ws: WebSocketConn<D, S>, data: Uint8Array): Awaitable<void>
   pong?(ws: WebSocketConn<D, S>, data: Uint8Array): Awaitable<void>
-  /** Before the first event in a worker that has the connection from another one, which has settled its last. */
-  adopt?(ws: WebSocketConn<D, S>, from: AdoptedFrom): Awaitable<void>
-  /** The connection has ended; the last event, once for each that was opened. Sending does nothing any more. */
-  close?(ws: WebSocketConn<D, S>, info: CloseInfo): Awaitable<void>
-  /** More than `limits.highWaterMark` waits to be sent. Not serial with the others. */
-  highWater?(ws: WebSocketConn<D, S>): void
-  /** After a `send()` that gave -1 or 0: it may go on. Not serial with the others. */
-  drain?(ws: WebSocketConn<D, S>): void
-  /** What another handler threw; the connection is closed after it. */
-  error?(ws: WebSocketConn<D, S>, error: unknown): void
-  /** How many handlers of one connection may be pending at once; order of their ends is then up to them. @default 1 */
-  readonly concurrency?: number
   readonly options?: WebSocketOptions
 }
 

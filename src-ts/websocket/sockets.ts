@@ -1,12 +1,15 @@
 import type { Lane } from '../bridge/lane.ts'
 import { BlockWord, OPEN_RESUMED, PORT_SHIFT, RecordKind, SLOT_MASK, SocketWord } from '../bridge/record.ts'
 import type { SocketCommands } from '../bridge/socket-commands.ts'
+import type { AdoptedFrom } from '../connection/handlers.ts'
+import { type ConnectionName, type RecordTarget, type SharedHost, Socket, type SocketHost } from '../connection/socket.ts'
 import type { Exchange } from '../http/exchange.ts'
 import type { Report } from '../http/report.ts'
+import type { AnyTcpHandlers } from '../tcp/handlers.ts'
+import { type TcpPort, tcpPort } from '../tcp/tcp-port.ts'
 import { SERVICE_RESTART } from './close-info.ts'
-import type { AdoptedFrom, AnyWebSocketHandlers } from './handlers.ts'
+import type { AnyWebSocketHandlers } from './handlers.ts'
 import { type SocketPort, socketPort } from './socket-port.ts'
-import { type ConnectionName, type RecordTarget, Socket } from './socket.ts'
 
 /** Whoever asked for a connection, and waits for it. */
 export interface Opening {
@@ -21,8 +24,8 @@ export interface SocketsOptions {
   readonly commands: SocketCommands
   /** One for each reactor. */
   readonly lanes: number
-  /** By port; undefined where there are none: then no handshake is accepted. */
-  readonly handlers: readonly (AnyWebSocketHandlers | undefined)[]
+  /** By port: what is done with its WebSockets, or with its connections if it speaks TCP. Neither: no handshake is accepted. */
+  readonly handlers: readonly { readonly websocket?: AnyWebSocketHandlers | undefined; readonly tcp?: AnyTcpHandlers | undefined }[]
   readonly report: Report
   /** Something is in hand that the worker waits for when it leaves. */
   readonly begin: () => void
@@ -48,6 +51,7 @@ export class Sockets {
   readonly begin: () => void
   readonly end: () => void
   readonly #ports: readonly (SocketPort | undefined)[]
+  readonly #tcpPorts: readonly (TcpPort | undefined)[]
   readonly #tables: readonly Table[]
 
   constructor({ begin, block, commands, end, handlers, lanes, report }: SocketsOptions) {
@@ -55,7 +59,7 @@ export class Sockets {
     this.begin = begin
     this.end = end
     this.#tables = Array.from({ length: lanes }, () => ({ bySlot: [], openings: [] }))
-    const shared = {
+    const shared: SharedHost = {
       commands,
       report,
       begin,
@@ -68,7 +72,8 @@ export class Sockets {
       },
       forget: (target: RecordTarget) => this.forget(target),
     }
-    this.#ports = handlers.map((own) => own && socketPort(own, shared))
+    this.#ports = handlers.map(({ websocket }) => websocket && socketPort(websocket, shared))
+    this.#tcpPorts = handlers.map(({ tcp }) => tcp && tcpPort(tcp, shared))
   }
 
   /** What WebSockets of a port are handled with; undefined where the app has no handlers. */
@@ -129,28 +134,38 @@ export class Sockets {
   }
 
   #begin({ index: lane, words }: Lane, at: number, kind: number, slot: number): void {
+    const tcp = this.#tcpPorts[words[at + SocketWord.KIND]! >>> PORT_SHIFT]
     const detail = words[at + SocketWord.DETAIL]!
     const id = (words[at + SocketWord.ID_LOW]! >>> 0) + (words[at + SocketWord.ID_HIGH]! >>> 0) * 2 ** 32
     const { openings } = this.#tables[lane]!
-    const opening = openings[detail]
-    if (kind === RecordKind.WS_OPEN) openings[detail] = undefined
+    // A connection of a TCP port comes from no exchange.
+    const isExpected = kind === RecordKind.WS_OPEN && tcp === undefined
+    const opening = isExpected ? openings[detail] : undefined
+    if (isExpected) openings[detail] = undefined
     const handle = this.commands.attach(id)
     if (handle < 0) {
       // Gone already, and nobody has heard of it; but its request is still in hand.
-      if (kind === RecordKind.WS_OPEN) opening?.lost()
+      opening?.lost()
       return
     }
     const sequence = words[at + SocketWord.SEQUENCE]!
     const isOpen = kind === RecordKind.WS_OPEN
     const resumed = isOpen && (words[at + SocketWord.KIND]! & OPEN_RESUMED) !== 0 ? { missed: sequence } : undefined
     const name: ConnectionName = { id, lane, slot, generation: words[at + SocketWord.GENERATION]!, handle, next: isOpen ? 0 : sequence, resumed }
-    if (kind === RecordKind.WS_OPEN) opening?.opened(name)
-    else this.#adopt(name, words[at + SocketWord.KIND]! >>> PORT_SHIFT, { worker: detail >>> 8, reason: REASONS[detail & 0xff] ?? 'reload' })
+    if (isExpected) opening?.opened(name)
+    else if (isOpen) this.#connect(tcp!, name)
+    else this.#adopt<unknown>(name, tcp?.host ?? this.#ports[words[at + SocketWord.KIND]! >>> PORT_SHIFT]?.host, { worker: detail >>> 8, reason: REASONS[detail & 0xff] ?? 'reload' })
+  }
+
+  /** Somebody has connected to a TCP port. */
+  #connect({ handlers, host }: TcpPort, name: ConnectionName): void {
+    const socket = new Socket(host, name, null)
+    this.add(socket)
+    if (handlers.connect !== undefined) socket.open(() => handlers.connect!(socket.conn))
   }
 
   /** Takes a connection over from another worker. The app hears of it with the first event. */
-  #adopt(name: ConnectionName, port: number, from: AdoptedFrom): void {
-    const host = this.#ports[port]?.host
+  #adopt<C>(name: ConnectionName, host: SocketHost<C> | undefined, from: AdoptedFrom): void {
     if (host === undefined) {
       // The new code has no handlers; whoever is connected shall look for what there is now.
       this.commands.close(name.handle, SERVICE_RESTART, '')

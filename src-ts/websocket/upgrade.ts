@@ -1,5 +1,7 @@
 import { Handshake } from '../bridge/record.ts'
+import { type ConnectionName, Socket } from '../connection/socket.ts'
 import type { Context } from '../context.ts'
+import { runInContext } from '../context-store.ts'
 import { sluiceError, sluiceTypeError } from '../errors.ts'
 import type { Exchange, Outgoing } from '../http/exchange.ts'
 import { fieldOf, handshakeOf, targetOf } from '../http/head.ts'
@@ -11,7 +13,6 @@ import { Takeover } from '../http/takeover.ts'
 import { isThenable } from '../thenable.ts'
 import type { AnyWebSocketHandlers, UpgradeOptions } from './handlers.ts'
 import type { SocketPort } from './socket-port.ts'
-import { type ConnectionName, Socket } from './socket.ts'
 import type { Opening, Sockets } from './sockets.ts'
 import { encodeState } from './state.ts'
 
@@ -129,7 +130,9 @@ class Acceptance extends Takeover implements Opening, Outgoing {
     const socket = new Socket(this.#port.host, name, null)
     socket.conn.data = data
     this.#sockets.add(socket)
-    socket.open(request, this.#context, this.#done)
+    const { open } = this.#port.handlers
+    if (open === undefined) return this.#done()
+    socket.open(() => runInContext(this.#context, () => open.call(this.#port.handlers, socket.conn, request, this.#context)), this.#done)
   }
 
   drained(): void {

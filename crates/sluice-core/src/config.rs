@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::error::ErrorCode;
+use crate::framing::Framing;
 use crate::history::HistoryLimits;
 use crate::key_rule::KeyRule;
 
@@ -119,6 +120,9 @@ pub struct PortConfig {
     /// Socket options.
     #[serde(default)]
     pub tcp: TcpConfig,
+    /// TCP: where one message ends and the next begins.
+    #[serde(default)]
+    pub framing: Framing,
     /// Answer every request with this text from the reactor, without JavaScript.
     /// For the benchmark's floor and for health endpoints.
     #[serde(default)]
@@ -134,6 +138,8 @@ pub enum PortProtocol {
     Http,
     /// HTTP that is there for WebSockets only: what is no handshake is refused by the worker.
     WebSocket,
+    /// Messages as [`PortConfig::framing`] finds them.
+    Tcp,
 }
 
 /// An address to bind.
@@ -437,6 +443,10 @@ pub enum DispatchConfig {
     Ip,
     /// All requests of one connection to the same worker, chosen at its first request.
     Connection,
+    /// The same, for whom the name of the rule of choice says more.
+    LeastConnections,
+    /// Connections that are bound to a uid to the worker that has the others of it; HTTP requests by least-requests.
+    Uid,
     /// By a value in the request: `cookie:NAME`, `header:NAME`, `query:NAME` or `path:N` (segment, 0-based).
     /// Requests without it go by least-requests.
     Key(KeyRule),

@@ -18,6 +18,8 @@ pub struct Facts<'a> {
     pub connection_worker: Option<WorkerSlot>,
     /// What [`KeyRule::extract`] found, when [`Dispatcher::needs_key`].
     pub key: Option<&'a [u8]>,
+    /// Whose connection it is, when [`Dispatcher::needs_uid`] and it is bound.
+    pub uid: Option<&'a [u8]>,
 }
 
 /// A worker that may be chosen.
@@ -45,6 +47,7 @@ enum Rule {
     RoundRobin,
     Idle,
     Ip,
+    Uid,
     /// The home of each slot when a connection was last given to it.
     Connection {
         homes: Box<[Option<u16>; SLOTS]>,
@@ -60,7 +63,8 @@ impl Dispatcher {
             DispatchConfig::RoundRobin => Rule::RoundRobin,
             DispatchConfig::Idle => Rule::Idle,
             DispatchConfig::Ip => Rule::Ip,
-            DispatchConfig::Connection => Rule::Connection {
+            DispatchConfig::Uid => Rule::Uid,
+            DispatchConfig::Connection | DispatchConfig::LeastConnections => Rule::Connection {
                 homes: Box::new([None; SLOTS]),
             },
             DispatchConfig::Key(key) => Rule::Key(key.clone()),
@@ -75,6 +79,11 @@ impl Dispatcher {
     /// Whether [`Facts::key`] matters.
     pub fn needs_key(&self) -> bool {
         self.key_rule().is_some()
+    }
+
+    /// Whether [`Facts::uid`] matters.
+    pub fn needs_uid(&self) -> bool {
+        matches!(self.rule, Rule::Uid)
     }
 
     /// The rule that finds [`Facts::key`], if one is needed.
@@ -94,9 +103,9 @@ impl Dispatcher {
     /// - least-requests: the smallest load; of equals the reactor's own pair, then in turn.
     /// - round-robin: the next below the limit.
     /// - idle: the own pair if idle, else the first idle one, else as least-requests.
-    /// - ip, key: by rendezvous hashing on the home, so that only the requests of a worker that
-    ///   left or came move, and none by a reload. Without an address or a key, as least-requests.
-    /// - connection: the worker of the last request or its successor with the same home; at the
+    /// - ip, uid, key: by rendezvous hashing on the home, so that only the requests of a worker that
+    ///   left or came move, and none by a reload. Without an address, a uid or a key, as least-requests.
+    /// - connection, least-connections: the worker of the last request or its successor with the same home; at the
     ///   first request, or when that home has no worker, as least-requests.
     pub fn choose(
         &mut self,
@@ -122,6 +131,10 @@ impl Dispatcher {
             }
             Rule::Ip => match facts.peer {
                 Some(peer) => highest(hash_ip(peer), active).filter(open),
+                None => self.least(active, &load, limit),
+            },
+            Rule::Uid => match facts.uid {
+                Some(uid) => highest(hash(uid), active).filter(open),
                 None => self.least(active, &load, limit),
             },
             Rule::Key(_) => match facts.key {
@@ -308,6 +321,7 @@ mod tests {
                 peer: Some(Ipv4Addr::LOCALHOST.into()),
                 connection_worker: Some(WorkerSlot(10)),
                 key: Some(b"a"),
+                uid: Some(b"7"),
             };
             assert_eq!(dispatcher.choose(&facts, &[], |_| 0, LIMIT), None);
         }
@@ -424,6 +438,7 @@ mod tests {
                 peer: Some(Ipv4Addr::LOCALHOST.into()),
                 connection_worker: None,
                 key: Some(b"a"),
+                uid: Some(b"7"),
             };
             let own = dispatcher.choose(&facts, &active, |_| 0, 5);
             facts.connection_worker = own;
@@ -521,6 +536,8 @@ mod tests {
             DispatchConfig::Idle,
             DispatchConfig::Ip,
             DispatchConfig::Connection,
+            DispatchConfig::LeastConnections,
+            DispatchConfig::Uid,
             key_rule(),
         ]
     }
@@ -544,6 +561,7 @@ mod tests {
                     peer: peer.map(|peer| Ipv4Addr::from(peer).into()),
                     connection_worker: last,
                     key: key.as_ref().map(|key| &key[..]),
+                    uid: key.as_ref().map(|key| &key[..]),
                 };
                 let chosen = dispatcher.choose(&facts, &active, load, limit);
                 match chosen {
@@ -555,7 +573,11 @@ mod tests {
                     None => {
                         let is_sticky = matches!(
                             rule,
-                            DispatchConfig::Ip | DispatchConfig::Connection | DispatchConfig::Key(_)
+                            DispatchConfig::Ip
+                                | DispatchConfig::Uid
+                                | DispatchConfig::Connection
+                                | DispatchConfig::LeastConnections
+                                | DispatchConfig::Key(_)
                         );
                         prop_assert!(is_sticky || loads.iter().all(|&load| load >= limit));
                     }

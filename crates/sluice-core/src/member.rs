@@ -26,9 +26,11 @@ pub enum MemberKind {
     WebSocket,
     /// Server-sent events.
     EventStream,
+    /// Messages of the application's own, on a TCP port.
+    Tcp,
 }
 
-/// A WebSocket or an event stream: where it is, in which channels, the application's state, and the account of what is
+/// A connection that outlives requests: where it is, in which channels, the application's state, and the account of what is
 /// queued for it. Shared by its reactor, the worker that owns it and whoever sends to it; outlives all workers.
 #[derive(Debug)]
 pub struct Member {

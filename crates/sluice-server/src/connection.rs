@@ -8,7 +8,7 @@ use sluice_core::id::{ConnectionId, WorkerSlot};
 
 use crate::http1::BodyDecoder;
 use crate::output::Output;
-use crate::socket::Socket;
+use crate::socket::{Protocol, Socket};
 use crate::stream::{Peer, Stream};
 use crate::wake::SocketWaker;
 
@@ -24,7 +24,7 @@ pub(crate) enum Phase {
     Discarding { decoder: BodyDecoder, left: usize },
     /// Nothing more is read as a request; closes when the output is sent.
     Closing,
-    /// Frames of a WebSocket; of an event stream's client nothing is expected.
+    /// Frames of a WebSocket, or what comes by a TCP port; of an event stream's client nothing is expected.
     Socket,
     /// The socket is closed; the connection keeps its place until its worker knows.
     Gone,
@@ -101,6 +101,19 @@ impl Connection {
         self.first.is_none() && self.input.is_empty() && matches!(self.phase, Phase::Head)
     }
 
+    /// Bytes of a message on a TCP port that has begun; with fewer it cannot be complete.
+    fn wanted(&self) -> usize {
+        match self.socket.as_deref().map(|socket| &socket.protocol) {
+            Some(Protocol::Tcp { framer }) => framer.wanted(),
+            _ => 0,
+        }
+    }
+
+    /// Whether all that has come is taken but the beginning of a message.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.input.is_empty() || self.input.len() < self.wanted()
+    }
+
     /// Whether the socket may be read now: input is bounded in every phase.
     pub(crate) fn may_read(&self) -> bool {
         if self.eof {
@@ -108,7 +121,8 @@ impl Connection {
         }
         match &self.phase {
             Phase::Gone => false,
-            Phase::Head | Phase::Streaming(_) | Phase::Socket => self.input.len() < INPUT_MAX,
+            Phase::Head | Phase::Streaming(_) => self.input.len() < INPUT_MAX,
+            Phase::Socket => self.input.len() < INPUT_MAX.max(self.wanted()),
             Phase::Buffering { need } => self.input.len() < *need,
             Phase::Discarding { .. } | Phase::Closing | Phase::Lingering => true,
         }

@@ -40,7 +40,7 @@ pub struct ConnectionInfo {
     pub recv_queued: usize,
     /// Bytes not yet sent.
     pub send_queued: usize,
-    /// `http`, `websocket` or `sse`.
+    /// `http`, `websocket`, `sse` or `tcp`.
     pub kind: &'static str,
     /// `open`, `closing` or `closed`.
     pub state: &'static str,
@@ -49,7 +49,7 @@ pub struct ConnectionInfo {
     pub socket: Option<SocketInfo>,
 }
 
-/// A WebSocket or an event stream as `server.getConnection()` shows it, beyond what every connection has.
+/// A connection that outlives requests as `server.getConnection()` shows it, beyond what every connection has.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SocketInfo {
@@ -103,10 +103,11 @@ impl Engine {
         }
         let connection = self.connections.get(place.slot as usize)?.as_deref()?;
         let socket = connection.socket.as_deref()?;
-        let recorded = Recorded::new(socket.handshake.words, &socket.handshake.record);
+        let handshake = socket.handshake.as_deref()?;
+        let recorded = Recorded::new(handshake.words, &handshake.record);
         let latin1 = |bytes: &[u8]| bytes.iter().copied().map(char::from).collect();
         Some(HandshakeInfo {
-            protocol: socket.handshake.protocol.to_string(),
+            protocol: handshake.protocol.to_string(),
             url: latin1(recorded.target()),
             headers: recorded
                 .fields()
@@ -160,8 +161,11 @@ impl Engine {
             send_queued: connection.output.len(),
             kind: match connection.socket.as_deref() {
                 None => "http",
-                Some(socket) if socket.is_web_socket() => "websocket",
-                Some(_) => "sse",
+                Some(socket) => match socket.protocol {
+                    Protocol::WebSocket { .. } => "websocket",
+                    Protocol::EventStream { .. } => "sse",
+                    Protocol::Tcp { .. } => "tcp",
+                },
             },
             state: match connection.socket.as_deref().map(|socket| socket.stage) {
                 None | Some(Stage::Open) => "open",
@@ -187,7 +191,10 @@ impl Engine {
             groups: socket.member.names(ChannelKind::Group),
             topics: socket.member.names(ChannelKind::Topic),
             worker,
-            protocol: socket.handshake.protocol.to_string(),
+            protocol: socket
+                .handshake
+                .as_deref()
+                .map_or_else(String::new, |handshake| handshake.protocol.to_string()),
             protected: socket.is_protected,
             last_received_at: started + socket.last_received,
             last_sent_at: started + socket.last_sent,

@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 use serde::Deserialize;
 use sluice_core::channel::ChannelKind;
+use sluice_core::config::DispatchConfig;
 use sluice_core::member::{Claim, Member, MemberKind, SendLimits};
 use sluice_shared::record::{CommandKind, Words};
 
@@ -179,7 +180,7 @@ impl Shared {
             return 0;
         };
         match member.kind {
-            MemberKind::WebSocket => self.send_to(carrier, &member, data, kind),
+            MemberKind::WebSocket | MemberKind::Tcp => self.send_to(carrier, &member, data, kind),
             MemberKind::EventStream => {
                 let event = plain_event(kind.opcode(), data);
                 self.send_to(carrier, &member, &event, kind)
@@ -245,7 +246,8 @@ impl Shared {
         (count - usize::from(left_out && count > 0)) as u32
     }
 
-    /// Sends to every WebSocket that fits; returns how many may get it.
+    /// Sends to every WebSocket that fits, and with a port, a group or uids to connections of TCP ports, too; returns how many
+    /// may get it.
     pub(crate) fn broadcast(
         &self,
         carrier: &mut dyn Carrier,
@@ -282,7 +284,7 @@ impl Shared {
             None => {
                 let count = group
                     .as_ref()
-                    .map_or_else(|| self.count_web_sockets(port), |group| group.len());
+                    .map_or_else(|| self.count_receivers(port), |group| group.len());
                 let group = group.clone();
                 (Target::All { port, group }, count)
             }
@@ -324,6 +326,24 @@ impl Shared {
             _claim: claim,
         }));
         count.saturating_sub(excepted) as u32
+    }
+
+    /// Says whose connection it is. False when it is gone, or the name is none.
+    pub(crate) fn bind(
+        &self,
+        carrier: &mut dyn Carrier,
+        member: &Arc<Member>,
+        uid: Option<&str>,
+    ) -> bool {
+        if self.registry.bind(member, uid).is_err() {
+            return false;
+        }
+        let own = &self.config.ports[usize::from(member.port)].dispatch;
+        if *own.as_ref().unwrap_or(&self.config.dispatch) == DispatchConfig::Uid {
+            let words = about(member, CommandKind::SocketRebalance);
+            carrier.command(member.place.reactor, words, &[]);
+        }
+        true
     }
 
     /// Closes one connection. False when it is gone.
@@ -377,12 +397,13 @@ impl Shared {
         count
     }
 
-    /// What the connection with this id is: 0 none, 2 an open WebSocket, 3 an event stream.
+    /// What the connection with this id is: 0 none, 2 an open WebSocket, 3 an event stream, 4 one of a TCP port.
     pub(crate) fn connection_kind(&self, id: u64) -> u32 {
         match self.registry.get(id) {
             Some(member) if member.is_open() => match member.kind {
                 MemberKind::WebSocket => 2,
                 MemberKind::EventStream => 3,
+                MemberKind::Tcp => 4,
             },
             _ => 0,
         }

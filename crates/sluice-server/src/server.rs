@@ -181,12 +181,18 @@ impl Shared {
         }
     }
 
-    /// Open WebSockets of one port, or of all.
-    pub(crate) fn count_web_sockets(&self, port: Option<u16>) -> usize {
+    /// Connections that a broadcast reaches: of one port, or the WebSockets of all.
+    pub(crate) fn count_receivers(&self, port: Option<u16>) -> usize {
         let load = |count: &AtomicU32| count.load(Ordering::Relaxed) as usize;
         match port {
             Some(port) => self.web_sockets.get(usize::from(port)).map_or(0, load),
-            None => self.web_sockets.iter().map(load).sum(),
+            None => self
+                .web_sockets
+                .iter()
+                .zip(&self.config.ports)
+                .filter(|(_, port)| port.protocol != PortProtocol::Tcp)
+                .map(|(count, _)| load(count))
+                .sum(),
         }
     }
 
@@ -718,10 +724,9 @@ impl Server {
 
     /// Says whose connection it is; `None`: nobody's. False when there is none with this id.
     pub fn bind_uid(&self, id: u64, uid: Option<&str>) -> bool {
-        let registry = &self.shared.registry;
-        registry
-            .get(id)
-            .is_some_and(|member| registry.bind(&member, uid).is_ok())
+        let shared = &self.shared;
+        let member = shared.registry.get(id);
+        member.is_some_and(|member| shared.bind(&mut Inboxes(shared), &member, uid))
     }
 
     /// The WebSocket or event stream with this id. Waits for its reactor's current pass.

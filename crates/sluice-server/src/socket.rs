@@ -1,7 +1,8 @@
-//! What a connection has beyond HTTP once it is a WebSocket or an event stream.
+//! What a connection has that is a WebSocket or an event stream, or has come by a TCP port.
 
 use std::sync::Arc;
 
+use sluice_core::framing::Framer;
 use sluice_core::id::WorkerSlot;
 use sluice_core::member::Member;
 use sluice_shared::record::{AdoptReason, Words};
@@ -121,6 +122,9 @@ pub(crate) enum Protocol {
         /// The place in the history up to which it needs nothing.
         seen: u64,
     },
+    Tcp {
+        framer: Framer,
+    },
 }
 
 /// What a worker has asked for when it accepted a WebSocket: 40 bytes from JavaScript, ten words.
@@ -201,8 +205,13 @@ pub(crate) struct Rate {
 pub(crate) struct Socket {
     pub(crate) member: Arc<Member>,
     pub(crate) protocol: Protocol,
-    pub(crate) handshake: Box<Handshake>,
+    /// `None` on a TCP port.
+    pub(crate) handshake: Option<Box<Handshake>>,
     pub(crate) owner: Owner,
+    /// A worker was told that it is there: the next one adopts it.
+    pub(crate) is_opened: bool,
+    /// Its worker was asked to let go because another one has the connections of its uid.
+    pub(crate) is_rebalanced: bool,
     /// The worker that had it before, by its logical number, and why it has it no longer.
     pub(crate) from: (u16, AdoptReason),
     pub(crate) delivery: Delivery,
@@ -220,6 +229,8 @@ pub(crate) struct Socket {
     pub(crate) pinged: Option<u64>,
     /// The server stops: it is closed when what has come is handled.
     pub(crate) is_stopping: bool,
+    /// The peer has sent its last byte: it is closed when what has come is handled.
+    pub(crate) is_half_closed: bool,
     /// Messages that still come are thrown away: the server stops and has enough to do.
     pub(crate) is_deaf: bool,
     /// Its worker was asked to say when no handler runs.
@@ -274,6 +285,14 @@ impl Socket {
 
     pub(crate) fn is_web_socket(&self) -> bool {
         matches!(self.protocol, Protocol::WebSocket { .. })
+    }
+
+    pub(crate) fn is_event_stream(&self) -> bool {
+        matches!(self.protocol, Protocol::EventStream { .. })
+    }
+
+    pub(crate) fn is_tcp(&self) -> bool {
+        matches!(self.protocol, Protocol::Tcp { .. })
     }
 
     /// Whether nobody has to be told anything any more.

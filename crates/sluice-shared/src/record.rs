@@ -31,7 +31,7 @@ pub enum EventKind {
     Abort = 4,
     /// A streamed answer may go on.
     Drain = 5,
-    /// A connection is a WebSocket or an event stream from now on, as this worker has asked.
+    /// A connection is a WebSocket or an event stream from now on, as this worker has asked; or it has come by a TCP port.
     SocketOpen = 6,
     /// A message, a ping or a pong of a WebSocket.
     SocketMessage = 7,
@@ -141,6 +141,8 @@ pub enum AdoptReason {
     Stuck = 2,
     /// The other one had reached its age.
     Recycle = 3,
+    /// It was bound to a uid whose connections another worker has.
+    Rebalance = 4,
 }
 
 impl AdoptReason {
@@ -150,6 +152,7 @@ impl AdoptReason {
             1 => Self::Crash,
             2 => Self::Stuck,
             3 => Self::Recycle,
+            4 => Self::Rebalance,
             _ => Self::Reload,
         }
     }
@@ -197,6 +200,8 @@ pub enum CommandKind {
     Fanout = 18,
     /// No handler of a connection runs.
     SocketSettled = 19,
+    /// A connection was bound to a uid, on a port whose connections go to workers by uid.
+    SocketRebalance = 20,
 }
 
 impl CommandKind {
@@ -222,6 +227,7 @@ impl CommandKind {
             17 => Self::SocketProtect,
             18 => Self::Fanout,
             19 => Self::SocketSettled,
+            20 => Self::SocketRebalance,
             _ => return None,
         })
     }

@@ -75,7 +75,13 @@ fn a_line_ends_with_lf_or_crlf() {
 
 #[test]
 fn a_line_may_be_as_long_as_the_limit_and_no_longer() {
-    check(Framing::Lines, 4, b"abcd\r\nabcd\n", &[b"abcd", b"abcd"], None);
+    check(
+        Framing::Lines,
+        4,
+        b"abcd\r\nabcd\n",
+        &[b"abcd", b"abcd"],
+        None,
+    );
     let too_large = Some(Fault::TooLarge);
     check(Framing::Lines, 4, b"ok\nabcde\n", &[b"ok"], too_large);
     check(Framing::Lines, 4, b"abcdefgh", &[], too_large);
@@ -89,7 +95,13 @@ fn every_mark_ends_a_message_of_its_own() {
     let bare: &[&[u8]] = &[b"a", b"b\r", b""];
     check(eof(b"\r\n", true, false), 100, bytes, bare, None);
     let overlapping: &[&[u8]] = &[b"aaab", b"aab"];
-    check(eof(b"aab", true, true), 100, b"aaabaabaa", overlapping, None);
+    check(
+        eof(b"aab", true, true),
+        100,
+        b"aaabaabaa",
+        overlapping,
+        None,
+    );
 }
 
 #[test]
@@ -98,7 +110,10 @@ fn without_split_the_last_mark_ends_all_that_has_come() {
     assert_eq!(read(glued, 100, b"a;;b;;c", 7).0, [b"a;;b;;"]);
     let apart: &[&[u8]] = &[b"a;;", b"b;;"];
     assert_eq!(read(glued, 100, b"a;;b;;c", 1).0, apart);
-    assert_eq!(read(eof(b";;", false, false), 100, b"a;;b;;c", 7).0, [b"a;;b"]);
+    assert_eq!(
+        read(eof(b";;", false, false), 100, b"a;;b;;c", 7).0,
+        [b"a;;b"]
+    );
     // What is glued is bounded, too.
     let bounded: &[&[u8]] = &[b"a;;", b"b;;"];
     assert_eq!(read(glued, 5, b"a;;b;;", 6).0, bounded);
@@ -131,8 +146,20 @@ fn every_type_of_length_is_read() {
     for &(number, bytes) in cases {
         let header = number.bytes() as u16;
         let twice = [bytes, bytes].concat();
-        check(length(number, 0, header, false), 100, &twice, &[bytes, bytes], None);
-        check(length(number, 0, header, true), 100, &twice, &[b"abc", b"abc"], None);
+        check(
+            length(number, 0, header, false),
+            100,
+            &twice,
+            &[bytes, bytes],
+            None,
+        );
+        check(
+            length(number, 0, header, true),
+            100,
+            &twice,
+            &[b"abc", b"abc"],
+            None,
+        );
     }
 }
 
@@ -149,23 +176,59 @@ fn a_length_may_lie_anywhere_in_a_header_and_count_it() {
 #[test]
 fn a_length_that_cannot_be_is_a_fault_at_once() {
     let fault = |framing, max, bytes: &[u8], fault| check(framing, max, bytes, &[], Some(fault));
-    fault(length(Number::I16Be, 0, 2, false), 100, b"\xff\xff", Fault::Length);
-    fault(length(Number::I32Be, 0, 4, false), 100, b"\x80\0\0\0", Fault::Length);
+    fault(
+        length(Number::I16Be, 0, 2, false),
+        100,
+        b"\xff\xff",
+        Fault::Length,
+    );
+    fault(
+        length(Number::I32Be, 0, 4, false),
+        100,
+        b"\x80\0\0\0",
+        Fault::Length,
+    );
     // It counts its own two bytes, so it cannot be less.
-    fault(length(Number::U16Be, 0, 0, false), 100, b"\0\x01", Fault::Length);
-    fault(length(Number::U16Be, 0, 0, false), 100, b"\0\0", Fault::Length);
+    fault(
+        length(Number::U16Be, 0, 0, false),
+        100,
+        b"\0\x01",
+        Fault::Length,
+    );
+    fault(
+        length(Number::U16Be, 0, 0, false),
+        100,
+        b"\0\0",
+        Fault::Length,
+    );
     fault(length(Number::U8, 0, 1, true), 4, b"\x05", Fault::TooLarge);
     fault(length(Number::U8, 0, 1, false), 4, b"\x04", Fault::TooLarge);
     let most = [0xff; 8];
-    fault(length(Number::U64Be, 0, 8, true), u32::MAX, &most, Fault::TooLarge);
-    fault(length(Number::U64Le, 0, 9, true), u32::MAX, &most, Fault::TooLarge);
+    fault(
+        length(Number::U64Be, 0, 8, true),
+        u32::MAX,
+        &most,
+        Fault::TooLarge,
+    );
+    fault(
+        length(Number::U64Le, 0, 9, true),
+        u32::MAX,
+        &most,
+        Fault::TooLarge,
+    );
 }
 
 #[test]
 fn a_varint_comes_before_each_message() {
     let mut bytes = vec![3, b'a', b'b', b'c', 0, 0x80, 1];
     bytes.extend([b'x'; 128]);
-    check(Framing::Varint, 128, &bytes, &[b"abc", b"", &[b'x'; 128]], None);
+    check(
+        Framing::Varint,
+        128,
+        &bytes,
+        &[b"abc", b"", &[b'x'; 128]],
+        None,
+    );
     check(Framing::Varint, 127, &[0x80, 1], &[], Some(Fault::TooLarge));
     // Longer than it needs to be, as protobuf allows.
     check(Framing::Varint, 9, &[0x81, 0x80, 0, b'a'], &[b"a"], None);
@@ -176,13 +239,25 @@ fn a_varint_comes_before_each_message() {
 
 #[test]
 fn a_netstring_is_a_length_a_colon_bytes_and_a_comma() {
-    check(Framing::Netstring, 9, b"5:hello,0:,1:,,", &[b"hello", b"", b","], None);
+    check(
+        Framing::Netstring,
+        9,
+        b"5:hello,0:,1:,,",
+        &[b"hello", b"", b","],
+        None,
+    );
     for bytes in [&b":,"[..], b"a:", b"05:", b"00:", b"-1:", b"1:ab", b" 1:a,"] {
         check(Framing::Netstring, 9, bytes, &[], Some(Fault::Malformed));
     }
     check(Framing::Netstring, 9, b"10", &[], Some(Fault::TooLarge));
     let digits = [b'9'; 400];
-    check(Framing::Netstring, u32::MAX, &digits, &[], Some(Fault::TooLarge));
+    check(
+        Framing::Netstring,
+        u32::MAX,
+        &digits,
+        &[],
+        Some(Fault::TooLarge),
+    );
 }
 
 #[test]

@@ -138,8 +138,8 @@ impl TryFrom<Form> for Framing {
 
 impl<'de> Deserialize<'de> for Framing {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let form =
-            Form::deserialize(deserializer).map_err(|_| serde::de::Error::custom(FramingError::Form))?;
+        let form = Form::deserialize(deserializer)
+            .map_err(|_| serde::de::Error::custom(FramingError::Form))?;
         Self::try_from(form).map_err(serde::de::Error::custom)
     }
 }

@@ -8,11 +8,7 @@ pub(super) enum Span {
     /// The header is not complete.
     Unknown,
     /// The message is the bytes from `start` to `end`; `tail` more belong to it.
-    Known {
-        start: usize,
-        end: u64,
-        tail: usize,
-    },
+    Known { start: usize, end: u64, tail: usize },
 }
 
 /// Bytes of the longest varint (protobuf: ten for 64 bits).

@@ -12,7 +12,11 @@ fn first(framing: &Framing, max: usize, bytes: &[u8]) -> Result<Option<(Vec<u8>,
             let line = bytes.iter().position(|&byte| byte == b'\n');
             let Some(at) = line else {
                 let is_over = bytes.len() >= max + 2;
-                return if is_over { Err(Fault::TooLarge) } else { Ok(None) };
+                return if is_over {
+                    Err(Fault::TooLarge)
+                } else {
+                    Ok(None)
+                };
             };
             let line = bytes[..at].strip_suffix(b"\r").unwrap_or(&bytes[..at]);
             if line.len() > max {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
+use sluice_core::config::PortProtocol;
 use sluice_core::id::ConnectionId;
 
 use super::Engine;
@@ -11,6 +12,7 @@ use crate::connection::{Connection, Meter, Phase};
 use crate::listener::{Bound, Listener};
 use crate::output::Output;
 use crate::reactor::Message;
+use crate::socket::Socket;
 use crate::stream::{Detached, Peer, Stream};
 use crate::wake::SocketWaker;
 
@@ -213,8 +215,12 @@ impl Engine {
             bytes_out: 0,
         }));
         self.open += 1;
-        let idle = self.now + self.port_limits(port).keep_alive_timeout;
-        self.set_deadline(slot, idle);
+        if self.shared.config.ports[usize::from(port)].protocol == PortProtocol::Tcp {
+            self.begin_tcp(slot, port);
+        } else {
+            let idle = self.now + self.port_limits(port).keep_alive_timeout;
+            self.set_deadline(slot, idle);
+        }
         if !input.is_empty() {
             self.deliver(slot, &mut input);
         }
@@ -235,7 +241,11 @@ impl Engine {
         let port = connection.port;
         let is_kept = connection.socket.is_some() && self.keep_closed(slot);
         self.counters.close_count += 1;
-        self.shared.connection_closed(port, self.id);
+        // A connection by a TCP port counts until its worker knows of its end: whoever connects and leaves while a worker hangs
+        // is bound by the same limit.
+        if !(is_kept && self.socket_of(slot).is_some_and(|socket| socket.is_tcp())) {
+            self.shared.connection_closed(port, self.id);
+        }
         if !is_kept {
             self.free_place(slot);
         }
@@ -250,6 +260,10 @@ impl Engine {
         else {
             return;
         };
+        let is_tcp = connection.socket.as_deref().is_some_and(Socket::is_tcp);
+        if is_tcp && matches!(connection.phase, Phase::Gone) {
+            self.shared.connection_closed(connection.port, self.id);
+        }
         self.recycle(connection.input);
         self.set_send_deadline(slot, u64::MAX);
         self.generations[slot as usize] = self.generations[slot as usize].wrapping_add(1);

@@ -160,6 +160,7 @@ impl Engine {
             peer: connection.peer.as_ref().map(SocketAddr::ip),
             connection_worker: connection.worker,
             key: exchange.key.as_deref(),
+            uid: None,
         };
         let workers = &self.shared.workers;
         let events = &self.events;

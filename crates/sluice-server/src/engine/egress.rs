@@ -28,7 +28,11 @@ impl Engine {
             };
             connection.dirty = false;
             if !connection.input.is_empty() && !matches!(connection.phase, Phase::Closing) {
+                let is_at_end = connection.eof && matches!(connection.phase, Phase::Socket);
                 self.resume(slot);
+                if is_at_end {
+                    self.tcp_ends(slot);
+                }
             }
             self.flush(slot);
             if let Some(connection) = self.connection(slot)
@@ -157,8 +161,9 @@ impl Engine {
         if connection.first.is_some() || connection.dirty {
             return;
         }
-        // After the peer's FIN, what is not a whole request by now never will be.
-        if connection.eof || matches!(connection.phase, Phase::Closing) {
+        // After the peer's FIN, what is not a whole request by now never will be. What came by a TCP port is handled first.
+        let is_over = connection.eof && !matches!(connection.phase, Phase::Socket);
+        if is_over || matches!(connection.phase, Phase::Closing) {
             self.finish(slot);
         }
     }
@@ -166,6 +171,7 @@ impl Engine {
     /// Everything is sent and nothing more will be: closes so that the peer can still read it all.
     fn finish(&mut self, slot: u32) {
         let now = self.now;
+        self.tcp_flushed(slot);
         let Some(connection) = self.connection(slot) else {
             return;
         };

@@ -7,6 +7,7 @@ use super::Engine;
 use crate::connection::Phase;
 use crate::http1::BodyDecoder;
 use crate::pending::{Exchange, Stage};
+use crate::socket::Socket;
 
 /// The rest of an unread body that is skipped to keep the connection; above, it is closed.
 const DISCARD: usize = 64 * 1024;
@@ -225,6 +226,9 @@ impl Engine {
             return;
         };
         connection.eof = true;
+        if connection.socket.as_deref().is_some_and(Socket::is_tcp) {
+            return self.tcp_eof(slot);
+        }
         if connection.socket.is_some() {
             // Without a closing handshake: whatever it still wanted to hear, it will not say so.
             return self.lose(slot);

@@ -217,10 +217,11 @@ impl Worker {
     }
 
     /// Says whose connection it is; `None`: nobody's.
-    pub fn bind_uid(&self, handle: u32, uid: Option<&str>) -> bool {
+    pub fn bind_uid(&mut self, handle: u32, uid: Option<&str>) -> bool {
+        let carrier = &mut Lanes(&mut self.lanes);
         self.held
             .get(handle)
-            .is_some_and(|member| self.shared.registry.bind(member, uid).is_ok())
+            .is_some_and(|member| self.shared.bind(carrier, member, uid))
     }
 
     /// Keeps a state for the connection that outlives this worker.

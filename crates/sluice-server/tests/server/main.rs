@@ -19,3 +19,4 @@ mod rings;
 mod sockets;
 mod static_files;
 mod stopping;
+mod tcp;

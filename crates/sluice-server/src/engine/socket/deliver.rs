@@ -26,7 +26,7 @@ impl Engine {
                 Owner::Worker(worker) => worker,
                 Owner::Leaving(_) => return,
                 Owner::None => {
-                    if !socket.is_web_socket() {
+                    if socket.is_event_stream() {
                         // Its worker has let go of it, and no other one knows it.
                         return socket.delivery.forget();
                     }
@@ -70,12 +70,14 @@ impl Engine {
                 }
             }
         }
+        let Some(connection) = self.connections[slot as usize].as_deref() else {
+            return;
+        };
         // There may be input that was not read because too much waited.
-        if self.connections[slot as usize]
-            .as_deref()
-            .is_some_and(|connection| connection.stalled || !connection.input.is_empty())
-        {
+        if connection.stalled || !connection.input.is_empty() {
             self.mark_dirty(slot);
+        } else if connection.eof {
+            self.tcp_ends(slot);
         }
     }
 

@@ -28,8 +28,14 @@ impl Engine {
         if socket.stage != Stage::Open {
             return;
         }
-        if !socket.is_web_socket() {
-            return self.end_stream(slot, ending);
+        match socket.protocol {
+            Protocol::WebSocket { .. } => {}
+            Protocol::EventStream { .. } => return self.end_stream(slot, ending),
+            Protocol::Tcp { .. } => {
+                // If everything gets out.
+                let clean = true;
+                return self.close_tcp(slot, Ending { clean, ..ending });
+            }
         }
         socket.stage = Stage::Closing;
         socket.latest.clear();
@@ -89,8 +95,11 @@ impl Engine {
             },
             None => ending,
         };
-        // An event stream that no worker holds has nobody to tell.
-        if socket.is_web_socket() || socket.owner != Owner::None {
+        // An event stream that no worker holds has nobody to tell; and of a connection that has come and gone without a word
+        // before there was a worker nobody needs to hear.
+        let is_unknown = socket.owner == Owner::None
+            && (socket.is_event_stream() || !socket.is_opened && socket.delivery.is_empty());
+        if !is_unknown {
             let reason = Bytes::from(ending.reason.clone().into_bytes());
             socket.delivery.wait(Event {
                 detail: ending.detail(),
@@ -104,7 +113,7 @@ impl Engine {
             self.shared.registry.close(&member);
         }
         self.counters.socket_close_count += 1;
-        if member.kind == MemberKind::WebSocket {
+        if member.kind != MemberKind::EventStream {
             self.shared.web_sockets[usize::from(member.port)].fetch_sub(1, Ordering::Relaxed);
         }
         let is_held = member.kind == MemberKind::EventStream
@@ -132,7 +141,7 @@ impl Engine {
         let is_empty = socket.delivery.is_empty();
         match socket.owner {
             // Its worker lets go of it first, and a stop goes on then. Of an event stream only when its code has ended it.
-            Owner::Leaving(_) if socket.is_web_socket() => {}
+            Owner::Leaving(_) if !socket.is_event_stream() => {}
             Owner::Worker(_) => {
                 // Behind the last message: the worker answers when none of its handlers runs any more. For an event stream,
                 // behind its beginning: there may be events that its handler has sent already.
@@ -151,10 +160,11 @@ impl Engine {
             return;
         };
         socket.is_asked = false;
+        let is_settled = socket.delivery.is_empty() && socket.delivery.number() == next;
         if !socket.is_stopping {
-            return;
+            return self.tcp_settled(slot, is_settled);
         }
-        if socket.delivery.is_empty() && socket.delivery.number() == next {
+        if is_settled {
             self.close_by_stop(slot);
         } else {
             // It gave some back because it was busy, and may have got them again since: they come first.

@@ -53,6 +53,11 @@ impl Engine {
                     self.members = members;
                 } else {
                     for slot in 0..self.connections.len() as u32 {
+                        if port.is_none()
+                            && self.socket_of(slot).is_none_or(|socket| socket.is_tcp())
+                        {
+                            continue;
+                        }
                         let generation = self.generations[slot as usize];
                         self.offer_on(*port, slot, generation, post);
                     }
@@ -87,6 +92,8 @@ impl Engine {
         self.members = members;
     }
 
+    /// Offers a post to a connection that takes messages, if it came by `port`. With neither a port nor a list of members that is
+    /// asked for, only WebSockets are meant: devices on a TCP port speak a language of their own.
     fn offer_on(&mut self, port: Option<u16>, slot: u32, generation: u32, post: &Arc<Post>) {
         let fits = self.connections[slot as usize]
             .as_deref()
@@ -95,7 +102,7 @@ impl Engine {
                     && connection
                         .socket
                         .as_deref()
-                        .is_some_and(crate::socket::Socket::is_web_socket)
+                        .is_some_and(|socket| !socket.is_event_stream())
             });
         if fits {
             self.offer(slot, generation, post, None, None);
@@ -232,6 +239,7 @@ impl Engine {
                     append(output, event);
                 }
             }
+            Protocol::Tcp { .. } => append(output, post.message.payload()),
         }
         if is_blocked {
             // Else it is written at the end of this pass, and counted by what is left then.

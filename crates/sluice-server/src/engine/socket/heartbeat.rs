@@ -6,7 +6,7 @@ use crate::socket::{By, Ending, Protocol, Stage};
 use crate::websocket::{self, Opcode};
 
 impl Engine {
-    /// Acts on the deadline of a WebSocket or an event stream, and sets the next.
+    /// Acts on the deadline of a connection that outlives requests, and sets the next. On a TCP port nobody is pinged.
     pub(in crate::engine) fn socket_expired(&mut self, slot: u32) {
         let now = self.now;
         let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
@@ -35,6 +35,7 @@ impl Engine {
             }
             return self.arm_socket(slot);
         }
+        let ping = if socket.is_tcp() { 0 } else { ping };
         if socket.pinged.is_some_and(|at| socket.last_received > at) || stalled {
             // Anything that comes shows life; and who is not read cannot show any.
             socket.pinged = None;
@@ -74,7 +75,13 @@ impl Engine {
             Stage::Ended => return,
         }
         let after = |since: u64, wait: u64| if wait == 0 { u64::MAX } else { since + wait };
-        let at = if socket.is_web_socket() {
+        let at = if socket.is_tcp() {
+            if socket.is_protected {
+                u64::MAX
+            } else {
+                after(socket.last_message, heartbeat.idle)
+            }
+        } else if socket.is_web_socket() {
             let ping = match socket.pinged {
                 Some(at) => after(at, heartbeat.pong_timeout),
                 None => after(socket.last_received, heartbeat.ping),

@@ -1,4 +1,4 @@
-//! WebSockets and event streams: connections that outlive their request, and the worker that it came to.
+//! WebSockets, event streams and connections of TCP ports: what outlives a request, and the worker that it came to.
 
 mod deliver;
 mod end;
@@ -9,6 +9,7 @@ mod own;
 mod receive;
 mod resume;
 mod send;
+mod tcp;
 
 use std::sync::Arc;
 
@@ -31,7 +32,7 @@ impl Engine {
         Some((connection, slot))
     }
 
-    fn socket_of(&mut self, slot: u32) -> Option<&mut Socket> {
+    pub(in crate::engine) fn socket_of(&mut self, slot: u32) -> Option<&mut Socket> {
         self.connections
             .get_mut(slot as usize)?
             .as_deref_mut()?

@@ -368,66 +368,17 @@ impl Engine {
         settings: &SocketSettings,
         session: Option<Box<Session>>,
     ) -> (Arc<Member>, bool) {
-        let now = self.now;
-        let generation = self.generations[slot as usize];
-        let kind = match protocol {
-            Protocol::WebSocket { .. } => MemberKind::WebSocket,
-            Protocol::EventStream { .. } => MemberKind::EventStream,
-        };
-        let (id, port) = self
-            .connection(slot)
-            .map_or((sluice_core::id::ConnectionId(0), 0), |connection| {
-                (connection.id, connection.port)
-            });
-        let place = Place {
-            reactor: self.id,
-            slot,
-            generation,
-        };
-        let member = Arc::new(Member::new(id, place, port, kind));
-        let socket = Box::new(Socket {
-            member: Arc::clone(&member),
-            protocol,
-            handshake: Box::new(Handshake {
-                words: exchange.words,
-                record: exchange.record.into_boxed_slice(),
-                protocol: protocol_name,
-            }),
-            owner: Owner::Worker(worker),
-            from: (0, AdoptReason::Reload),
-            delivery: Delivery::default(),
-            wants: settings.wants,
-            stage: Stage::Open,
-            ending: None,
-            close_timeout: settings.close_timeout,
-            close_at: u64::MAX,
-            last_received: now,
-            last_message: now,
-            last_sent: now,
-            pinged: None,
-            is_stopping: false,
-            is_deaf: false,
-            is_asked: false,
-            is_protected: false,
-            is_high: false,
-            is_retrying: false,
-            may_owe_drain: false,
-            is_accounted: false,
-            latest: Vec::new(),
-            session,
-            rate: Rate::default(),
-            messages_in: 0,
-            messages_out: 0,
-        });
-        if let Some(connection) = self.connection(slot) {
-            connection.socket = Some(socket);
-            connection.phase = Phase::Socket;
+        let handshake = Some(Box::new(Handshake {
+            words: exchange.words,
+            record: exchange.record.into_boxed_slice(),
+            protocol: protocol_name,
+        }));
+        let member = self.place_socket(slot, protocol, handshake, settings, session);
+        if let Some(socket) = self.socket_of(slot) {
+            socket.owner = Owner::Worker(worker);
+            socket.is_opened = true;
         }
-        self.counters.socket_open_count += 1;
-        if kind == MemberKind::WebSocket {
-            self.shared.web_sockets[usize::from(port)].fetch_add(1, Ordering::Relaxed);
-        }
-        self.shared.registry.insert(Arc::clone(&member));
+        let (id, port) = (member.id, member.port);
         let resumed = self.take_up(slot, &member);
         let flags = if resumed.is_some() {
             event_flag::RESUMED
@@ -453,6 +404,78 @@ impl Engine {
             self.stop_socket(slot);
         }
         (member, resumed.is_some())
+    }
+
+    /// Makes a socket of the connection in a slot, which nobody owns and no worker knows yet.
+    pub(super) fn place_socket(
+        &mut self,
+        slot: u32,
+        protocol: Protocol,
+        handshake: Option<Box<Handshake>>,
+        settings: &SocketSettings,
+        session: Option<Box<Session>>,
+    ) -> Arc<Member> {
+        let now = self.now;
+        let generation = self.generations[slot as usize];
+        let kind = match protocol {
+            Protocol::WebSocket { .. } => MemberKind::WebSocket,
+            Protocol::EventStream { .. } => MemberKind::EventStream,
+            Protocol::Tcp { .. } => MemberKind::Tcp,
+        };
+        let (id, port) = self
+            .connection(slot)
+            .map_or((sluice_core::id::ConnectionId(0), 0), |connection| {
+                (connection.id, connection.port)
+            });
+        let place = Place {
+            reactor: self.id,
+            slot,
+            generation,
+        };
+        let member = Arc::new(Member::new(id, place, port, kind));
+        let socket = Box::new(Socket {
+            member: Arc::clone(&member),
+            protocol,
+            handshake,
+            owner: Owner::None,
+            is_opened: false,
+            is_rebalanced: false,
+            from: (0, AdoptReason::Reload),
+            delivery: Delivery::default(),
+            wants: settings.wants,
+            stage: Stage::Open,
+            ending: None,
+            close_timeout: settings.close_timeout,
+            close_at: u64::MAX,
+            last_received: now,
+            last_message: now,
+            last_sent: now,
+            pinged: None,
+            is_stopping: false,
+            is_half_closed: false,
+            is_deaf: false,
+            is_asked: false,
+            is_protected: false,
+            is_high: false,
+            is_retrying: false,
+            may_owe_drain: false,
+            is_accounted: false,
+            latest: Vec::new(),
+            session,
+            rate: Rate::default(),
+            messages_in: 0,
+            messages_out: 0,
+        });
+        if let Some(connection) = self.connection(slot) {
+            connection.socket = Some(socket);
+            connection.phase = Phase::Socket;
+        }
+        self.counters.socket_open_count += 1;
+        if kind != MemberKind::EventStream {
+            self.shared.web_sockets[usize::from(port)].fetch_add(1, Ordering::Relaxed);
+        }
+        self.shared.registry.insert(Arc::clone(&member));
+        member
     }
 
     /// The worker that opened a connection owns it; if it is to go already, it is asked to let go at once.

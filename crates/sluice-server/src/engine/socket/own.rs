@@ -3,7 +3,10 @@
 //! A connection that its worker has let go of stays without one until there is something to tell: then a new worker
 //! adopts it. So a reload costs an idle connection one record.
 
+use std::net::SocketAddr;
+
 use bytes::Bytes;
+use sluice_core::dispatch::Facts;
 use sluice_core::id::WorkerSlot;
 use sluice_shared::record::{AdoptReason, EventKind, event_flag};
 
@@ -13,44 +16,80 @@ use crate::lane::EventLane;
 use crate::socket::Owner;
 
 impl Engine {
-    /// Gives the connection to the worker with the fewest. False when there is none to give it to.
+    /// Gives the connection to the worker that the port's rule chooses. False when there is none to give it to.
     pub(super) fn adopt_socket(&mut self, slot: u32) -> bool {
-        let Some(worker) = self.least_owning_worker() else {
+        let Some(worker) = self.choose_owner(slot) else {
             return false;
         };
+        self.give_socket(slot, worker);
+        true
+    }
+
+    /// Makes a worker the owner of a connection that has none.
+    fn give_socket(&mut self, slot: u32, worker: WorkerSlot) {
         let words = self
             .socket_words(EventKind::SocketAdopt, 0, slot)
             .with_port(self.port_of(slot));
         let Some(socket) = self.socket_of(slot) else {
-            return false;
+            return;
         };
         socket.delivery.start_over();
         socket.is_asked = false;
         socket.owner = Owner::Worker(worker);
-        let (home, reason) = socket.from;
         let words = words
-            .with_detail(reason as u32 | u32::from(home) << 8)
             .with_id(socket.member.id.0)
             .with_sequence(socket.delivery.cursor());
-        self.counters.adoptions += 1;
+        let is_new = !std::mem::replace(&mut socket.is_opened, true);
+        let words = if is_new {
+            words.with_kind(EventKind::SocketOpen, 0)
+        } else {
+            let (home, reason) = socket.from;
+            words.with_detail(reason as u32 | u32::from(home) << 8)
+        };
+        self.counters.adoptions += u64::from(!is_new);
         if let Some(lane) = self.lane(worker) {
             lane.owned += 1;
             lane.push_signal(words);
         }
-        true
     }
 
-    /// The active worker that owns the fewest connections of this reactor.
-    pub(in crate::engine) fn least_owning_worker(&self) -> Option<WorkerSlot> {
-        self.active
-            .iter()
-            .map(|candidate| candidate.slot)
-            .min_by_key(|slot| {
-                self.events
-                    .get(slot.index())
-                    .and_then(Option::as_ref)
-                    .map_or(usize::MAX, |lane| lane.owned)
-            })
+    /// The worker that is to own a connection, by the rule of its port. Its load are the connections that it owns here.
+    fn choose_owner(&mut self, slot: u32) -> Option<WorkerSlot> {
+        let connection = self.connections.get(slot as usize)?.as_deref()?;
+        let port = usize::from(connection.port);
+        let dispatcher = self.dispatchers.get_mut(port)?;
+        let uid = connection
+            .socket
+            .as_deref()
+            .filter(|_| dispatcher.needs_uid())
+            .and_then(|socket| socket.member.uid());
+        let facts = Facts {
+            peer: connection.peer.as_ref().map(SocketAddr::ip),
+            uid: uid.as_deref().map(str::as_bytes),
+            ..Facts::default()
+        };
+        let events = &self.events;
+        let owned = |slot: WorkerSlot| match events.get(slot.index()) {
+            Some(Some(lane)) => lane.owned as u32,
+            _ => u32::MAX,
+        };
+        dispatcher.choose(&facts, &self.active, owned, u32::MAX)
+    }
+
+    /// A connection was bound to a uid: it goes to the worker that has the others of this uid, if that is the rule.
+    pub(super) fn rebalance_socket(&mut self, slot: u32) {
+        let Some(Owner::Worker(owner)) = self.socket_of(slot).map(|socket| socket.owner) else {
+            return;
+        };
+        let chosen = self.choose_owner(slot);
+        if chosen.is_none_or(|chosen| chosen == owner) {
+            return;
+        }
+        if let Some(socket) = self.socket_of(slot) {
+            socket.owner = Owner::Leaving(owner);
+            socket.is_rebalanced = true;
+        }
+        self.socket_signal(slot, EventKind::SocketHandover);
     }
 
     /// Adds to `owned`, by slot, how many connections each worker owns here.
@@ -95,9 +134,13 @@ impl Engine {
         };
         socket.delivery.resume(next);
         socket.owner = Owner::None;
-        socket.from = from;
+        socket.from = match std::mem::take(&mut socket.is_rebalanced) {
+            true => (from.0, AdoptReason::Rebalance),
+            false => from,
+        };
         self.disown(worker);
         self.deliver_waiting(slot);
+        self.tcp_ends(slot);
         self.free_socket(slot);
     }
 
@@ -130,16 +173,21 @@ impl Engine {
             .filter(|current| current.lane == self.id)
             .map(|current| current.position);
         let mut unread = Vec::new();
+        let mut unopened = Vec::new();
         let mut is_executing = current.is_some();
         let mut lost = 0;
         lane.unread(current.unwrap_or(lane.ring.consumed()), |words, payload| {
             let kind = words.kind();
             let is_close = kind == EventKind::SocketClose as u8;
             let is_message = kind == EventKind::SocketMessage as u8;
+            let is_open = kind == EventKind::SocketOpen as u8;
             // The first one is what it was executing.
             if std::mem::take(&mut is_executing) {
                 lost = u64::from(is_message);
                 return;
+            }
+            if is_open {
+                unopened.push((words.connection(), words.generation()));
             }
             if is_close || is_message {
                 let flags = words.flags();
@@ -174,6 +222,15 @@ impl Engine {
                 socket.delivery.returned(sequence, event);
             }
         }
+        for (slot, generation) in unopened {
+            if self.generations.get(slot as usize) == Some(&generation)
+                && let Some(socket) = self.socket_of(slot)
+                && socket.is_tcp()
+                && socket.owner.worker() == Some(worker)
+            {
+                socket.is_opened = false;
+            }
+        }
         for slot in 0..self.connections.len() as u32 {
             let Some(socket) = self.socket_of(slot) else {
                 continue;
@@ -183,9 +240,14 @@ impl Engine {
             }
             socket.delivery.start_over();
             socket.is_asked = false;
+            socket.is_rebalanced = false;
             socket.owner = Owner::None;
             socket.from = (lane.home, reason);
+            if !socket.is_opened {
+                self.adopt_socket(slot);
+            }
             self.deliver_waiting(slot);
+            self.tcp_ends(slot);
             self.free_socket(slot);
         }
     }
@@ -195,9 +257,12 @@ impl Engine {
         for slot in 0..self.connections.len() as u32 {
             if let Some(socket) = self.socket_of(slot)
                 && socket.owner == Owner::None
-                && !socket.delivery.is_empty()
             {
+                if !socket.is_opened {
+                    self.adopt_socket(slot);
+                }
                 self.deliver_waiting(slot);
+                self.tcp_ends(slot);
             }
         }
     }

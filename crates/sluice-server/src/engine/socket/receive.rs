@@ -13,7 +13,7 @@ use crate::websocket::{self, Decoded, Event, Fault, Opcode};
 const REST_BYTES: usize = 1024 * 1024;
 
 impl Engine {
-    /// Takes the next thing out of what a WebSocket has received. What an event stream receives is thrown away: its
+    /// Takes the next thing out of what a WebSocket or a connection of a TCP port has received. What an event stream receives is thrown away: its
     /// client has nothing more to say.
     pub(in crate::engine) fn take_frame(&mut self, slot: u32, input: &mut [u8]) -> Step {
         let now = self.now;
@@ -25,7 +25,7 @@ impl Engine {
             return Step::Consumed(input.len());
         };
         socket.last_received = now;
-        if !socket.is_web_socket() || socket.stage == Stage::Ended {
+        if socket.is_event_stream() || socket.stage == Stage::Ended {
             return Step::Consumed(input.len());
         }
         if socket.delivery.is_full() {
@@ -81,8 +81,10 @@ impl Engine {
         let Some(socket) = connection.socket.as_deref_mut() else {
             return Step::Consumed(input.len());
         };
-        let Protocol::WebSocket { decoder, .. } = &mut socket.protocol else {
-            return Step::Consumed(input.len());
+        let decoder = match &mut socket.protocol {
+            Protocol::WebSocket { decoder, .. } => decoder,
+            Protocol::EventStream { .. } => return Step::Consumed(input.len()),
+            Protocol::Tcp { .. } => return self.take_tcp(slot, input),
         };
         let (consumed, event) = match decoder.decode(input, &mut self.tools) {
             Ok(Decoded {

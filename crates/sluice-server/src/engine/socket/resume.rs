@@ -124,7 +124,7 @@ impl Engine {
     /// `None` when there is nothing to go on with: it begins anew then.
     pub(super) fn take_up(&mut self, slot: u32, member: &Arc<Member>) -> Option<u32> {
         let socket = self.socket_of(slot)?;
-        let handshake = &socket.handshake;
+        let handshake = socket.handshake.as_deref()?;
         let recorded = Recorded::new(handshake.words, &handshake.record);
         let target = recorded.target().to_vec();
         let claim = Claim::parse(&target)?;

@@ -72,6 +72,7 @@ impl Engine {
                 }
                 self.arm_socket(slot);
             }
+            CommandKind::SocketRebalance => self.rebalance_socket(slot),
             CommandKind::SocketPause if is_owner => self.pause_socket(slot),
             CommandKind::SocketResume if is_owner => self.resume_socket(slot, words.sequence()),
             CommandKind::SocketSettled if is_owner => self.socket_settled(slot, words.sequence()),
@@ -181,6 +182,10 @@ impl Engine {
                     out.extend_from_slice(body.bytes());
                 }
             }
+            Protocol::Tcp { .. } => match body {
+                Body::Inline(bytes) => connection.output.tail().extend_from_slice(bytes),
+                Body::Shared(bytes) => connection.output.push(bytes),
+            },
         }
         if let Some(socket) = connection.socket.as_deref_mut() {
             // In this order: for a moment it counts twice, but never not at all.

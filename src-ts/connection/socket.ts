@@ -1,15 +1,12 @@
-import { type Lane, utf8Slice } from '../bridge/lane.ts'
-import { Opcode, SocketFlag, SocketWord } from '../bridge/record.ts'
+import type { Lane } from '../bridge/lane.ts'
+import { SocketFlag, SocketWord } from '../bridge/record.ts'
 import type { SocketCommands } from '../bridge/socket-commands.ts'
-import type { Context } from '../context.ts'
-import { runInContext } from '../context-store.ts'
-import type { Report } from '../http/report.ts'
+import type { Phase, Report } from '../http/report.ts'
 import { isThenable } from '../thenable.ts'
-import { closeInfoOf, INTERNAL_ERROR } from './close-info.ts'
-import { WebSocketConn } from './connection.ts'
-import { DrainSignal } from './drain-signal.ts'
-import type { AdoptedFrom, AnyWebSocketHandlers } from './handlers.ts'
-import { bytesAt, frameOf, isWholeText, textAt, viewAt } from './payload.ts'
+import { closeInfoOf, INTERNAL_ERROR } from '../websocket/close-info.ts'
+import { DrainSignal } from '../websocket/drain-signal.ts'
+import { textAt, viewAt } from '../websocket/payload.ts'
+import type { AdoptedFrom, CommonHandlers } from './handlers.ts'
 
 /** A connection as the records name it. */
 export interface ConnectionName {
@@ -42,14 +39,9 @@ export interface RecordTarget {
   abort(): void
 }
 
-/** What all WebSockets of one worker share. */
-export interface SocketHost {
+/** What all connections of one worker share. */
+export interface SharedHost {
   readonly commands: SocketCommands
-  readonly handlers: AnyWebSocketHandlers
-  /** Handlers of one connection that may be pending. */
-  readonly concurrency: number
-  /** `SendFlag.COMPRESS` when messages are compressed unless they say otherwise, else 0. */
-  readonly compress: number
   readonly report: Report
   /** A handler is pending; the worker waits for it. */
   begin(): void
@@ -62,18 +54,33 @@ export interface SocketHost {
   forget(target: RecordTarget): void
 }
 
+/** What all connections of one port share in one worker. `C` is what the app has of one. */
+export interface SocketHost<C> extends SharedHost {
+  readonly handlers: CommonHandlers<C>
+  /** Handlers of one connection that may be pending. */
+  readonly concurrency: number
+  /** What an error is reported as that no handler takes. */
+  readonly phase: Phase
+  /** `SendFlag.COMPRESS` when messages are compressed unless they say otherwise, else 0. */
+  readonly compress: number
+  /** Makes what the app has of a connection. */
+  conn(socket: Socket<C>): C
+  /** Hands the message in a record to the app, and gives what its handler gives. */
+  message(socket: Socket<C>, lane: Lane, at: number): unknown
+}
+
 /** Events that came while `open` or `adopt` was pending, and are told after it. */
 const Missed = { DRAIN: 1, HIGH: 2 } as const
 
 /**
- * The worker's side of one WebSocket: runs its handlers in order, and says to the core when it must wait.
+ * The worker's side of one connection: runs its handlers in order, and says to the core when it must wait.
  *
  * Nothing queues up here. A message that comes at the wrong time (its connection became busy when it was in the ring
  * already) goes back to the core, which hands it out again: to us, or to whoever has the connection by then. So a dead
  * worker takes no message along that it had not begun to handle.
  */
-export class Socket implements RecordTarget {
-  readonly host: SocketHost
+export class Socket<C = unknown> implements RecordTarget {
+  readonly host: SocketHost<C>
   readonly id: number
   readonly lane: number
   readonly slot: number
@@ -109,9 +116,9 @@ export class Socket implements RecordTarget {
   #missed: number
   /** Until `adopt` has been called. */
   #from: AdoptedFrom | null
-  #conn: WebSocketConn | null
+  #conn: C | null
 
-  constructor(host: SocketHost, { id, lane, slot, generation, handle, next, resumed }: ConnectionName, from: AdoptedFrom | null) {
+  constructor(host: SocketHost<C>, { id, lane, slot, generation, handle, next, resumed }: ConnectionName, from: AdoptedFrom | null) {
     this.host = host
     this.id = id
     this.lane = lane
@@ -138,8 +145,8 @@ export class Socket implements RecordTarget {
   }
 
   /** What the app has of it. */
-  get conn(): WebSocketConn {
-    return (this.#conn ??= new WebSocketConn(this))
+  get conn(): C {
+    return (this.#conn ??= this.host.conn(this))
   }
 
   /** Whether something sent now has a chance to arrive. */
@@ -147,18 +154,16 @@ export class Socket implements RecordTarget {
     return this.handle >= 0 && !this.#isClosing && this.host.commands.isOpen(this.handle)
   }
 
-  /** Tells the app, in the context of the request. `done` is called when it has taken note. */
-  open(request: Request, context: Context, done: () => void): void {
-    const { handlers } = this.host
-    if (handlers.open === undefined) return done()
+  /** Tells the app by `tell` that the connection is there. Messages wait until that has settled; then `done` is called. */
+  open(tell: () => unknown, done?: () => void): void {
     let result: unknown
     try {
-      result = runInContext(context, () => handlers.open!(this.conn, request, context))
+      result = tell()
     } catch (error) {
       this.#fail(error)
     }
     if (isThenable(result)) this.#enter(result, done)
-    else done()
+    else done?.()
   }
 
   message(lane: Lane, at: number): void {
@@ -170,17 +175,9 @@ export class Socket implements RecordTarget {
     }
     this.#next = (this.#next + 1) | 0
     if (this.#isClosing) return
-    const { handlers } = this.host
-    const opcode = words[at + SocketWord.DETAIL]!
     let result: unknown
     try {
-      if (opcode === Opcode.PING || opcode === Opcode.PONG) {
-        const handler = opcode === Opcode.PING ? 'ping' : 'pong'
-        result = handlers[handler]?.(this.conn, bytesAt(lane, at))
-      } else {
-        const data = (word & SocketFlag.BLOB) === 0 ? (isWholeText(word, opcode) ? textAt(lane, at) : bytesAt(lane, at)) : this.#fetch(word, opcode, words[at + SocketWord.SEQUENCE]!)
-        if (data !== undefined) result = handlers.message(this.conn, data, frameOf(word, opcode))
-      }
+      result = this.host.message(this, lane, at)
     } catch (error) {
       this.#fail(error)
       return
@@ -246,7 +243,7 @@ export class Socket implements RecordTarget {
     if (result < 0 || this.isOpen) this.drained.slow()
   }
 
-  /** Begins the closing handshake. What the app has held back is of no use any more. */
+  /** Begins to close it, a WebSocket by the closing handshake. What the app has held back is of no use any more. */
   end(code: number, reason: string): void {
     if (this.handle < 0 || this.#isClosing) return
     this.#isClosing = true
@@ -356,10 +353,9 @@ export class Socket implements RecordTarget {
   }
 
   /** The payload of a message that was too long for the ring; undefined when the core has it no longer, and the connection neither. */
-  #fetch(word: number, opcode: number, sequence: number): string | Uint8Array | undefined {
+  fetch(sequence: number): Uint8Array | undefined {
     const bytes = this.host.commands.takeMessage(this.lane, this.slot, sequence >>> 0)
-    if (bytes === undefined) return undefined
-    return isWholeText(word, opcode) ? utf8Slice.call(bytes, 0, bytes.length) : new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    return bytes && new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   }
 
   #tell(handler: 'drain' | 'highWater', missed: number): void {
@@ -378,14 +374,14 @@ export class Socket implements RecordTarget {
 
   /** A handler threw: the app is told, and the connection closed, since nobody knows what it is in the middle of. */
   #fail(error: unknown): void {
-    const { handlers, report } = this.host
+    const { handlers, phase, report } = this.host
     if (handlers.error === undefined) {
-      report(error, 'websocket')
+      report(error, phase)
     } else {
       try {
         handlers.error(this.conn, error)
       } catch (failure) {
-        report(failure, 'websocket')
+        report(failure, phase)
       }
     }
     this.end(INTERNAL_ERROR, '')
