@@ -69,14 +69,23 @@ export declare function errorCodes(): Array<string>
 /** Closes every connection that fits. `target`: JSON `{ id?, uid?, group? }`. How many were asked to close. */
 export declare function kick(server: number, worker: number, target: string, code: number, reason: string): number
 
+/** The numbers of `user`, `user:group` or `:group`: `[uid, gid]`, each null where it is not said. */
+export declare function lookUpOwner(owner: string): [uid: number | null, gid: number | null]
+
 /** Whether an answer is compressed if `meta` names a coding. */
 export declare function mayEncode(worker: number, meta: number, headers: string, length: number): boolean
 
 /** Names the calling OS thread (15 bytes), as `top -H` shows it. */
 export declare function nameThread(name: string): void
 
+/** Accepts no more connections on a port, or accepts again. False when there is no such port. */
+export declare function pauseAccept(server: number, port: number, pause: boolean): boolean
+
 /** Pins the calling OS thread to one CPU. False where it cannot be done. */
 export declare function pinThread(cpu: number): boolean
+
+/** JSON: counters of one port; null when there is no such port. */
+export declare function portStats(server: number, port: number): string | null
 
 /** Closes what is left at once, ends the reactors and frees the server. Idempotent. On the thread of `attachMaster`, if there is one. */
 export declare function releaseServer(server: number): void

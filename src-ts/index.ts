@@ -17,7 +17,7 @@ export type {
   WorkerInfo,
   WorkerStats,
 } from './process/api.ts'
-export { Port, type PortAddress } from './port.ts'
+export { Port, type PortAddress, type PortStats } from './port.ts'
 export { defineConfig } from './config/define-config.ts'
 export type { Compression, Config, Dispatch, EofFraming, Framing, Heartbeat, LengthFraming, Limits, Listen, PortProtocol, PortSpec, StaticOptions, TcpOptions } from './options.ts'
 export type { ContentCoding } from './http/content-coding.ts'

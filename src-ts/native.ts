@@ -36,6 +36,8 @@ export interface NativeServer {
   drainWorker(server: number, slot: number, reason: number): void
   /** Treats the worker as dead from now on, whether its thread has ended or not. A `gone` notice follows. False when it is gone already. */
   writeOffWorker(server: number, slot: number): boolean
+  /** `[uid, gid]` of `user`, `user:group` or `:group`; null for what is not said. @throws ERR_SLUICE_INVALID_ARG for a name that nobody has */
+  lookUpOwner(owner: string): [uid: number | null, gid: number | null]
   /** JSON: counters of the whole server, see `ServerStats` in `server.ts`. */
   serverStats(server: number): string
   /** Stops accepting; connections close after their current answers, idle ones after `grace` ms. A `stopped` notice follows when none is left. Idempotent. */
@@ -176,6 +178,10 @@ export interface NativePush {
   connectionIds(server: number, port: number, after: number, limit: number): Float64Array
   connectionCount(server: number, port: number): number
   channelSize(server: number, kind: number, name: string): number
+  /** Accepts nothing more on a port, or accepts again. False when there is no such port. */
+  pauseAccept(server: number, port: number, pause: boolean): boolean
+  /** JSON of `PortStats`; null when there is no such port. */
+  portStats(server: number, port: number): string | null
 }
 
 /** What the core tells the master. */

@@ -139,6 +139,10 @@ export interface Config {
   stateDir?: string | false | undefined
   /** Run in the background, as with `-d`. @default false */
   daemon?: boolean | undefined
+  /** Name or number of the user that the server goes on as when its ports are bound. Needs root. @default who started it */
+  user?: string | number | undefined
+  /** Name or number of its group. @default the group of `user` */
+  group?: string | number | undefined
   log?:
     | {
         /** The least severe level that is written. @default 'info' */
@@ -161,7 +165,7 @@ export interface Heartbeat {
   idle?: number | false | undefined
 }
 
-/** Options of accepted sockets. */
+/** Options of listening and accepted TCP sockets. One that the system does not have is left out. */
 export interface TcpOptions {
   /** `TCP_NODELAY`. @default true */
   nodelay?: boolean | undefined
@@ -169,6 +173,12 @@ export interface TcpOptions {
   keepAlive?: number | false | undefined
   /** Length of the accept queue. @default 1024 */
   backlog?: number | undefined
+  /** `TCP_FASTOPEN`: a client that was here before may send data with its first packet. Also needs `net.ipv4.tcp_fastopen` = 2 or 3. Linux. @default false */
+  fastOpen?: boolean | undefined
+  /** `TCP_USER_TIMEOUT`: a connection whose peer acknowledges nothing for so long is lost; false = when the system gives up, after many minutes. Linux. @default false */
+  userTimeout?: number | false | undefined
+  /** `TCP_DEFER_ACCEPT`: a connection is accepted when it has sent something, or after so long, in whole seconds up to an hour. Not where the server speaks first. Linux. @default false */
+  deferAccept?: number | false | undefined
 }
 
 /** What is spoken on a port: HTTP with WebSockets by its upgrade, WebSockets only, or messages of the app's own over TCP. */
@@ -186,6 +196,8 @@ export interface PortSpec {
   framing?: Framing | undefined
   /** The longest message of a TCP port, as it is handed to the app. Another name for its `limits.message`, and the one that wins. */
   maxMessage?: number | undefined
+  /** When it cannot be bound, the error is reported, {@link Port.error} says why, and the server starts without it. @default false the server does not start */
+  optional?: boolean | undefined
 }
 
 /**
@@ -221,10 +233,10 @@ export interface LengthFraming {
 /** A {@link Framing} as the core takes it: marks as bytes. */
 export type ResolvedFraming = Exclude<Framing, EofFraming> | (Omit<EofFraming, 'eof'> & { readonly eof: readonly number[] })
 
-export type Listen = TcpListen | UnixListen
+export type Listen = TcpListen | UnixListen | InheritedListen
 
 export interface TcpListen {
-  /** IP address or host name. @default '127.0.0.1' */
+  /** IP address or host name; `::` takes IPv4, too; of a name with several addresses, such as `localhost`, all. @default '127.0.0.1' */
   host?: string | undefined
   /** 0 picks a free port. */
   port: number
@@ -235,10 +247,18 @@ export interface TcpListen {
 }
 
 export interface UnixListen {
-  /** The socket file, from `root`; a stale one is removed. */
+  /** The socket file, from `root`; a stale one is removed. With a NUL in front a name in Linux's abstract namespace, without a file. */
   path: string
   /** Mode of the file. @default 0o660 */
   mode?: number | undefined
+  /** Whose the file is: `user`, `user:group` or `:group`, by name or number. Others than one's own need root. @default the user that starts the server */
+  owner?: string | undefined
+}
+
+/** A socket that whoever starts the server has opened. It stays open when the server ends, so that nobody is refused between two of them. */
+export interface InheritedListen {
+  /** The number of the descriptor, from 3 (`LISTEN_FDS` of systemd counts from there), or its name in `LISTEN_FDNAMES`. */
+  fd: number | string
 }
 
 export type Dispatch =
@@ -357,6 +377,8 @@ export interface ResolvedConfig {
   /** Absolute. */
   readonly stateDir: string | false
   readonly daemon: boolean
+  readonly user: string | undefined
+  readonly group: string | undefined
   readonly log: { readonly level: LogLevel; readonly file: string | undefined; readonly format: 'pretty' | 'json' }
   /** The configuration file, from which a worker loads the functions again: they cannot cross threads. */
   readonly source: string | undefined
@@ -396,12 +418,20 @@ export type ResolvedStatic = { readonly [K in Exclude<keyof StaticOptions, 'cach
 export interface ResolvedPort {
   readonly name: string
   readonly protocol: PortProtocol
-  readonly listen: ResolvedTcpListen | UnixListen
+  readonly listen: ResolvedTcpListen | UnixListen | InheritedListen
   readonly limits: { readonly [K in keyof Limits]: Readonly<Limits[K]> }
   readonly heartbeat: { readonly ping: number; readonly pongTimeout: number; readonly idle: number }
   readonly dispatch: Dispatch
   readonly framing: ResolvedFraming
-  readonly tcp: { readonly nodelay: boolean; readonly keepAlive: number; readonly backlog: number }
+  readonly tcp: {
+    readonly nodelay: boolean
+    readonly keepAlive: number
+    readonly backlog: number
+    readonly fastOpen: boolean
+    readonly userTimeout: number
+    readonly deferAccept: number
+  }
+  readonly optional: boolean
 }
 
 /** A {@link TcpListen} with every member. */
@@ -429,6 +459,8 @@ export function parseConfig(input: unknown, source?: string): ResolvedConfig {
     name: options.name,
     env: options.env,
     version: options.version,
+    user: options.user === undefined ? undefined : String(options.user),
+    group: options.group === undefined ? undefined : String(options.group),
     root,
     app: options.app instanceof URL ? options.app.href : options.app,
     ports: resolvePorts(options, root, hard, source),

@@ -15,6 +15,21 @@ const ANY_HOSTS: ReadonlySet<string> = new Set(['0.0.0.0', '::'])
 export interface PortReach {
   connections(port: number): ConnectionSet
   broadcast(port: number, data: Bytes, options: BroadcastOptions): number
+  pauseAccept(port: number, pause: boolean): void
+  stats(port: number): PortStats
+}
+
+/** What one port has done. */
+export interface PortStats {
+  /** Open connections. */
+  readonly connections: number
+  readonly acceptCount: number
+  readonly closeCount: number
+  readonly requestCount: number
+  readonly bytesIn: number
+  readonly bytesOut: number
+  /** Whether accepting is paused by {@link Port.pauseAccept}. */
+  readonly paused: boolean
 }
 
 /** One bound address of the server. */
@@ -24,23 +39,27 @@ export class Port {
   /** The position in `server.ports`. */
   readonly index: number
   readonly protocol: PortProtocol
+  /** Where it is bound; where it should be, if there is an {@link Port.error}. */
   readonly address: PortAddress
+  /** Why a port that is `optional` could not be bound: ERR_SLUICE_LISTEN. */
+  readonly error: Error | undefined
   /** The WebSockets and event streams that came by this port. */
   readonly connections: ConnectionSet
   readonly #reach: PortReach
 
-  constructor(name: string, index: number, protocol: PortProtocol, address: PortAddress, reach: PortReach) {
+  constructor({ name, protocol, error }: Pick<PortRecord, 'name' | 'protocol' | 'error'>, index: number, address: PortAddress, reach: PortReach) {
     this.name = name
     this.index = index
     this.protocol = protocol
     this.address = address
+    this.error = error === undefined ? undefined : sluiceError('ERR_SLUICE_LISTEN', error)
     this.connections = reach.connections(index)
     this.#reach = reach
   }
 
   /** Without a slash at its end: `http://127.0.0.1:5200`, `http://[::1]:5200`, `unix:/run/app.sock`. */
   get url(): string {
-    if ('path' in this.address) return `unix:${this.address.path}`
+    if ('path' in this.address) return `unix:${shownSocket(this.address.path)}`
     const { host, port } = this.address
     const reachable = ANY_HOSTS.has(host) ? 'localhost' : host
     return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`
@@ -50,15 +69,36 @@ export class Port {
   broadcast(data: Bytes, options: BroadcastOptions = {}): number {
     return this.#reach.broadcast(this.index, data, options)
   }
+
+  /** Accepts no more connections, from any thread of the server. Those that come wait in the system's queue, as many as `tcp.backlog` says. */
+  pauseAccept(): void {
+    this.#reach.pauseAccept(this.index, true)
+  }
+
+  /** Accepts again, first those that wait. */
+  resumeAccept(): void {
+    this.#reach.pauseAccept(this.index, false)
+  }
+
+  /** Its counters. @throws ERR_SLUICE_INVALID_STATE when the server has ended */
+  stats(): PortStats {
+    return this.#reach.stats(this.index)
+  }
 }
 
 /** The ports of a server, from what the core has bound. @throws ERR_SLUICE_INTERNAL for an address that is none */
 export function portsFrom(records: readonly Omit<PortRecord, 'bodyBytes'>[], reach: PortReach): readonly Port[] {
-  return records.map(({ name, protocol, host, port, path }, index) => {
-    if (path !== undefined) return new Port(name, index, protocol, { path }, reach)
-    if (host !== undefined && port !== undefined) return new Port(name, index, protocol, { host, port }, reach)
-    throw sluiceError('ERR_SLUICE_INTERNAL', `Port \`${name}\` has neither an address nor a path`)
+  return records.map((record, index) => {
+    const { host, port, path } = record
+    if (path !== undefined) return new Port(record, index, { path }, reach)
+    if (host !== undefined && port !== undefined) return new Port(record, index, { host, port }, reach)
+    throw sluiceError('ERR_SLUICE_INTERNAL', `Port \`${record.name}\` has neither an address nor a path`)
   })
+}
+
+/** A name in the abstract namespace as other tools show it, with `@` for the NUL. */
+export function shownSocket(path: string): string {
+  return path.startsWith('\0') ? `@${path.slice(1)}` : path
 }
 
 /** The port with this name or position. @throws ERR_SLUICE_INVALID_ARG when there is none */

@@ -29,8 +29,8 @@ function unwrap(part: Part, input: unknown, fallback = ''): { inner: Part; fallb
   return { inner: part, fallback }
 }
 
-/** The second kind of address, which the walk above cannot see beside the first. */
-const unixListen = { 'listen.path': '', 'listen.mode': '' }
+/** The other kinds of address, which the walk above cannot see beside the first. */
+const unixListen = { 'listen.path': '', 'listen.mode': '', 'listen.owner': '', 'listen.fd': '' }
 
 const sections = page.split('\n## ')
 const rows = (section: string | undefined, columns: number) =>

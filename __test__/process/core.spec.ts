@@ -23,6 +23,7 @@ function fakeNative() {
     createWorker: () => slot,
     activateWorker: (_server, of, home) => calls.push(`activate ${of} as ${home}`),
     drainWorker: (_server, of) => calls.push(`drain ${of}`),
+    lookUpOwner: () => [null, null],
     writeOffWorker: (_server, of) => {
       calls.push(`write off ${of}`)
       return true

@@ -246,6 +246,16 @@ export abstract class FakeConnections implements NativeConnections, NativePush {
     return this.receivers
   }
 
+  pauseAccept(server: number, port: number, pause: boolean): boolean {
+    this.#note('pauseAccept', -1, server, port, pause)
+    return true
+  }
+
+  portStats(server: number, port: number): string | null {
+    this.#note('portStats', -1, server, port)
+    return this.details
+  }
+
   #end(handle: number): boolean {
     const connection = this.attached.get(handle)
     if (connection?.isOpen !== true) return false

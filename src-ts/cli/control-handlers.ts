@@ -24,13 +24,21 @@ export interface PushParams {
   readonly base64?: string
 }
 
+export interface PortAnswer {
+  name: string
+  protocol: string
+  url: string
+  /** Why an optional port is not bound. */
+  error?: string
+}
+
 export interface StatusAnswer {
   pid: number
   name: string
   version: string | undefined
   /** Milliseconds since the process started. */
   uptime: number
-  ports: { name: string; protocol: string; url: string }[]
+  ports: PortAnswer[]
   health: ReturnType<Server['health']>
   stats: ReturnType<Server['stats']>
 }
@@ -46,11 +54,11 @@ export interface InfoAnswer {
   configFile: string | undefined
   workers: number
   reactors: number
-  ports: { name: string; protocol: string; url: string }[]
+  ports: PortAnswer[]
 }
 
 export function controlHandlers(server: Server, config: ResolvedConfig, operation: Operation): ControlHandlers {
-  const ports = () => server.ports.map(({ name, protocol, url }) => ({ name, protocol, url }))
+  const ports = () => server.ports.map(({ name, protocol, url, error }) => ({ name, protocol, url, ...(error && { error: error.message }) }))
   return {
     ping: (): ControlAnswers['ping'] => ({ pid: process.pid }),
     status: (): StatusAnswer => ({

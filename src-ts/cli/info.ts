@@ -1,3 +1,5 @@
+import type { ResolvedPort } from '../options.ts'
+import { shownSocket } from '../port.ts'
 import { sluiceVersion } from '../version.ts'
 import { ControlClient } from './control-client.ts'
 import type { InfoAnswer } from './control-handlers.ts'
@@ -39,9 +41,15 @@ async function factsOfStart(config: string | undefined): Promise<Facts> {
     ports: ports.map(({ name, protocol, listen }) => ({
       name,
       protocol,
-      url: 'path' in listen ? `unix:${listen.path}` : `http://${listen.host.includes(':') ? `[${listen.host}]` : listen.host}:${listen.port}`,
+      url: urlOf(listen),
     })),
   }
+}
+
+function urlOf(listen: ResolvedPort['listen']): string {
+  if ('path' in listen) return `unix:${shownSocket(listen.path)}`
+  if ('fd' in listen) return `fd:${listen.fd}`
+  return `http://${listen.host.includes(':') ? `[${listen.host}]` : listen.host}:${listen.port}`
 }
 
 function infoText({ sluice, node, platform, configFile, workers, reactors, ports, pid }: Facts, isRunning: boolean): string {
@@ -50,7 +58,7 @@ function infoText({ sluice, node, platform, configFile, workers, reactors, ports
     isRunning ? `running with pid ${pid}` : 'not running; a start here would use:',
     `configuration  ${configFile ?? 'none'}`,
     `workers        ${workers}, reactors ${reactors}`,
-    ...ports.map(({ name, protocol, url }) => `${name.padEnd(14)} ${protocol} ${url}`),
+    ...ports.map(({ name, protocol, url, error }) => `${name.padEnd(14)} ${protocol} ${url}${error === undefined ? '' : `  not bound: ${error}`}`),
     '',
   ].join('\n')
 }

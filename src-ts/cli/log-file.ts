@@ -1,5 +1,6 @@
-import { closeSync, mkdirSync, openSync, writeSync } from 'node:fs'
+import { chownSync, closeSync, fchownSync, mkdirSync, openSync, writeSync } from 'node:fs'
 import { dirname } from 'node:path'
+import type { Account } from '../process/privileges.ts'
 
 /**
  * A file that lines are appended to. Written synchronously, so that the last words before an end are not lost and nothing piles
@@ -8,11 +9,12 @@ import { dirname } from 'node:path'
 export class LogFile {
   readonly #path: string
   #descriptor: number
+  readonly #isNewDirectory: boolean
 
   /** Opens or creates the file, and its directory. Throws the system's error. */
   constructor(path: string) {
     this.#path = path
-    mkdirSync(dirname(path), { recursive: true })
+    this.#isNewDirectory = mkdirSync(dirname(path), { recursive: true }) !== undefined
     this.#descriptor = openSync(path, 'a', 0o640)
   }
 
@@ -24,6 +26,13 @@ export class LogFile {
     } catch {
       // There is no other place to tell it.
     }
+  }
+
+  /** Lets another user go on with it: the file, and its directory if it was made for it. Throws the system's error. */
+  giveTo({ uid, gid }: Account): void {
+    if (process.geteuid?.() !== 0) return
+    fchownSync(this.#descriptor, uid, gid)
+    if (this.#isNewDirectory) chownSync(dirname(this.#path), uid, gid)
   }
 
   /** Goes on in a new file of the same name, after the old one was moved away. If that cannot be opened, in the old one. */

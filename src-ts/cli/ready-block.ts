@@ -16,6 +16,8 @@ export interface ReadyPort {
   readonly protocol: string
   readonly url: string
   readonly address: { readonly host: string; readonly port: number } | { readonly path: string }
+  /** Why it is not bound. */
+  readonly error?: Error | undefined
 }
 
 /** What `sluice start` prints when the first worker serves: what listens where, and how to stop and reload it. */
@@ -25,7 +27,7 @@ export function readyBlock({ milliseconds, workers, pid, name, ports }: ReadyFac
   const reload = `sluice reload, or kill -USR1 ${name === undefined ? pid : `$(pidof ${name})`}`
   return [
     `\n${title}   ${details}`,
-    ...ports.map((port) => `  ${paint('green', '➜')}  ${port.protocol.padEnd(6)} ${paint('cyan', shownUrl(port))}${network(port)}`),
+    ...ports.map((port) => `  ${paint('green', '➜')}  ${port.protocol.padEnd(6)} ${paint('cyan', shownUrl(port))}${port.error === undefined ? network(port) : `  ${paint('red', 'not bound')}`}`),
     `  ${paint('dim', `stop: Ctrl+C, or sluice stop   reload: ${reload}`)}\n\n`,
   ].join('\n')
 }

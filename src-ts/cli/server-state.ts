@@ -1,8 +1,9 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chownSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { sluiceError } from '../errors.ts'
 import type { ResolvedConfig } from '../options.ts'
 import type { Server } from '../process/api.ts'
 import { PidFile } from '../process/pid-file.ts'
+import type { Account } from '../process/privileges.ts'
 import type { ControlServer } from '../process/control.ts'
 import type { Logger } from './logger.ts'
 import { stateFiles, type StateFiles } from './state-dir.ts'
@@ -29,9 +30,12 @@ export class ServerState {
   readonly #pidFile: PidFile | undefined
   #control: ControlServer | undefined
 
-  private constructor(files: StateFiles | undefined, pidFile: PidFile | undefined) {
+  readonly #isNew: boolean
+
+  private constructor(files: StateFiles | undefined, pidFile: PidFile | undefined, isNew: boolean) {
     this.#files = files
     this.#pidFile = pidFile
+    this.#isNew = isNew
   }
 
   /**
@@ -39,16 +43,26 @@ export class ServerState {
    * @throws ERR_SLUICE_INVALID_CONFIG when the directory cannot be written
    */
   static claim({ stateDir }: ResolvedConfig, { isIgnored }: { isIgnored: boolean }): ServerState | number {
-    if (stateDir === false) return new ServerState(undefined, undefined)
+    if (stateDir === false) return new ServerState(undefined, undefined, false)
     const files = stateFiles(stateDir)
     try {
-      mkdirSync(stateDir, { recursive: true, mode: 0o700 })
+      const isNew = mkdirSync(stateDir, { recursive: true, mode: 0o700 }) !== undefined
       if (isIgnored) rmSync(files.pid, { force: true })
       const pidFile = PidFile.claim(files.pid)
-      return typeof pidFile === 'number' ? pidFile : new ServerState(files, pidFile)
+      return typeof pidFile === 'number' ? pidFile : new ServerState(files, pidFile, isNew)
     } catch (cause) {
       throw sluiceError('ERR_SLUICE_INVALID_CONFIG', `Cannot use the state directory ${stateDir}: ${(cause as Error).message}. Set SLUICE_STATE_DIR or use --no-state`, { cause })
     }
+  }
+
+  /**
+   * Prepares for the end of the server as another user. The directory goes over only if it was made for this server; another one
+   * may have other things in it.
+   */
+  giveTo({ uid, gid }: Account): void {
+    if (this.#files === undefined || process.geteuid?.() !== 0) return
+    if (this.#isNew) chownSync(this.#files.directory, uid, gid)
+    this.#pidFile?.giveTo(uid, gid)
   }
 
   /** Opens the control socket and writes `config.json`. What fails is logged: the server serves without it. */
@@ -62,6 +76,7 @@ export class ServerState {
       this.#control = control
     } catch (error) {
       log.warn('No control socket: stop and reload this server by signals', { err: error })
+      if (config.user !== undefined) log.warn(`The state directory must be writable by ${config.user}: chown ${config.user} ${this.#files.directory}`)
     }
   }
 

@@ -2,9 +2,11 @@ import { basename } from 'node:path'
 import { sluiceTypeError } from '../errors.ts'
 import type { ResolvedConfig } from '../options.ts'
 import { handleSignals } from '../process/signals.ts'
+import type { Account } from '../process/privileges.ts'
 import type { Server } from '../process/api.ts'
 import { hasColour, painter } from './colour.ts'
 import { createOutputLogger, type Logger } from './logger.ts'
+import type { LogFile } from './log-file.ts'
 import { logLife } from './life-log.ts'
 import { codeOf } from './print-error.ts'
 import type { StartFlags } from './program.ts'
@@ -23,6 +25,8 @@ export async function start(app: string | undefined, flags: StartFlags, args: re
     const { daemonize, takeBackgroundMark } = await import('./daemonize.ts')
     if (!takeBackgroundMark()) {
       const log = config.log.file ?? (config.stateDir === false ? undefined : stateFiles(config.stateDir).log)
+      // In the background it would be another process, with descriptors of its own.
+      if (config.ports.some(({ listen }) => 'fd' in listen)) throw sluiceTypeError('ERR_SLUICE_INVALID_OPTION', 'A server with inherited sockets (`fd`) cannot go to the background: whoever opened them runs it in the foreground')
       if (log === undefined) throw sluiceTypeError('ERR_SLUICE_INVALID_OPTION', 'log.file is required to run in the background without a state directory')
       return (await runningAlready(config, flags)) ? 1 : await daemonize(args, log)
     }
@@ -75,6 +79,11 @@ async function serve(config: ResolvedConfig, flags: StartFlags, args: readonly s
   })
 
   try {
+    const account = await accountOfServer(config)
+    if (account) {
+      state.giveTo(account)
+      logFile?.giveTo(account)
+    }
     const { createServer } = await import('../server.ts')
     server = await createServer(config)
   } catch (error) {
@@ -90,6 +99,12 @@ async function serve(config: ResolvedConfig, flags: StartFlags, args: readonly s
   return 0
 }
 
+async function accountOfServer(config: ResolvedConfig): Promise<Account | undefined> {
+  if (config.user === undefined && config.group === undefined) return undefined
+  const [{ accountOf }, { native }] = await Promise.all([import('../process/privileges.ts'), import('../native.ts')])
+  return accountOf(config, native)
+}
+
 /** The end of the master: whatever threads still run end with it. */
 function leave(state: ServerState, exitCode: number): never {
   state.release()
@@ -97,17 +112,17 @@ function leave(state: ServerState, exitCode: number): never {
 }
 
 function announce(server: Server, config: ResolvedConfig, log: Logger): void {
-  const ports = server.ports.map(({ protocol, url, address }) => ({ protocol, url, address }))
+  const ports = server.ports.map(({ protocol, url, address, error }) => ({ protocol, url, address, error }))
   const facts = { milliseconds: performance.now(), workers: config.workers, pid: process.pid, name: config.name, ports }
   if (config.log.format === 'json') {
-    log.info('ready', { ms: Math.round(facts.milliseconds), workers: facts.workers, urls: ports.map(({ url }) => url) })
+    log.info('ready', { ms: Math.round(facts.milliseconds), workers: facts.workers, urls: ports.filter(({ error }) => error === undefined).map(({ url }) => url) })
     return
   }
   // Imported here: with JSON lines nobody pays for it.
   void import('./ready-block.ts').then(({ readyBlock }) => process.stdout.write(readyBlock(facts, painter(hasColour(process.stdout)))))
 }
 
-async function openLog(config: ResolvedConfig): Promise<{ reopen(): void } | undefined> {
+async function openLog(config: ResolvedConfig): Promise<LogFile | undefined> {
   const path = config.log.file ?? (config.daemon && config.stateDir !== false ? stateFiles(config.stateDir).log : undefined)
   if (path === undefined) return undefined
   const { LogFile } = await import('./log-file.ts')

@@ -41,7 +41,7 @@ function statusText({ pid, name, version, uptime, ports, health, stats }: Status
   })
   return [
     `${name}${version === undefined ? '' : ` ${version}`}, pid ${pid}, up ${duration(uptime)}: ${health.ready ? 'ready' : `not ready (${health.reason ?? 'starting'})`}`,
-    ...ports.map((port) => `${port.protocol.padEnd(6)} ${port.url}`),
+    ...ports.map((port) => `${port.protocol.padEnd(6)} ${port.url}${port.error === undefined ? '' : `  not bound: ${port.error}`}`),
     `requests ${stats.requestCount}, in flight ${stats.concurrency}, connections ${stats.connections}, reloads ${stats.reloads}, crashes ${stats.crashes}, replayed ${stats.replayed}`,
     '',
     ...table([['worker', 'state', 'requests', 'in flight', 'heap', 'busy', 'up'], ...rows]),

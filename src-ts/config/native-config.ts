@@ -3,8 +3,14 @@ import type { ResolvedConfig } from '../options.ts'
 /** The configuration as the core reads it (`crates/sluice-core/src/config.rs`): one JSON document, every field present, 0 = off. */
 export function toNativeConfig(config: ResolvedConfig): string {
   const { replay, maxBody, status } = config.onWorkerCrash
+  // Whoever may talk to the server's files may talk to its sockets, unless they say otherwise.
+  const owner = config.user === undefined && config.group === undefined ? undefined : `${config.user ?? ''}${config.group === undefined ? '' : `:${config.group}`}`
   return JSON.stringify({
-    ports: config.ports.map(({ limits, ...port }) => ({ ...port, limits: { ...limits, softTimeout: config.requestTimeout.soft } })),
+    ports: config.ports.map(({ limits, listen, ...port }) => ({
+      ...port,
+      listen: 'path' in listen && owner !== undefined && !listen.path.startsWith('\0') ? { owner, ...listen } : listen,
+      limits: { ...limits, softTimeout: config.requestTimeout.soft },
+    })),
     reactors: config.core.threads,
     affinity: config.core.affinity,
     stuckAfter: config.stuckAfter,

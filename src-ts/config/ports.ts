@@ -19,7 +19,7 @@ const PORTS_MAX = 64
 export function resolvePorts(options: Options, root: string, answerTimeout: number, source: string | undefined): ResolvedPort[] {
   const where = sourceText(source)
   const limits = { ...options.limits, answerTimeout }
-  const main = options.listen.map((listen, index) => resolvePort(mainName(index), { protocol: 'http', listen, limits: {}, heartbeat: {}, dispatch: undefined, tcp: {}, framing: undefined, maxMessage: undefined }))
+  const main = options.listen.map((listen, index) => resolvePort(mainName(index), { protocol: 'http', listen, limits: {}, heartbeat: {}, dispatch: undefined, tcp: {}, framing: undefined, maxMessage: undefined, optional: false }))
   const named = Object.entries(options.ports).map(([name, port]) => resolvePort(name, port))
   const ports = [...main, ...named]
   if (ports.length === 0) throw invalidOption(`listen must have at least one address, or ports at least one port, got a list${where}`)
@@ -36,14 +36,20 @@ export function resolvePorts(options: Options, root: string, answerTimeout: numb
     return {
       name,
       protocol: port.protocol,
-      listen: 'path' in port.listen ? { ...port.listen, path: resolve(root, port.listen.path) } : port.listen,
+      listen: 'path' in port.listen ? { ...port.listen, path: socketPath(root, port.listen.path) } : port.listen,
       limits: { ...own, ...waterMarks(own) },
       heartbeat: { ...options.heartbeat, ...given(port.heartbeat) },
       dispatch: port.dispatch ?? options.dispatch,
       framing: port.framing ?? 'raw',
       tcp: { ...options.tcp, ...given(port.tcp) },
+      optional: port.optional,
     }
   }
+}
+
+/** A name in Linux's abstract namespace, which begins with a NUL, is no path. */
+function socketPath(root: string, path: string): string {
+  return path.startsWith('\0') ? path : resolve(root, path)
 }
 
 /** What `server.port(name)` calls the addresses of `listen`: `main`, `main2`, … */

@@ -85,6 +85,10 @@ function millisOrFalse(defaultValue: number) {
   )
 }
 
+/** The kernel counts in retransmissions, of which it has no more than 255. */
+const hourOrFalse = v.custom<number | false>((value) => isMillisOrFalse(value) && value as number <= 3_600_000, 'must be a whole number of milliseconds from 1 to 3600000 or false')
+const zeroForFalse = (value: number | false): number => (value === false ? 0 : value)
+
 /** One value or a list of them, checked as what it is, so that a message names the element that is wrong. */
 function oneOrMore<const S extends v.GenericSchema>(item: S) {
   const list = v.array(item)
@@ -94,6 +98,11 @@ function oneOrMore<const S extends v.GenericSchema>(item: S) {
   )
 }
 
+const listenForms = 'must be { port }, { path } or { fd }'
+const account = '(?:[\\w][\\w.-]{0,31}\\$?|\\d{1,10})'
+const ownerSchema = v.pipe(text, v.regex(new RegExp(`^(?:${account}(?::${account})?|:${account})$`), 'must be "user", "user:group" or ":group", by name or number'))
+const accountSchema = v.union([v.pipe(text, v.regex(new RegExp(`^${account}$`), 'must be a name or a number')), whole('', 0)], 'must be a name or a number')
+
 const tcpListenSchema = exactObject(
   {
     host: v.optional(v.pipe(text, v.regex(/^[!-~]{1,255}$/, 'must be a host name or an IP address')), '127.0.0.1'),
@@ -101,15 +110,24 @@ const tcpListenSchema = exactObject(
     reusePort: v.optional(flag, false),
     ipv6Only: v.optional(flag, false),
   },
-  'must be { port } or { path }',
+  listenForms,
 )
-const unixListenSchema = exactObject({ path: text, mode: v.optional(whole('', 0, 0o777)) }, 'must be { port } or { path }')
+const unixListenSchema = exactObject({ path: text, mode: v.optional(whole('', 0, 0o777)), owner: v.optional(ownerSchema) }, listenForms)
+const inheritedListenSchema = exactObject(
+  {
+    fd: v.custom<number | string>(
+      (value) => (Number.isInteger(value) && (value as number) >= 3 && (value as number) <= 65_535) || (typeof value === 'string' && /^[^:]{1,255}$/.test(value)),
+      'must be the number of an inherited descriptor from 3 to 65535, or its name in LISTEN_FDNAMES',
+    ),
+  },
+  listenForms,
+)
 
-type AnyListen = v.InferOutput<typeof tcpListenSchema> | v.InferOutput<typeof unixListenSchema>
-const listenSchema = v.lazy(
-  (value) =>
-    (typeof value === 'object' && value !== null && 'path' in value ? unixListenSchema : tcpListenSchema) as unknown as v.GenericSchema<unknown, AnyListen>,
-)
+type AnyListen = v.InferOutput<typeof tcpListenSchema> | v.InferOutput<typeof unixListenSchema> | v.InferOutput<typeof inheritedListenSchema>
+const listenSchema = v.lazy((value) => {
+  const has = (key: string) => typeof value === 'object' && value !== null && key in value
+  return (has('path') ? unixListenSchema : has('fd') ? inheritedListenSchema : tcpListenSchema) as unknown as v.GenericSchema<unknown, AnyListen>
+})
 
 const dispatchRules = ['least-requests', 'round-robin', 'idle', 'connection', 'least-connections', 'ip', 'uid'] as const
 /** A token (RFC 9110, 5.6.2), a query parameter as it is sent, or the index of a path segment, 0 to 255. */
@@ -281,9 +299,17 @@ export const portSchema = exactObject(
     limits: section(portLimitsSchema),
     heartbeat: section({ ping: ownMillisOrFalse(), pongTimeout: v.optional(millis(1)), idle: ownMillisOrFalse() }),
     dispatch: v.optional(dispatchSchema),
-    tcp: section({ nodelay: v.optional(flag), keepAlive: ownMillisOrFalse(), backlog: v.optional(whole('', 1, 65_535)) }),
+    tcp: section({
+      nodelay: v.optional(flag),
+      keepAlive: ownMillisOrFalse(),
+      backlog: v.optional(whole('', 1, 65_535)),
+      fastOpen: v.optional(flag),
+      userTimeout: ownMillisOrFalse(),
+      deferAccept: v.optional(v.pipe(hourOrFalse, v.transform(zeroForFalse))),
+    }),
     framing: v.optional(framingSchema),
     maxMessage: v.optional(limitRules.message),
+    optional: v.optional(flag, false),
   },
   'must be { protocol, listen }',
 )
@@ -434,6 +460,9 @@ export const configSchema = exactObject(
       nodelay: v.optional(flag, true),
       keepAlive: millisOrFalse(0),
       backlog: v.optional(whole('', 1, 65_535), 1024),
+      fastOpen: v.optional(flag, false),
+      userTimeout: millisOrFalse(0),
+      deferAccept: v.pipe(v.optional(hourOrFalse, false), v.transform(zeroForFalse)),
     }),
     compression: v.pipe(
       v.optional(
@@ -457,6 +486,8 @@ export const configSchema = exactObject(
     version: v.optional(v.pipe(text, v.regex(/^[\x21-\x7e]{1,128}$/, 'must be 1 to 128 visible ASCII characters without spaces'))),
     stateDir: v.optional(v.custom<string | false>((value) => value === false || (typeof value === 'string' && value !== ''), 'must be a path or false'), '.sluice'),
     daemon: v.optional(flag, false),
+    user: v.optional(accountSchema),
+    group: v.optional(accountSchema),
     log: section({
       level: v.optional(only(['trace', 'debug', 'info', 'warn', 'error']), 'info'),
       file: v.optional(text),

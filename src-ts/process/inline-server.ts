@@ -16,6 +16,7 @@ import { Deferred } from './deferred.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { requestFunctions } from './load-app.ts'
 import { cloneMessage, type Receiver } from './messages.ts'
+import { dropPrivileges } from './privileges.ts'
 import { enter, leave } from './running.ts'
 import { healthReport, serverStats } from './stats.ts'
 import { keepVitals } from './vitals.ts'
@@ -78,7 +79,9 @@ export class InlineServer extends PushServer implements Server {
     enter(this)
     try {
       const ports = core.ports()
+      dropPrivileges(this.#config, native)
       this.#ports = portsFrom(ports, this.reach())
+      for (const { error } of this.#ports) if (error !== undefined) this.#lifecycle.report(error, 'listen')
       await this.#lifecycle.run('serverStart', this)
       await this.#lifecycle.run('workerStart', { ...this.worker, status: 'starting', reason: 'start' })
       const slot = core.createWorker((notice) => {

@@ -11,6 +11,7 @@ import { fromRecord, toRecord } from './error-record.ts'
 import { lookUp, type Generation } from './generation.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { cloneMessage, toCallResult, type Call, type CallResult, type PortRecord, type Receiver, type WorkerMessage } from './messages.ts'
+import { dropPrivileges } from './privileges.ts'
 import { JoinedRuns } from './reload.ts'
 import { enter, leave } from './running.ts'
 import { healthReport, serverStats, threadName } from './stats.ts'
@@ -100,8 +101,10 @@ export class Master extends PushServer implements Server {
     this.#core = core
     enter(this)
     try {
+      dropPrivileges(this.#config, this.#native)
       this.#portRecords = core.ports()
       this.#ports = portsFrom(this.#portRecords, this.reach())
+      for (const { error } of this.#ports) if (error !== undefined) this.#lifecycle.report(error, 'listen')
       await this.#lifecycle.run('serverStart', this)
       await this.#supervisor.start(this.#nextGeneration(this.#config.version), () => {
         core.accept()

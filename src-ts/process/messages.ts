@@ -85,6 +85,8 @@ export interface PortRecord {
   readonly host: string | undefined
   readonly port: number | undefined
   readonly path: string | undefined
+  /** Why it is not bound, for a port that is optional. */
+  readonly error: string | undefined
   /** Longest request body that is read as a whole. */
   readonly bodyBytes: number
 }

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, linkSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs'
+import { closeSync, fchownSync, fstatSync, linkSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeSync } from 'node:fs'
 
 /**
  * The file that says which process is the master: its pid in decimal and a line feed, so that `kill -USR1 $(cat sluice.pid)`
@@ -35,6 +35,11 @@ export class PidFile {
     } finally {
       rmSync(draft, { force: true })
     }
+  }
+
+  /** Lets another user remove it, too. Throws what the file system throws. */
+  giveTo(uid: number, gid: number): void {
+    fchownSync(this.#descriptor, uid, gid)
   }
 
   /** Removes the file, unless another master has taken its place. May be called again. */

@@ -1,4 +1,5 @@
 import { performance } from 'node:perf_hooks'
+import { getHeapStatistics } from 'node:v8'
 import { threadId } from 'node:worker_threads'
 
 import type { Board } from './board.ts'
@@ -11,8 +12,9 @@ const EVERY_MS = 1_000
 export function keepVitals(board: Board, slot: number): Cancel {
   let last = performance.eventLoopUtilization()
   const write = (): void => {
+    // Not process.memoryUsage(): that opens a file, and throws when the process has no descriptor left.
     const now = performance.eventLoopUtilization()
-    board.setVitals(slot, threadId, process.memoryUsage().heapUsed, performance.eventLoopUtilization(now, last).utilization)
+    board.setVitals(slot, threadId, getHeapStatistics().used_heap_size, performance.eventLoopUtilization(now, last).utilization)
     last = now
   }
   write()

@@ -1,7 +1,7 @@
 import { ChannelKind, SendFlag } from '../bridge/record.ts'
 import { sluiceTypeError } from '../errors.ts'
 import type { NativePush } from '../native.ts'
-import type { PortReach } from '../port.ts'
+import type { PortReach, PortStats } from '../port.ts'
 import { channelName, uidText } from './channel-name.ts'
 import { checkClose } from './close-info.ts'
 import { type SocketInfo, socketInfoOf } from './connection-info.ts'
@@ -84,6 +84,8 @@ export abstract class PushServer {
     return {
       connections: (port) => this.connectionsOf(port),
       broadcast: (port, data, options) => this.broadcastOn(port, data, options),
+      pauseAccept: (port, pause) => void this.#native.pauseAccept(this.coreServer(), port, pause),
+      stats: (port) => JSON.parse(this.#native.portStats(this.coreServer(), port) ?? '{}') as PortStats,
     }
   }
 

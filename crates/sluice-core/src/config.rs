@@ -123,6 +123,9 @@ pub struct PortConfig {
     /// TCP: where one message ends and the next begins.
     #[serde(default)]
     pub framing: Framing,
+    /// When it cannot be bound, the server starts without it. Default false: it does not start.
+    #[serde(default)]
+    pub optional: bool,
     /// Answer every request with this text from the reactor, without JavaScript.
     /// For the benchmark's floor and for health endpoints.
     #[serde(default)]
@@ -157,13 +160,31 @@ pub enum ListenConfig {
         /// An IPv6 socket takes no IPv4 connections. Default false.
         ipv6_only: bool,
     },
-    /// A unix stream socket: `{ path, mode? }`.
+    /// A unix stream socket: `{ path, mode?, owner? }`.
     Unix {
-        /// The socket file, 1 to 107 bytes (`sun_path`); a stale one is removed.
+        /// The socket file, 1 to 107 bytes (`sun_path`); a stale one is removed. With a NUL in front: a name of Linux's abstract
+        /// namespace, which has no file and so neither mode nor owner.
         path: PathBuf,
         /// File mode, 0 to 0o777; `None` means 0o660.
         mode: Option<u32>,
+        /// `user`, `user:group` or `:group`, names or numbers, 1 to 65 bytes; `None`: who starts the server.
+        owner: Option<String>,
     },
+    /// A socket that whoever started the process has opened: `{ fd }`.
+    Inherited {
+        /// Which one. It stays open when the server ends.
+        fd: Descriptor,
+    },
+}
+
+/// How a descriptor is named.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum Descriptor {
+    /// Its number, 3 to 65 535.
+    Number(u16),
+    /// Its name in systemd's `LISTEN_FDNAMES`, 1 to 255 bytes without `:`.
+    Name(String),
 }
 
 /// Both forms in one, because a serde enum without a tag lets unknown keys pass.
@@ -176,6 +197,8 @@ struct ListenFields {
     ipv6_only: Option<bool>,
     path: Option<PathBuf>,
     mode: Option<u32>,
+    owner: Option<String>,
+    fd: Option<Descriptor>,
 }
 
 impl TryFrom<ListenFields> for ListenConfig {
@@ -190,6 +213,8 @@ impl TryFrom<ListenFields> for ListenConfig {
                 ipv6_only,
                 path: None,
                 mode: None,
+                owner: None,
+                fd: None,
             } => Ok(ListenConfig::Tcp {
                 host,
                 port,
@@ -203,8 +228,20 @@ impl TryFrom<ListenFields> for ListenConfig {
                 ipv6_only: None,
                 path: Some(path),
                 mode,
-            } => Ok(ListenConfig::Unix { path, mode }),
-            _ => Err("listen must have host and port, or path"),
+                owner,
+                fd: None,
+            } => Ok(ListenConfig::Unix { path, mode, owner }),
+            ListenFields {
+                host: None,
+                port: None,
+                reuse_port: None,
+                ipv6_only: None,
+                path: None,
+                mode: None,
+                owner: None,
+                fd: Some(fd),
+            } => Ok(ListenConfig::Inherited { fd }),
+            _ => Err("listen must have host and port, or path, or fd"),
         }
     }
 }
@@ -284,7 +321,7 @@ impl TopicsConfig {
     }
 }
 
-/// Socket options of accepted connections.
+/// Socket options of listeners and of the connections they accept. An option that the system does not have is left out.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", default, deny_unknown_fields)]
 pub struct TcpConfig {
@@ -294,6 +331,13 @@ pub struct TcpConfig {
     pub keep_alive: u64,
     /// Length of the accept queue, 1 to 65 535, default 1024.
     pub backlog: u32,
+    /// `TCP_FASTOPEN`: data may come with the SYN. Default false. Where the system has it off, nothing changes.
+    pub fast_open: bool,
+    /// `TCP_USER_TIMEOUT`: how long sent data may stay unacknowledged; 0 = what the system does (default).
+    pub user_timeout: u64,
+    /// `TCP_DEFER_ACCEPT`: how long a connection may stay silent before it is accepted nevertheless, in whole seconds, at most
+    /// 1 hour; 0 = accepted at once (default).
+    pub defer_accept: u64,
 }
 
 impl Default for TcpConfig {
@@ -302,6 +346,9 @@ impl Default for TcpConfig {
             nodelay: true,
             keep_alive: 0,
             backlog: 1024,
+            fast_open: false,
+            user_timeout: 0,
+            defer_accept: 0,
         }
     }
 }

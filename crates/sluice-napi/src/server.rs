@@ -9,7 +9,7 @@ use napi_derive::napi;
 use serde::Serialize;
 use sluice_core::ErrorCode;
 use sluice_core::id::WorkerSlot;
-use sluice_server::Server;
+use sluice_server::{Owner, Server};
 use sluice_shared::record::AdoptReason;
 
 use crate::error::{Result, error, from_server, internal};
@@ -70,6 +70,41 @@ pub fn server_info(server: u32) -> Result<String> {
 pub fn accept_connections(server: u32) -> Result<()> {
     self::server(server)?.accept();
     Ok(())
+}
+
+/// Accepts no more connections on a port, or accepts again. False when there is no such port.
+#[napi(catch_unwind)]
+pub fn pause_accept(server: u32, port: u32, pause: bool) -> Result<bool> {
+    let server = self::server(server)?;
+    let Ok(port) = u16::try_from(port) else {
+        return Ok(false);
+    };
+    Ok(if pause {
+        server.pause_accept(port)
+    } else {
+        server.resume_accept(port)
+    })
+}
+
+/// JSON: counters of one port; null when there is no such port.
+#[napi(catch_unwind)]
+pub fn port_stats(server: u32, port: u32) -> Result<Option<String>> {
+    let server = self::server(server)?;
+    let stats = u16::try_from(port)
+        .ok()
+        .and_then(|port| server.port_stats(port));
+    stats.as_ref().map(json).transpose()
+}
+
+/// The numbers of `user`, `user:group` or `:group`: `[uid, gid]`, each null where it is not said.
+#[napi(
+    catch_unwind,
+    ts_return_type = "[uid: number | null, gid: number | null]"
+)]
+pub fn look_up_owner(owner: String) -> Result<Vec<Option<u32>>> {
+    Owner::look_up(&owner)
+        .map(|Owner { uid, gid }| vec![uid, gid])
+        .map_err(|source| error(ErrorCode::InvalidArg, source.to_string()))
 }
 
 /// `wake` is called, coalesced, when `takeNotices` has something. Keeps the calling thread's loop alive until `releaseServer`.

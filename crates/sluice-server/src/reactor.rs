@@ -36,6 +36,9 @@ pub(crate) enum Message {
         bound: Bound,
     },
     Accept,
+    ResumePort {
+        port: u16,
+    },
     Adopt {
         port: u16,
         stream: Detached,

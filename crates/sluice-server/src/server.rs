@@ -26,7 +26,7 @@ use crate::notice::{Notice, Notices};
 use crate::push::{BroadcastOptions, Inboxes, KickTarget, MessageKind, PostAccount, PostFlags};
 use crate::reactor::{Message, Reactor};
 use crate::static_files;
-use crate::stats::{Counters, Rejected};
+use crate::stats::{Counters, PortCounters, Rejected};
 use crate::wake::{WakeFn, lock};
 use crate::watchdog::Watchdog;
 use crate::worker::{Worker, WorkerLane, WorkerLink};
@@ -58,6 +58,8 @@ pub(crate) struct Shared {
     /// Exchanges of each reactor, as of its last pass.
     pub(crate) reactors_pending: Vec<AtomicU32>,
     port_connections: Vec<AtomicU32>,
+    /// For each port: nothing is accepted until it is resumed.
+    paused: Vec<AtomicBool>,
     /// For each port: the reactor that waits for a connection to close, plus one.
     port_full: Vec<AtomicU32>,
     reactors: OnceLock<Vec<Weak<Reactor>>>,
@@ -86,6 +88,7 @@ impl Shared {
             reactor_connections: counters(reactors),
             reactors_pending: counters(reactors),
             port_connections: counters(ports),
+            paused: (0..ports).map(|_| AtomicBool::new(false)).collect(),
             port_full: counters(ports),
             reactors: OnceLock::new(),
             links: Mutex::new(Vec::new()),
@@ -143,6 +146,11 @@ impl Shared {
 
     pub(crate) fn port_connections(&self, port: u16) -> u32 {
         self.port_connections[usize::from(port)].load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_paused(&self, port: u16) -> bool {
+        // Relaxed: the message that follows a change of it orders what has to be ordered.
+        self.paused[usize::from(port)].load(Ordering::Relaxed)
     }
 
     pub(crate) fn connection_opened(&self, port: u16) {
@@ -391,7 +399,7 @@ pub struct PortInfo {
     pub protocol: PortProtocol,
     /// Longest request body that a worker reads as a whole.
     pub body_bytes: u64,
-    /// The address of a TCP port.
+    /// The address of a TCP port, as it was given where the port is not bound.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub host: Option<String>,
     /// The number of a TCP port, as the system chose it for 0.
@@ -400,6 +408,22 @@ pub struct PortInfo {
     /// The file of a unix socket.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+    /// Why an optional port is not bound; its address is then the wanted one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+/// Counters of one port.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PortStats {
+    /// Open connections.
+    pub connections: u32,
+    /// Whether nothing is accepted because of [`Server::pause_accept`].
+    pub paused: bool,
+    /// What the reactors have done for it.
+    #[serde(flatten)]
+    pub counters: PortCounters,
 }
 
 /// What a server is made of.
@@ -478,19 +502,23 @@ impl Server {
     pub fn start(config: &str) -> Result<Self, Error> {
         let config = ServerConfig::parse(config)?;
         static_files::site::check(&config.static_files)?;
-        let bound = config
-            .ports
-            .iter()
-            .map(listener::bind)
-            .collect::<Result<Vec<_>, _>>()?;
-        let (listeners, addresses): (Vec<_>, Vec<_>) = bound.into_iter().unzip();
+        let mut listeners = Vec::new();
+        let mut ports = Vec::new();
+        for (index, port) in (0u16..).zip(&config.ports) {
+            match listener::bind(port) {
+                Ok((bound, address)) => {
+                    ports.push(port_info(port, address, None));
+                    listeners.extend(bound.into_iter().map(|bound| (index, bound)));
+                }
+                Err(error) if port.optional => {
+                    let address = LocalAddress::wanted(&port.listen);
+                    ports.push(port_info(port, address, Some(error.to_string())));
+                }
+                Err(error) => return Err(error),
+            }
+        }
         let info = ServerInfo {
-            ports: config
-                .ports
-                .iter()
-                .zip(addresses)
-                .map(|(port, address)| port_info(port, address))
-                .collect(),
+            ports,
             reactors: config.reactors,
         };
         let shared = Arc::new(Shared::new(config));
@@ -507,7 +535,7 @@ impl Server {
             shared,
         };
         server.start_threads().map_err(Error::Reactor)?;
-        for (port, bound) in (0u16..).zip(listeners) {
+        for (port, bound) in listeners {
             // Ports are spread over the reactors; connections are spread when they are accepted.
             let reactor = (usize::from(port) % server.reactors.len()) as u8;
             server.shared.send(reactor, Message::Listen { port, bound });
@@ -536,6 +564,42 @@ impl Server {
     /// Starts accepting connections.
     pub fn accept(&self) {
         self.shared.send_all(|| Message::Accept);
+    }
+
+    /// Accepts no more connections on a port; those that come wait in the kernel's queue. False when there is no such port.
+    /// Those that are being accepted at this moment still come.
+    pub fn pause_accept(&self, port: u16) -> bool {
+        let Some(paused) = self.shared.paused.get(usize::from(port)) else {
+            return false;
+        };
+        paused.store(true, Ordering::Relaxed);
+        true
+    }
+
+    /// Accepts again, first those that wait. False when there is no such port.
+    pub fn resume_accept(&self, port: u16) -> bool {
+        let Some(paused) = self.shared.paused.get(usize::from(port)) else {
+            return false;
+        };
+        if paused.swap(false, Ordering::Relaxed) {
+            // Whoever has its listener looks; the others have none.
+            self.shared.send_all(|| Message::ResumePort { port });
+        }
+        true
+    }
+
+    /// Counters of one port.
+    pub fn port_stats(&self, port: u16) -> Option<PortStats> {
+        let paused = self.shared.paused.get(usize::from(port))?;
+        let mut counters = PortCounters::default();
+        for reactor in &self.reactors {
+            counters += &reactor.lock().port_counters(port);
+        }
+        Some(PortStats {
+            connections: self.shared.port_connections(port),
+            paused: paused.load(Ordering::Relaxed),
+            counters,
+        })
     }
 
     /// `wake` is called when [`take_notices`](Self::take_notices) has something; `None` when nobody listens any more.
@@ -829,9 +893,10 @@ impl Drop for Server {
     }
 }
 
-fn port_info(config: &PortConfig, address: LocalAddress) -> PortInfo {
+fn port_info(config: &PortConfig, address: LocalAddress, error: Option<String>) -> PortInfo {
     let (host, port, path) = match address {
         LocalAddress::Tcp(address) => (Some(address.ip().to_string()), Some(address.port()), None),
+        LocalAddress::Named(host, port) => (Some(host), Some(port), None),
         LocalAddress::Unix(path) => (None, None, Some(path.display().to_string())),
     };
     PortInfo {
@@ -841,6 +906,7 @@ fn port_info(config: &PortConfig, address: LocalAddress) -> PortInfo {
         host,
         port,
         path,
+        error,
     }
 }
 

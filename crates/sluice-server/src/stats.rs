@@ -42,6 +42,8 @@ counters! {
         send_timeout,
         /// Times accepting paused at `connections`.
         connections,
+        /// Times accepting rested because the process or the system had no descriptor or no memory left.
+        accept,
         /// Idle connections closed after `keepAliveTimeout`.
         keep_alive_timeout,
         /// WebSocket frames that broke a rule or a limit; their connections were closed.
@@ -58,6 +60,22 @@ counters! {
         pong_timeout,
         /// Other refusals: an unknown expectation, version or method.
         unsupported,
+    }
+}
+
+counters! {
+    /// What one reactor has done for one port.
+    PortCounters {
+        /// Connections accepted.
+        accept_count,
+        /// Connections closed.
+        close_count,
+        /// Complete request heads accepted.
+        request_count,
+        /// Bytes read from sockets.
+        bytes_in,
+        /// Bytes written to sockets.
+        bytes_out,
     }
 }
 

@@ -58,6 +58,11 @@ impl Stream {
                     TcpKeepalive::new().with_time(Duration::from_millis(tcp.keep_alive));
                 let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
             }
+            #[cfg(any(target_os = "linux", target_os = "android"))]
+            if tcp.user_timeout > 0 {
+                let timeout = Duration::from_millis(tcp.user_timeout);
+                let _ = SockRef::from(stream).set_tcp_user_timeout(Some(timeout));
+            }
         }
     }
 

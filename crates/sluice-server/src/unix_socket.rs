@@ -4,8 +4,13 @@ use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use rustix::fs::FlockOperation;
 use socket2::{Domain, SockAddr, Socket, Type};
+
+use crate::listener;
+use crate::owner::Owner;
 
 /// The file of a bound socket. Removed when the port goes away, unless it is somebody else's by then.
 pub(crate) struct SocketFile {
@@ -30,24 +35,36 @@ impl Drop for SocketFile {
     }
 }
 
-/// Binds `path` with the file mode `mode`, default 0o660. A file that nobody listens on is replaced.
+/// Binds `path` with the file mode `mode`, default 0o660, and the owner `owner`. A file that nobody listens on is replaced.
 ///
-/// The socket is made under another name and renamed when its mode is set: a client that finds it may use it, and a stale file
-/// is never missing in between.
-pub(crate) fn bind(path: &Path, mode: Option<u32>) -> io::Result<(UnixListener, SocketFile)> {
+/// The socket is made under another name and renamed when all is set: a client that finds it may use it, and a stale file is
+/// never missing in between.
+pub(crate) fn bind(
+    path: &Path,
+    mode: Option<u32>,
+    owner: Owner,
+    backlog: u32,
+) -> io::Result<(UnixListener, SocketFile)> {
+    // Of two servers that start at once, the second sees the first listen.
+    let _alone = lock_directory(path);
     refuse_live(path)?;
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".{}", std::process::id()));
     let temporary = PathBuf::from(temporary);
     // Left by a process of our number that was killed just here.
     let _ = std::fs::remove_file(&temporary);
-    let listener = UnixListener::bind(&temporary)?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+    // On Linux the file is made with the mode of its socket: nobody can connect before it is known who may. Elsewhere the
+    // name is not known to anybody yet, which has to do.
+    let _ = rustix::fs::fchmod(&socket, rustix::fs::Mode::empty());
+    socket.bind(&SockAddr::unix(&temporary)?)?;
     let bound = (|| {
-        std::fs::set_permissions(
-            &temporary,
-            std::fs::Permissions::from_mode(mode.unwrap_or(0o660)),
-        )?;
-        listener.set_nonblocking(true)?;
+        if owner != Owner::default() {
+            std::os::unix::fs::lchown(&temporary, owner.uid, owner.gid)?;
+        }
+        let mode = std::fs::Permissions::from_mode(mode.unwrap_or(0o660));
+        std::fs::set_permissions(&temporary, mode)?;
+        socket.listen(listener::backlog(backlog))?;
         let identity = SocketFile::identity(&temporary)?;
         std::fs::rename(&temporary, path)?;
         Ok(identity)
@@ -55,7 +72,7 @@ pub(crate) fn bind(path: &Path, mode: Option<u32>) -> io::Result<(UnixListener, 
     match bound {
         Ok(identity) => {
             let path = path.to_owned();
-            Ok((listener, SocketFile { path, identity }))
+            Ok((socket.into(), SocketFile { path, identity }))
         }
         Err(error) => {
             let _ = std::fs::remove_file(&temporary);
@@ -63,6 +80,33 @@ pub(crate) fn bind(path: &Path, mode: Option<u32>) -> io::Result<(UnixListener, 
         }
     }
 }
+
+/// Binds a name of Linux's abstract namespace: `path` with a NUL in front. It is free when the process ends.
+pub(crate) fn bind_abstract(path: &Path, backlog: u32) -> io::Result<UnixListener> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM.nonblocking().cloexec(), None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    socket.listen(listener::backlog(backlog))?;
+    Ok(socket.into())
+}
+
+/// Keeps other servers out of the directory until dropped, for as long as one needs to bind there. Without the lock where there
+/// are no locks, or where somebody holds on to it.
+fn lock_directory(path: &Path) -> Option<std::fs::File> {
+    let directory = path.parent().filter(|parent| *parent != Path::new(""));
+    let directory = std::fs::File::open(directory.unwrap_or(Path::new("."))).ok()?;
+    for _ in 0..LOCK_TRIES {
+        match rustix::fs::flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Some(directory),
+            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(LOCK_WAIT),
+            Err(_) => return None,
+        }
+    }
+    None
+}
+
+/// For half a second at most: one binds in far less than a millisecond.
+const LOCK_TRIES: u32 = 100;
+const LOCK_WAIT: Duration = Duration::from_millis(5);
 
 /// Refuses a path that is in use: by a socket somebody listens on, or by a file that is no socket.
 fn refuse_live(path: &Path) -> io::Result<()> {

@@ -5,6 +5,7 @@
 //! * [`record`] is the layout of what travels in it: [`Words`](record::Words), kinds and flags.
 //! * [`WorkerBlock`] holds what a worker tells about itself: asleep, alive, working on which record.
 //! * [`Parked`] is the same wake flag for a sleeping reactor.
+//! * [`duplicate`] and [`set_tcp_option`] are calls on descriptors that no library offers in a safe form.
 //! * [`MemoryView`] lends memory to the binding, which shows it to JavaScript.
 //!
 //! The layout is the contract in `docs/architecture.md`; `src-ts/bridge/` reads it from the other
@@ -13,6 +14,7 @@
 #[cfg(target_endian = "big")]
 compile_error!("the bridge is little-endian: JavaScript reads the same words through typed arrays");
 
+mod descriptor;
 mod memory;
 mod parker;
 pub mod record;
@@ -20,6 +22,7 @@ mod ring;
 mod sync;
 mod worker_block;
 
+pub use descriptor::{TcpOption, duplicate, set_tcp_option};
 pub use memory::MemoryView;
 pub use parker::Parked;
 pub use ring::{

@@ -4,8 +4,8 @@ use std::fmt::Debug;
 use std::ops::RangeInclusive;
 
 use super::{
-    ConfigError, HEADER_BYTES_MAX, Heartbeat, Limits, ListenConfig, PortConfig, ServerConfig,
-    TopicsConfig,
+    ConfigError, Descriptor, HEADER_BYTES_MAX, Heartbeat, Limits, ListenConfig, PortConfig,
+    ServerConfig, TopicsConfig,
 };
 
 /// Longest duration: what a Node timer can count, and far below the overflow of `now + duration`.
@@ -21,6 +21,9 @@ const RATE_MAX: u64 = 1_000_000;
 
 /// Each is compared with the origin of every handshake.
 const ORIGINS_MAX: usize = 256;
+
+/// An hour: the kernel counts in retransmissions, and has no more than 255 of them.
+const DEFER_ACCEPT_MAX: u64 = 3_600_000;
 
 impl ServerConfig {
     /// The first value outside its range, in the order of the fields.
@@ -85,6 +88,16 @@ impl PortConfig {
             &format!("{path}.tcp.backlog"),
             self.tcp.backlog.into(),
             1..=65_535,
+        )?;
+        number(
+            &format!("{path}.tcp.userTimeout"),
+            self.tcp.user_timeout,
+            0..=MILLIS_MAX,
+        )?;
+        number(
+            &format!("{path}.tcp.deferAccept"),
+            self.tcp.defer_accept,
+            0..=DEFER_ACCEPT_MAX,
         )
     }
 }
@@ -100,14 +113,45 @@ impl ListenConfig {
                 }
                 Ok(())
             }
-            ListenConfig::Unix { path: file, mode } => {
+            ListenConfig::Unix {
+                path: file,
+                mode,
+                owner,
+            } => {
                 let bytes = file.as_os_str().as_encoded_bytes();
-                if !(1..=107).contains(&bytes.len()) || bytes.contains(&0) {
+                let name = bytes.strip_prefix(b"\0").unwrap_or(bytes);
+                let is_abstract = name.len() < bytes.len();
+                if !(1..=107).contains(&bytes.len()) || name.is_empty() || name.contains(&0) {
                     let expected = "a file name of 1 to 107 bytes without NUL";
                     return Err(wrong(&format!("{path}.path"), expected, file));
                 }
+                if is_abstract && (mode.is_some() || owner.is_some()) {
+                    let expected = "without mode and owner, as an abstract socket has no file";
+                    return Err(wrong(path, expected, file));
+                }
+                if let Some(owner) = owner
+                    && !(1..=65).contains(&owner.len())
+                {
+                    let expected = "user, user:group or :group of at most 65 characters";
+                    return Err(wrong(&format!("{path}.owner"), expected, owner));
+                }
                 let mode = mode.unwrap_or(0).into();
                 number(&format!("{path}.mode"), mode, 0..=0o777)
+            }
+            ListenConfig::Inherited {
+                fd: Descriptor::Number(fd),
+            } => {
+                // 0 to 2 are the standard streams.
+                number(&format!("{path}.fd"), (*fd).into(), 3..=u16::MAX.into())
+            }
+            ListenConfig::Inherited {
+                fd: Descriptor::Name(name),
+            } => {
+                if !(1..=255).contains(&name.len()) || name.contains(':') {
+                    let expected = "a name of 1 to 255 characters without a colon";
+                    return Err(wrong(&format!("{path}.fd"), expected, name));
+                }
+                Ok(())
             }
         }
     }
@@ -399,6 +443,18 @@ mod tests {
             millis,
         );
         assert_range("/ports/0/tcp/backlog", "ports[0].tcp.backlog", 1, 65_535);
+        assert_range(
+            "/ports/0/tcp/userTimeout",
+            "ports[0].tcp.userTimeout",
+            0,
+            millis,
+        );
+        assert_range(
+            "/ports/0/tcp/deferAccept",
+            "ports[0].tcp.deferAccept",
+            0,
+            3_600_000,
+        );
         assert_range("/reactors", "reactors", 1, 64);
         let heartbeat = |name: &str, first| {
             let pointer = format!("/ports/0/heartbeat/{name}");
@@ -498,9 +554,18 @@ mod tests {
             unix,
             ListenConfig::Unix {
                 path: "/run/s".into(),
-                mode: Some(0o777)
+                mode: Some(0o777),
+                owner: None,
             }
         );
+        for (fd, descriptor) in [
+            (json!(3), Descriptor::Number(3)),
+            (json!(65_535), Descriptor::Number(65_535)),
+            (json!("web"), Descriptor::Name("web".into())),
+        ] {
+            let inherited = listen(json!({ "fd": fd })).expect("it is a descriptor");
+            assert_eq!(inherited, ListenConfig::Inherited { fd: descriptor });
+        }
         for bad in [
             json!({}),
             json!({ "host": "::" }),
@@ -510,6 +575,18 @@ mod tests {
             json!({ "path": "/run/s", "mode": 0o1000 }),
             json!({ "path": "" }),
             json!({ "path": "a\0b" }),
+            json!({ "path": "\0" }),
+            json!({ "path": "\0a\0b" }),
+            json!({ "path": "\0a", "mode": 0o600 }),
+            json!({ "path": "\0a", "owner": "root" }),
+            json!({ "path": "a", "owner": "" }),
+            json!({ "path": "a", "owner": "a".repeat(66) }),
+            json!({ "fd": 2 }),
+            json!({ "fd": 65_536 }),
+            json!({ "fd": "" }),
+            json!({ "fd": "a:b" }),
+            json!({ "fd": 3, "path": "a" }),
+            json!({ "fd": 3, "port": 80 }),
             json!({ "path": "a".repeat(108) }),
             json!({ "host": "", "port": 80 }),
             json!({ "host": "a b", "port": 80 }),
@@ -520,6 +597,8 @@ mod tests {
             assert!(listen(bad.clone()).is_err(), "{bad}");
         }
         assert!(listen(json!({ "path": "a".repeat(107) })).is_ok());
+        assert!(listen(json!({ "path": "\0name" })).is_ok());
+        assert!(listen(json!({ "path": "a", "owner": "a".repeat(65) })).is_ok());
         assert!(listen(json!({ "host": "a".repeat(255), "port": 80 })).is_ok());
     }
 

@@ -13,6 +13,7 @@ use crate::listener::{Bound, Listener};
 use crate::output::Output;
 use crate::reactor::Message;
 use crate::socket::Socket;
+use crate::stats::PortCounters;
 use crate::stream::{Detached, Peer, Stream};
 use crate::wake::SocketWaker;
 
@@ -65,6 +66,15 @@ impl Engine {
         }
     }
 
+    /// A port that was paused accepts again, if it has begun to accept at all.
+    pub(super) fn resume_port(&mut self, port: u16) {
+        for index in 0..self.acceptors.len() {
+            if self.acceptors[index].port == port {
+                self.accept(index);
+            }
+        }
+    }
+
     pub(super) fn stop_accepting(&mut self) {
         self.acceptors.clear();
     }
@@ -91,6 +101,10 @@ impl Engine {
             return;
         }
         let port = acceptor.port;
+        if self.shared.is_paused(port) {
+            // The kernel keeps what comes in the backlog.
+            return;
+        }
         let limit = self.port_limits(port).connections;
         for _ in 0..ACCEPT_BATCH {
             if self.shared.port_connections(port) >= limit {
@@ -107,6 +121,7 @@ impl Engine {
                 Poll::Ready(Err(error)) if is_transient(&error) => {}
                 Poll::Ready(Err(_)) => {
                     // Out of descriptors or memory: accept(2) would fail at once again and spin.
+                    self.rejected.accept += 1;
                     self.acceptors[index].resume_at = Some(self.now + BACK_OFF);
                     return;
                 }
@@ -119,6 +134,7 @@ impl Engine {
     /// Gives a new connection to the reactor with the fewest.
     fn place(&mut self, port: u16, stream: Stream, peer: Peer) {
         self.counters.accept_count += 1;
+        self.ports[usize::from(port)].accept_count += 1;
         self.shared.connection_opened(port);
         stream.configure(&self.shared.config.ports[usize::from(port)].tcp);
         let target = self.shared.least_connected(self.id);
@@ -155,8 +171,10 @@ impl Engine {
             return;
         };
         let (port, peer) = (connection.port, connection.peer);
+        let bytes = (connection.bytes_in, connection.bytes_out);
         let stream = std::mem::replace(&mut connection.stream, Stream::Gone);
         self.free_place(slot);
+        self.count_bytes(port, bytes);
         match stream.detach() {
             Ok(stream) => {
                 self.shared.connection_moved(self.id, target);
@@ -239,8 +257,11 @@ impl Engine {
             return;
         }
         let port = connection.port;
+        let bytes = (connection.bytes_in, connection.bytes_out);
         let is_kept = connection.socket.is_some() && self.keep_closed(slot);
         self.counters.close_count += 1;
+        self.ports[usize::from(port)].close_count += 1;
+        self.count_bytes(port, bytes);
         // A connection by a TCP port counts until its worker knows of its end: whoever connects and leaves while a worker hangs
         // is bound by the same limit.
         if !(is_kept && self.socket_of(slot).is_some_and(|socket| socket.is_tcp())) {
@@ -249,6 +270,26 @@ impl Engine {
         if !is_kept {
             self.free_place(slot);
         }
+    }
+
+    fn count_bytes(&mut self, port: u16, (received, sent): (u64, u64)) {
+        let counters = &mut self.ports[usize::from(port)];
+        counters.bytes_in += received;
+        counters.bytes_out += sent;
+    }
+
+    /// What this reactor has done for a port. The bytes of open connections are added up now, so that nobody pays for them
+    /// while they flow.
+    pub(crate) fn port_counters(&self, port: u16) -> PortCounters {
+        let mut counters = self.ports[usize::from(port)].clone();
+        let open = self.connections.iter().flatten();
+        for connection in open.filter(|connection| connection.port == port) {
+            if !matches!(connection.phase, Phase::Gone) {
+                counters.bytes_in += connection.bytes_in;
+                counters.bytes_out += connection.bytes_out;
+            }
+        }
+        counters
     }
 
     /// Gives the place of a closed connection to the next one.

@@ -323,6 +323,7 @@ impl Engine {
         let key = self.dispatch_key(words.port(), &self.head, &record[fields..]);
         let connection = self.connections[slot as usize].as_deref_mut()?;
         let port = usize::from(connection.port);
+        self.ports[port].request_count += 1;
         let limits = &self.limits[port].0;
         let over = self
             .shared

@@ -34,7 +34,7 @@ use crate::pending::Pending;
 use crate::reactor::Message;
 use crate::server::Shared;
 use crate::static_files::Site;
-use crate::stats::{Counters, Rejected};
+use crate::stats::{Counters, PortCounters, Rejected};
 use crate::wake::ReadyQueue;
 use crate::websocket::{Deflaters, Tools};
 use crate::worker::WorkerLink;
@@ -109,6 +109,8 @@ pub(crate) struct Engine {
     stop_at: u64,
     stopped: bool,
     pub(crate) counters: Counters,
+    /// By port.
+    ports: Vec<PortCounters>,
     pub(crate) rejected: Rejected,
 }
 
@@ -146,6 +148,7 @@ impl Engine {
             })
             .collect();
         let sites = shared.config.static_files.iter().map(Site::new).collect();
+        let ports = vec![PortCounters::default(); shared.config.ports.len()];
         Self {
             id,
             dispatchers,
@@ -188,6 +191,7 @@ impl Engine {
             stop_at: u64::MAX,
             stopped: false,
             counters: Counters::default(),
+            ports,
             rejected: Rejected::default(),
         }
     }
@@ -197,6 +201,7 @@ impl Engine {
         match message {
             Message::Listen { port, bound } => self.listen(port, bound),
             Message::Accept => self.start_accepting(),
+            Message::ResumePort { port } => self.resume_port(port),
             Message::Adopt {
                 port,
                 stream,

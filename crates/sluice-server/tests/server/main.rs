@@ -14,6 +14,7 @@ mod handover;
 mod handover_model;
 mod lifecycle;
 mod limits;
+mod listening;
 mod ordering;
 mod rings;
 mod sockets;
