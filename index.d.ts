@@ -66,6 +66,38 @@ export declare function drainWorker(server: number, slot: number, reason: number
 /** Every error code that this addon can raise. */
 export declare function errorCodes(): Array<string>
 
+/** The content of a file that was kept in memory, by its position. */
+export declare function formBytes(worker: number, form: number, file: number): Buffer | null
+
+/** Removes the files of a form. Idempotent. */
+export declare function formClose(worker: number, form: number): void
+
+/** JSON `{ fields: [name, value][], files: [{ field, name, type, size, path, error, reason? }] }`. */
+export declare function formContent(worker: number, form: number): string | null
+
+/** There are no more bytes. After 1, call it again. */
+export declare function formEnd(worker: number, form: number): FormProgress
+
+/**
+ * Begins to read a form with parts; a number for the calls below, or -1 when `content_type` is of another kind. `memory`: what
+ * may be kept in memory of it.
+ */
+export declare function formOpen(worker: number, lane: number, index: number, generation: number, contentType: string, memory: number): number
+
+/**
+ * What became of a step in reading a form: 0 go on, 1 wait for a DRAIN record with SPOOLED, 2 it is malformed, 3 it is too
+ * large, 4 there is no such form. With 2 and 3, why.
+ */
+export interface FormProgress {
+  /** The number. */
+  step: number
+  /** Why. */
+  fault?: string
+}
+
+/** Takes the next bytes of a form. */
+export declare function formWrite(worker: number, form: number, data: Uint8Array): FormProgress
+
 /** Closes every connection that fits. `target`: JSON `{ id?, uid?, group? }`. How many were asked to close. */
 export declare function kick(server: number, worker: number, target: string, code: number, reason: string): number
 

@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { acceptConnections, activateWorker, attachMaster, attachWorker, bindUidById, broadcast, channelSize, claimExchange, closeById, connectionById, connectionCount, connectionIds, connectionKind, createWorker, detachExchange, detachWorker, drainWorker, errorCodes, kick, lookUpOwner, mayEncode, nameThread, pauseAccept, pinThread, portStats, releaseServer, serverInfo, serverStats, startServer, stopServer, takeNotices, workerCalls, writeOffWorker } = nativeBinding
+const { acceptConnections, activateWorker, attachMaster, attachWorker, bindUidById, broadcast, channelSize, claimExchange, closeById, connectionById, connectionCount, connectionIds, connectionKind, createWorker, detachExchange, detachWorker, drainWorker, errorCodes, formBytes, formClose, formContent, formEnd, formOpen, formWrite, kick, lookUpOwner, mayEncode, nameThread, pauseAccept, pinThread, portStats, releaseServer, serverInfo, serverStats, startServer, stopServer, takeNotices, workerCalls, writeOffWorker } = nativeBinding
 export { acceptConnections }
 export { activateWorker }
 export { attachMaster }
@@ -792,6 +792,12 @@ export { detachExchange }
 export { detachWorker }
 export { drainWorker }
 export { errorCodes }
+export { formBytes }
+export { formClose }
+export { formContent }
+export { formEnd }
+export { formOpen }
+export { formWrite }
 export { kick }
 export { lookUpOwner }
 export { mayEncode }

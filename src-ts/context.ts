@@ -1,5 +1,6 @@
 import { detach, type DetachedRequest } from './http/detached.ts'
 import type { Exchange } from './http/exchange.ts'
+import { type Form, type FormBounds, type FormReading, readForm } from './http/form.ts'
 import { fieldOf, hostOf, isReleased, methodOf, schemeOf, urlOf } from './http/head.ts'
 import type { RequestSummary } from './http/report.ts'
 import type { SluiceResponse } from './http/response.ts'
@@ -38,6 +39,8 @@ export interface ContextHost {
   waitUntil(promise: Promise<unknown>, context: Context, phase: 'waitUntil' | 'after'): void
   upgrade(exchange: Exchange, context: Context, options: UpgradeOptions | undefined): SluiceResponse
   sse(exchange: Exchange, context: Context, options: SseOptions | undefined): SseStream
+  /** Bounds of forms that the core does not read. */
+  readonly formBounds: FormBounds
 }
 
 /** A request id from the client is taken over if it cannot be mistaken for anything else in a log. */
@@ -53,6 +56,8 @@ const GONE: ConnectionInfo = Object.freeze({
 export let afterOf: (context: Context) => readonly (() => unknown)[] | null
 /** What a report says of the request. */
 export let summaryOf: (context: Context) => RequestSummary
+/** The form that was read, or is. */
+export let formOf: (context: Context) => FormReading | null
 
 /** The second argument of every handler: the request's surroundings. Everything in it is made when it is asked for. */
 export class Context {
@@ -63,6 +68,7 @@ export class Context {
   #url: URL | null = null
   #locals: Record<string | symbol, unknown> | null = null
   #after: (() => unknown)[] | null = null
+  #form: FormReading | null = null
 
   constructor(exchange: Exchange, host: ContextHost) {
     this.#exchange = exchange
@@ -72,6 +78,7 @@ export class Context {
   static {
     afterOf = (context) => context.#after
     summaryOf = (context) => context.#summary()
+    formOf = (context) => context.#form
   }
 
   /** The request id, also in error answers and reports: `x-request-id` of the client if it is 1–64 letters, digits, `_`, `-`; else a new one. */
@@ -166,6 +173,22 @@ export class Context {
   /** A stream of server-sent events; return its `response` from `fetch`. @throws TypeError ERR_SLUICE_INVALID_ARG for options that cannot be used */
   sse(options?: SseOptions): SseStream {
     return this.#host.sse(this.#exchange, this, options)
+  }
+
+  /**
+   * The form in the request's body, `multipart/form-data` or `application/x-www-form-urlencoded`: its fields, and its files, which the core
+   * has written to disk as they came in. The files are removed when the request is over, after the functions of {@link after}. Always
+   * the same form.
+   *
+   * Rejects with ERR_SLUICE_BODY_TYPE for another body, ERR_SLUICE_BODY_MALFORMED, and RangeError ERR_SLUICE_BODY_TOO_LARGE beyond the
+   * bounds of `uploads`, answered with 415, 400 and 413 when nobody catches them; TypeError when the body was read before.
+   */
+  async form(): Promise<Form> {
+    if (this.#form === null) {
+      this.#exchange.keep()
+      this.#form = readForm(this.#exchange, this.#host.formBounds)
+    }
+    return this.#form.form
   }
 
   /**

@@ -84,6 +84,14 @@ export interface NativeWorker extends NativeConnections, NativeBodies {
   flush(worker: number): void
 }
 
+/** What became of a step in reading a form. */
+export interface FormProgress {
+  /** 0 go on; 1 wait for a DRAIN record with SPOOLED; 2 it is malformed; 3 it is too large; 4 there is no such form. */
+  step: number
+  /** With 2 and 3, why. */
+  fault?: string
+}
+
 /** Bodies beyond handing them over. On the thread that attached. */
 export interface NativeBodies {
   /** Whether an answer is compressed if `meta` names a coding: by its type, its length, and what its `headers` say. */
@@ -92,6 +100,17 @@ export interface NativeBodies {
   detachExchange(worker: number, lane: number, index: number, generation: number): number
   /** Takes a detached exchange over, of whichever worker: its generation from now on, as u32. -1 when it is gone, was claimed before, or is of another server. */
   claimExchange(worker: number, lane: number, index: number, token: number): number
+  /** Begins to read a form in parts; a number for the calls below, or -1 when `contentType` is of another kind. `memory`: bytes that may be kept of it in memory. */
+  formOpen(worker: number, lane: number, index: number, generation: number, contentType: string, memory: number): number
+  formWrite(worker: number, form: number, data: Uint8Array): FormProgress
+  /** There are no more bytes. After 1, call it again. */
+  formEnd(worker: number, form: number): FormProgress
+  /** JSON `{ fields: [name, value][], files: [{ field, name, type, size, path, error, reason? }] }`, or null when there is no such form. */
+  formContent(worker: number, form: number): string | null
+  /** The content of a file that was kept in memory, by its position. */
+  formBytes(worker: number, form: number, file: number): Buffer | null
+  /** Removes the files of a form. Idempotent. */
+  formClose(worker: number, form: number): void
 }
 
 /**

@@ -4,6 +4,7 @@
  *
  * Durations are milliseconds, sizes bytes, unless a name says otherwise. `docs/reference/configuration.md` lists them all.
  */
+import { tmpdir } from 'node:os'
 import { dirname, resolve } from 'node:path'
 import type { ResourceLimits } from 'node:worker_threads'
 import * as v from 'valibot'
@@ -123,6 +124,8 @@ export interface Config {
   compression?: boolean | Compression | undefined
   /** Files that the core sends by itself, before the app and on all HTTP ports. Several are asked in order; up to 64. @default [] */
   static?: StaticOptions | readonly StaticOptions[] | undefined
+  /** Forms with files, as `ctx.form()` reads them. */
+  uploads?: Uploads | undefined
   /** The value of the `Server` header. @default false none is sent */
   serverHeader?: string | false | undefined
   /** Called at the stages of the server's and its workers' lives, in order and awaited. */
@@ -273,6 +276,24 @@ export type Dispatch =
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error'
 
+/** What a form may have, and where its files go while its request is handled. */
+export interface Uploads {
+  /** The directory in which the server makes one of its own for the files, from `root`. @default the system's directory for temporary files */
+  dir?: string | undefined
+  /** Bytes of a whole form; beyond: 413. @default 67_108_864 */
+  maxBytes?: number | undefined
+  /** Bytes of one file; a longer one comes without content and with `error` 1. @default `maxBytes` */
+  fileBytes?: number | undefined
+  /** Files of up to so many bytes stay in memory and have no `path`. @default 0 every file is on disk */
+  spoolAbove?: number | undefined
+  /** Fields that are no files; beyond: 413. @default 1000 */
+  fields?: number | undefined
+  /** Files; beyond: 413. @default 20 */
+  files?: number | undefined
+  /** Bytes of the value of one field; beyond: 413. All fields and what stays in memory of the files is bound by `limits.bodyBytes`. @default 1_048_576 */
+  fieldBytes?: number | undefined
+}
+
 /** How answers are compressed. */
 export interface Compression {
   /** The codings to use; the first of those that a client likes best. @default ['br', 'zstd', 'gzip'] */
@@ -368,6 +389,8 @@ export interface ResolvedConfig {
   readonly topics: { readonly history: { readonly messages: number; readonly bytes: number; readonly age: number }; readonly historyBytes: number }
   readonly compression: { readonly encodings: readonly ContentCoding[]; readonly minBytes: number; readonly level?: number | undefined; readonly types: readonly string[] } | false
   readonly static: readonly ResolvedStatic[]
+  /** `dir` is absolute. */
+  readonly uploads: { readonly [K in keyof Uploads]-?: NonNullable<Uploads[K]> }
   readonly serverHeader: string | false
   readonly lifecycle: { readonly [K in keyof LifecycleEvents]: readonly LifecycleHandler<K>[] }
   readonly hooks: { readonly requestReceived?: RequestHook | undefined; readonly responseGenerated?: RequestHook | undefined }
@@ -469,6 +492,7 @@ export function parseConfig(input: unknown, source?: string): ResolvedConfig {
     requestTimeout: { soft: options.requestTimeout.soft, hard },
     recycle: { requests, grace, ...recycle },
     hooks: { requestReceived: options.hooks.requestReceived, responseGenerated: options.hooks.responseGenerated },
+    uploads: { ...options.uploads, dir: options.uploads.dir === undefined ? tmpdir() : resolve(root, options.uploads.dir), fileBytes: options.uploads.fileBytes ?? options.uploads.maxBytes },
     stateDir: options.stateDir !== false && resolve(source === undefined ? '.' : dirname(source), options.stateDir),
     log: { ...options.log, file: options.log.file === undefined ? undefined : resolve(root, options.log.file) },
     source,

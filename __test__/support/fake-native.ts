@@ -235,6 +235,28 @@ export class FakeNative extends FakeConnections implements NativeWorker {
     this.#take({ call: 'credit', lane, index, generation, length: bytes })
   }
 
+  formOpen(): number {
+    return -1
+  }
+
+  formWrite(): { step: number } {
+    return { step: 4 }
+  }
+
+  formEnd(): { step: number } {
+    return { step: 4 }
+  }
+
+  formContent(): null {
+    return null
+  }
+
+  formBytes(): null {
+    return null
+  }
+
+  formClose(): void {}
+
   detachExchange(): number {
     return -1
   }

@@ -1,4 +1,4 @@
-import type { NativeWorker } from '../native.ts'
+import type { FormProgress, NativeWorker } from '../native.ts'
 
 /** An exchange as the core names it: the reactor, its place there, and the generation that makes a late answer harmless. */
 export interface ExchangeName {
@@ -6,6 +6,9 @@ export interface ExchangeName {
   readonly index: number
   readonly generation: number
 }
+
+/** What is said of a form without a core. */
+const NO_FORM: FormProgress = { step: 4 }
 
 /**
  * The way up: what one worker tells the reactors.
@@ -120,6 +123,38 @@ export class Commands {
     const generation = this.#native.claimExchange(this.#worker, lane, index, token)
     // As it stands in the words of a record.
     return generation < 0 ? undefined : generation | 0
+  }
+
+  /** Begins to read a form in parts; a number for the calls below. Undefined when `type` is of another kind, or there is no core any more. */
+  formOpen(to: ExchangeName, type: string, memory: number): number | undefined {
+    if (this.#closed) return undefined
+    const form = this.#native.formOpen(this.#worker, to.lane.index, to.index, to.generation, type, memory)
+    return form < 0 ? undefined : form
+  }
+
+  /** The next bytes of a form. */
+  formWrite(form: number, data: Uint8Array): FormProgress {
+    return this.#closed ? NO_FORM : this.#native.formWrite(this.#worker, form, data)
+  }
+
+  /** There are no more. */
+  formEnd(form: number): FormProgress {
+    return this.#closed ? NO_FORM : this.#native.formEnd(this.#worker, form)
+  }
+
+  /** JSON of what is in a form, or null when it is gone. */
+  formContent(form: number): string | null {
+    return this.#closed ? null : this.#native.formContent(this.#worker, form)
+  }
+
+  /** The content of a file that was kept in memory. */
+  formBytes(form: number, file: number): Uint8Array | undefined {
+    return this.#closed ? undefined : (this.#native.formBytes(this.#worker, form, file) ?? undefined)
+  }
+
+  /** Removes the files of a form. */
+  formClose(form: number): void {
+    if (!this.#closed) this.#native.formClose(this.#worker, form)
   }
 
   /** JSON of the connection an exchange came on, or null when it is gone. */

@@ -1,5 +1,5 @@
 import type { Lane } from './lane.ts'
-import { AbortReason, BODY_INCOMPLETE, FIELD_BYTES, RECORD_WORDS, RecordKind, Word } from './record.ts'
+import { AbortReason, BODY_INCOMPLETE, DRAIN_SPOOLED, FIELD_BYTES, RECORD_WORDS, RecordKind, Word } from './record.ts'
 
 /** An exchange that outlived its handler call, and what the core may still tell it. */
 export interface OpenExchange {
@@ -17,6 +17,8 @@ export interface OpenExchange {
   lost(reason: number): void
   /** A streamed answer may go on. */
   drained(): void
+  /** The disk has caught up with the form that is read. */
+  formNews(): void
 }
 
 /**
@@ -61,7 +63,8 @@ export class Exchanges<T extends OpenExchange> {
         exchange.lost(words[at + Word.TARGET]!)
         return
       case RecordKind.DRAIN:
-        exchange.drained()
+        if ((words[at + Word.KIND]! & DRAIN_SPOOLED) !== 0) exchange.formNews()
+        else exchange.drained()
     }
   }
 

@@ -39,6 +39,9 @@ export const HttpFlag = {
 /** The flag of a BODY_END record, as it stands in word 1: the body broke off. */
 export const BODY_INCOMPLETE: number = 1 << 8
 
+/** The flag of a DRAIN record, as it stands in word 1: it is about the disk that a form's files go to. */
+export const DRAIN_SPOOLED: number = 1 << 8
+
 /** The flag of a WS_OPEN record, as it stands in word 1: it goes on where an earlier connection of its client broke. */
 export const OPEN_RESUMED: number = 1 << 8
 

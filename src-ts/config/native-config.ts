@@ -18,6 +18,7 @@ export function toNativeConfig(config: ResolvedConfig): string {
     topics: config.topics,
     compression: config.compression === false ? null : { minBytes: config.compression.minBytes, level: config.compression.level, types: config.compression.types },
     staticFiles: config.static.map(({ rewrite, ...entry }) => ({ ...entry, rewrite: Object.entries(rewrite) })),
+    uploads: config.uploads,
     serverHeader: config.serverHeader === false ? null : config.serverHeader,
   })
 }

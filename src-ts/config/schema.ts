@@ -472,6 +472,15 @@ export const configSchema = exactObject(
       v.transform((value) => (value === true ? v.parse(compressionSchema, {}) : value)),
     ),
     static: v.pipe(v.optional(oneOrMore(staticSchema), []), v.maxLength(64, 'must have at most 64 entries')),
+    uploads: section({
+      dir: v.optional(text),
+      maxBytes: v.optional(bytes(0, Number.MAX_SAFE_INTEGER), 67_108_864),
+      fileBytes: v.optional(bytes(1, Number.MAX_SAFE_INTEGER)),
+      spoolAbove: v.optional(bytes(0, gib), 0),
+      fields: v.optional(whole('', 0, 65_536), 1000),
+      files: v.optional(whole('', 0, 65_536), 20),
+      fieldBytes: v.optional(bytes(0, gib), 1_048_576),
+    }),
     serverHeader: v.optional(
       v.custom<string | false>(
         (value) => value === false || (typeof value === 'string' && /^[!-~](?:[ -~]{0,254}[!-~])?$/.test(value)),

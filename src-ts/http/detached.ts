@@ -118,5 +118,6 @@ export class ClaimedExchange implements Answerable, OpenExchange {
   bodyEnd(): void {}
   halfClosed(): void {}
   late(): void {}
+  formNews(): void {}
   abort(): void {}
 }

@@ -6,6 +6,7 @@ import { sluiceError } from '../errors.ts'
 import type { CodingChoice } from './content-coding.ts'
 import { detachHead, fieldOf, type Head, releaseHead } from './head.ts'
 import { IncomingStream } from './incoming-stream.ts'
+import type { RequestBody } from './request-body.ts'
 
 /** What all exchanges of one worker share. */
 export interface ExchangeHost {
@@ -69,6 +70,10 @@ export class Exchange implements Answerable, Head, OpenExchange {
   isBodyTaken: boolean
   /** It is somebody else's to answer. */
   isDetached: boolean
+  /** The body, if it is read as a form: nobody else reads it then. */
+  formBody: RequestBody | null
+  /** Who waits until the disk has caught up with the form. */
+  #spooling: { resolve(): void; reject(error: unknown): void } | null
   /** The body of a streamed request. */
   #incoming: IncomingStream | null
   /** The body of any other request, once it was copied. */
@@ -94,6 +99,8 @@ export class Exchange implements Answerable, Head, OpenExchange {
     this.outgoing = null
     this.isBodyTaken = false
     this.isDetached = false
+    this.formBody = null
+    this.#spooling = null
     this.#incoming = null
     this.#body = null
     this.#abort = null
@@ -168,7 +175,9 @@ export class Exchange implements Answerable, Head, OpenExchange {
       return
     }
     // Nothing more of it comes; whoever still reads shall not wait for ever.
-    this.#incoming?.fail(sluiceError('ERR_SLUICE_INVALID_STATE', 'The request was answered before its body was read to the end, and the rest is dropped; read the body before answering'))
+    const error = sluiceError('ERR_SLUICE_INVALID_STATE', 'The request was answered before its body was read to the end, and the rest is dropped; read the body before answering')
+    this.#incoming?.fail(error)
+    this.#spooling?.reject(error)
     this.host.close(this)
   }
 
@@ -179,7 +188,9 @@ export class Exchange implements Answerable, Head, OpenExchange {
       throw sluiceError('ERR_SLUICE_INVALID_STATE', this.isDetached ? 'The request was detached before' : 'The request was answered before it could be detached')
     }
     this.isDetached = true
-    this.#incoming?.fail(sluiceError('ERR_SLUICE_INVALID_STATE', 'The request was detached before its body was read to the end, and the rest is dropped; read the body before detaching'))
+    const error = sluiceError('ERR_SLUICE_INVALID_STATE', 'The request was detached before its body was read to the end, and the rest is dropped; read the body before detaching')
+    this.#incoming?.fail(error)
+    this.#spooling?.reject(error)
     // Of a client that has left there is nothing to claim.
     return token ?? 0
   }
@@ -232,6 +243,16 @@ export class Exchange implements Answerable, Head, OpenExchange {
     return this.#incoming
   }
 
+  /** Resolves with the next word of the core that the disk has caught up with the form. To be called right after the step that made it wait. */
+  spooled(): Promise<void> {
+    return new Promise((resolve, reject) => (this.#spooling = { resolve, reject }))
+  }
+
+  formNews(): void {
+    this.#spooling?.resolve()
+    this.#spooling = null
+  }
+
   bodyChunk(data: Uint8Array<ArrayBuffer>): void {
     this.#incoming?.push(data)
   }
@@ -266,6 +287,7 @@ export class Exchange implements Answerable, Head, OpenExchange {
     this.#peerError = error
     // In this order: the streams end first, so that a listener of the signal finds them ended.
     this.#incoming?.fail(error)
+    this.#spooling?.reject(error)
     this.outgoing?.lost(error)
     this.#abort?.abort(error)
   }

@@ -1,10 +1,10 @@
 import { SluiceResponse } from './response.ts'
 
 /** Of the answers we give ourselves. Node's table would load all of `node:http`. */
-const titles: Readonly<Record<number, string>> = { 400: 'Bad Request', 404: 'Not Found', 413: 'Payload Too Large', 500: 'Internal Server Error' }
+const titles: Readonly<Record<number, string>> = { 400: 'Bad Request', 404: 'Not Found', 413: 'Payload Too Large', 415: 'Unsupported Media Type', 500: 'Internal Server Error' }
 
 /**
- * The answer when there is no other: 500, 404 or 413, as JSON, HTML or plain text by what the client accepts. It names the
+ * The answer when there is no other, as JSON, HTML or plain text by what the client accepts. It names the
  * request id, by which the log has the cause, and never the cause itself.
  */
 export function failureResponse(status: number, accept: string | null, id: string): SluiceResponse {

@@ -18,6 +18,11 @@ export class IncomingStream {
     this.#credit = credit
   }
 
+  /** Whether somebody has begun to read. */
+  get isOpened(): boolean {
+    return this.#opened
+  }
+
   /** The next bytes, null at the end. One reader, one call at a time. Rejects when the client has left. */
   read(): Promise<Uint8Array<ArrayBuffer> | null> {
     if (!this.#opened) {

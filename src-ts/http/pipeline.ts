@@ -1,5 +1,5 @@
 import type { App, RequestHooks } from '../app.ts'
-import { afterOf, Context, type ContextHost, summaryOf } from '../context.ts'
+import { afterOf, Context, type ContextHost, formOf, summaryOf } from '../context.ts'
 import { leaveEntered, scope } from '../context-store.ts'
 import { sluiceError, sluiceTypeError } from '../errors.ts'
 import { isThenable } from '../thenable.ts'
@@ -183,7 +183,7 @@ export function createPipeline(app: App, host: ContextHost & { readonly sockets:
   /** The answer is out, or nobody wants it. */
   function finish(turn: Turn): void {
     const { exchange, context } = turn
-    if (cleaners.length === 0 && afterOf(context) === null) {
+    if (cleaners.length === 0 && afterOf(context) === null && formOf(context) === null) {
       exchange.close()
       return
     }
@@ -208,6 +208,7 @@ export function createPipeline(app: App, host: ContextHost & { readonly sockets:
         tell(turn, error, 'cleaner')
       }
     }
+    formOf(context)?.release()
     exchange.close()
   }
 
@@ -226,9 +227,16 @@ function hooksOf<T>(...hooks: (T | undefined)[]): T[] {
   return hooks.filter((hook) => hook !== undefined)
 }
 
+/** The answers to bodies that cannot be read. */
+const BODY_STATUS: ReadonlyMap<unknown, number> = new Map([
+  ['ERR_SLUICE_BODY_TOO_LARGE', 413],
+  ['ERR_SLUICE_BODY_MALFORMED', 400],
+  ['ERR_SLUICE_BODY_TYPE', 415],
+])
+
 function statusOf(exchange: Exchange, error: unknown): number {
   if (exchange.isPeerError(error)) return 400
-  return typeof error === 'object' && error !== null && 'code' in error && error.code === 'ERR_SLUICE_BODY_TOO_LARGE' ? 413 : 500
+  return typeof error === 'object' && error !== null && 'code' in error ? (BODY_STATUS.get(error.code) ?? 500) : 500
 }
 
 function notAResponse(result: unknown, from = 'fetch'): Error {

@@ -26,7 +26,8 @@ export class RequestBody {
   }
 
   get isUsed(): boolean {
-    return this.#taken || (this.#stream !== null && Readable.isDisturbed(this.#stream as never))
+    const { formBody } = this.#exchange
+    return this.#taken || (formBody !== null && formBody !== this) || (this.#stream !== null && Readable.isDisturbed(this.#stream as never))
   }
 
   /** The body as a stream, always the same one; null when the request has none. */
@@ -62,6 +63,17 @@ export class RequestBody {
     const stream = this.stream()
     if (stream !== null) this.#take()
     return stream
+  }
+
+  /** The bytes as they come, of any number. */
+  async *chunks(): AsyncGenerator<Uint8Array<ArrayBuffer>, void> {
+    this.#take()
+    if (this.#isAtHand) {
+      yield this.#held()
+      return
+    }
+    const incoming = this.#exchange.incoming()
+    for (let chunk = await incoming.read(); chunk !== null; chunk = await incoming.read()) yield chunk
   }
 
   // What is at hand is given without another await, here and below: each costs a turn of the microtasks and a promise.

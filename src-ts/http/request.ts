@@ -80,7 +80,7 @@ export class SluiceRequest {
   }
 
   get bodyUsed(): boolean {
-    return this.#body !== null && this.#body.isUsed
+    return this.#body === null ? this.#exchange.formBody !== null : this.#body.isUsed
   }
 
   /** Rejects with ERR_SLUICE_BODY_TOO_LARGE beyond `limits.bodyBytes`, as all that read the body whole. */

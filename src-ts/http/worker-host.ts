@@ -10,6 +10,7 @@ import type { PortRecord } from '../process/messages.ts'
 import { CodingChoice, type ContentCoding } from './content-coding.ts'
 import type { ClaimedExchange, DetachedHost } from './detached.ts'
 import type { Exchange } from './exchange.ts'
+import type { FormBounds } from './form.ts'
 import { openEventStream, type SseOptions, type SseStream } from '../websocket/event-stream.ts'
 import type { UpgradeOptions } from '../websocket/handlers.ts'
 import { Sockets } from '../websocket/sockets.ts'
@@ -24,6 +25,8 @@ export interface WorkerHostOptions {
   readonly handled: readonly HandledPort[]
   /** How answers are compressed, the preferred coding first; none: not at all. @default [] */
   readonly codings?: readonly ContentCoding[] | undefined
+  /** Most fields of a form that is not in parts. @default 1000 */
+  readonly formFields?: number | undefined
   readonly worker: WorkerInfo
   readonly report: Report
 }
@@ -33,6 +36,7 @@ export class WorkerHost implements DetachedHost, ContextHost {
   readonly commands: Commands
   readonly bodyBytes: readonly number[]
   readonly codings: CodingChoice | null
+  readonly formBounds: FormBounds
   readonly worker: WorkerInfo
   readonly #report: Report
   /** By lane. */
@@ -51,6 +55,7 @@ export class WorkerHost implements DetachedHost, ContextHost {
     this.commands = commands
     this.bodyBytes = options.ports.map(({ bodyBytes }) => bodyBytes)
     this.codings = options.codings === undefined || options.codings.length === 0 ? null : new CodingChoice(options.codings)
+    this.formBounds = { fields: options.formFields ?? 1000 }
     this.worker = options.worker
     this.#report = options.report
     this.sockets = new Sockets({

@@ -71,6 +71,8 @@ export interface Boot {
   readonly env: string | undefined
     /** How answers are compressed, the preferred coding first. */
   readonly codings: readonly ContentCoding[]
+  /** Most fields of a form that is not in parts. */
+  readonly formFields: number
   /** CPU to pin the thread to; undefined leaves it to the kernel. */
   readonly cpu: number | undefined
   readonly ports: readonly PortRecord[]

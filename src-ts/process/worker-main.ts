@@ -97,6 +97,7 @@ async function start(): Promise<void> {
     ports: boot.ports,
     handled,
     codings: boot.codings,
+    formFields: boot.formFields,
     worker,
     ...(functions && requestFunctions(functions)),
     report: (error, phase) => lifecycle.report(error, phase),

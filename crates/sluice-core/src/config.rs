@@ -17,9 +17,11 @@ use crate::key_rule::KeyRule;
 mod check;
 mod compression;
 mod static_files;
+mod uploads;
 
 pub use compression::CompressionConfig;
 pub use static_files::{Dotfiles, StaticConfig};
+pub use uploads::UploadsConfig;
 
 /// A configuration that cannot be used. Nothing was bound or started.
 #[derive(Debug, Error)]
@@ -79,6 +81,9 @@ pub struct ServerConfig {
     /// Compressing answers; `None` (default): not at all.
     #[serde(default)]
     pub compression: Option<CompressionConfig>,
+    /// Forms with files.
+    #[serde(default)]
+    pub uploads: UploadsConfig,
 }
 
 impl ServerConfig {

@@ -1,6 +1,8 @@
-//! Bodies beyond handing them over, and requests that are answered elsewhere.
+//! Bodies beyond handing them over: compressed answers, forms; and requests that are answered elsewhere.
 
+use napi::bindgen_prelude::{Buffer, Uint8Array};
 use napi_derive::napi;
+use sluice_server::multipart::{FormFault, FormStep};
 use sluice_server::{AnswerMeta, ExchangeName};
 
 use crate::worker::with_worker;
@@ -34,4 +36,90 @@ pub fn claim_exchange(worker: u32, lane: u32, index: u32, token: f64) -> f64 {
     with_worker(worker, |worker| worker.claim(lane, index, token as u64))
         .flatten()
         .map_or(-1.0, |name| f64::from(name.generation))
+}
+
+/// What became of a step in reading a form: 0 go on, 1 wait for a DRAIN record with SPOOLED, 2 it is malformed, 3 it is too
+/// large, 4 there is no such form. With 2 and 3, why.
+#[napi(object)]
+pub struct FormProgress {
+    /// The number.
+    pub step: u32,
+    /// Why.
+    pub fault: Option<String>,
+}
+
+impl From<Option<Result<FormStep, FormFault>>> for FormProgress {
+    fn from(result: Option<Result<FormStep, FormFault>>) -> Self {
+        let (step, fault) = match result {
+            Some(Ok(FormStep::More)) => (0, None),
+            Some(Ok(FormStep::Wait)) => (1, None),
+            Some(Err(fault @ FormFault::Malformed(_))) => (2, Some(fault.to_string())),
+            Some(Err(fault)) => (3, Some(fault.to_string())),
+            None => (4, None),
+        };
+        Self { step, fault }
+    }
+}
+
+/// Begins to read a form with parts; a number for the calls below, or -1 when `content_type` is of another kind. `memory`: what
+/// may be kept in memory of it.
+#[napi(catch_unwind)]
+pub fn form_open(
+    worker: u32,
+    lane: u32,
+    index: u32,
+    generation: u32,
+    content_type: String,
+    memory: f64,
+) -> i32 {
+    let name = ExchangeName {
+        lane,
+        index,
+        generation,
+    };
+    with_worker(worker, |worker| {
+        worker.form_open(name, content_type.as_bytes(), memory as u64)
+    })
+    .flatten()
+    .map_or(-1, |form| form as i32)
+}
+
+/// Takes the next bytes of a form.
+#[napi(catch_unwind)]
+pub fn form_write(worker: u32, form: u32, data: Uint8Array) -> FormProgress {
+    with_worker(worker, |worker| worker.form_write(form, &data))
+        .flatten()
+        .into()
+}
+
+/// There are no more bytes. After 1, call it again.
+#[napi(catch_unwind)]
+pub fn form_end(worker: u32, form: u32) -> FormProgress {
+    with_worker(worker, |worker| worker.form_end(form))
+        .flatten()
+        .into()
+}
+
+/// JSON `{ fields: [name, value][], files: [{ field, name, type, size, path, error, reason? }] }`.
+#[napi(catch_unwind)]
+pub fn form_content(worker: u32, form: u32) -> Option<String> {
+    let content = with_worker(worker, |worker| worker.form_content(form)).flatten()?;
+    serde_json::to_string(&content).ok()
+}
+
+/// The content of a file that was kept in memory, by its position.
+#[napi(catch_unwind)]
+pub fn form_bytes(worker: u32, form: u32, file: u32) -> Option<Buffer> {
+    with_worker(worker, |worker| {
+        worker
+            .form_bytes(form, file as usize)
+            .map(|bytes| Buffer::from(bytes.to_vec()))
+    })
+    .flatten()
+}
+
+/// Removes the files of a form. Idempotent.
+#[napi(catch_unwind)]
+pub fn form_close(worker: u32, form: u32) {
+    with_worker(worker, |worker| worker.form_close(form));
 }

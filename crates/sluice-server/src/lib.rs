@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod http1;
+pub mod multipart;
 pub mod websocket;
 
 mod coding;
@@ -45,4 +46,6 @@ pub use push::{BroadcastOptions, KickTarget, MessageKind, PostFlags};
 pub use server::{PortInfo, PortStats, Server, ServerInfo, ServerStats, WorkerStats};
 pub use stats::{Counters, PortCounters, Rejected};
 pub use wake::WakeFn;
-pub use worker::{AnswerBody, AnswerMeta, ExchangeName, HandshakeInfo, Worker};
+pub use worker::{
+    AnswerBody, AnswerMeta, ExchangeName, FormContent, FormFile, HandshakeInfo, Worker,
+};

@@ -65,6 +65,11 @@ pub(crate) enum Message {
         bytes: Vec<u8>,
     },
     Fanout(Arc<Fanout>),
+    /// The disk has caught up with the form of a request.
+    FormNews {
+        index: u32,
+        generation: u32,
+    },
     WorkerGone {
         slot: WorkerSlot,
         report: Arc<GoneReport>,

@@ -22,6 +22,7 @@ use crate::error::Error;
 use crate::fanout::Post;
 use crate::lane::{CommandLane, EventLane, LaneShared};
 use crate::listener::{self, LocalAddress};
+use crate::multipart::Spooler;
 use crate::notice::{Notice, Notices};
 use crate::push::{BroadcastOptions, Inboxes, KickTarget, MessageKind, PostAccount, PostFlags};
 use crate::reactor::{Message, Reactor};
@@ -53,6 +54,8 @@ pub(crate) struct Shared {
     pub(crate) next_connection_id: AtomicU64,
     /// Tells the names of detached exchanges from those of an earlier server: 20 bits.
     pub(crate) nonce: u32,
+    /// Files of forms.
+    pub(crate) spooler: Arc<Spooler>,
     /// Connections of each reactor.
     pub(crate) reactor_connections: Vec<AtomicU32>,
     /// Exchanges of each reactor, as of its last pass.
@@ -97,6 +100,7 @@ impl Shared {
             started_unix_ms: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |since| since.as_millis() as u64),
+            spooler: Arc::new(Spooler::new(&config.uploads.dir)),
             config,
         }
     }
@@ -736,6 +740,7 @@ impl Server {
             }
             drop(threads.watchdog);
         }
+        self.shared.spooler.close();
     }
 
     /// Sends to any connection, by id: bytes taken, -1 taken although much is unsent, 0 not taken.

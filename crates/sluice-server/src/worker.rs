@@ -17,9 +17,12 @@ use crate::server::Shared;
 use crate::wake::{WakeFn, lock};
 
 mod coded;
+mod forms;
 mod held;
 
 use coded::{Choice, Coded, Form};
+use forms::Forms;
+pub use forms::{FormContent, FormFile};
 pub use held::HandshakeInfo;
 use held::Held;
 
@@ -135,6 +138,8 @@ pub struct Worker {
     /// Connections that the thread holds, by handle.
     held: Held,
     coded: Coded,
+    /// Forms that are being read, or whose files are in use.
+    forms: Forms,
 }
 
 impl Worker {
@@ -151,6 +156,7 @@ impl Worker {
             lanes,
             held: Held::default(),
             coded: Coded::default(),
+            forms: Forms::default(),
         }
     }
 

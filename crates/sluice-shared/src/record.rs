@@ -85,6 +85,8 @@ pub mod event_flag {
     pub const REPLAY: u8 = 16;
     /// BODY_END: the body is cut short.
     pub const BROKEN: u8 = 1;
+    /// DRAIN: not the connection's buffer is low, but the disk has caught up with the form that is read.
+    pub const SPOOLED: u8 = 1;
     /// SOCKET_OPEN: it goes on where an earlier connection broke; w7 = messages its client had missed.
     pub const RESUMED: u8 = 1;
     /// SOCKET_MESSAGE: the payload waits in the reactor and is fetched with `takeMessage`.

@@ -54,6 +54,7 @@ impl ServerConfig {
         for (index, entry) in self.static_files.iter().enumerate() {
             entry.check(&format!("static[{index}]"))?;
         }
+        self.uploads.check("uploads")?;
         if let Some(header) = &self.server_header {
             let is_printable = header.bytes().all(|byte| (b' '..=b'~').contains(&byte));
             // Blanks at the ends are not part of a field value (RFC 9110, 5.5).

@@ -217,6 +217,7 @@ impl Engine {
             Message::Drain { slot, reason } => self.deactivate(slot, reason),
             Message::Command { words, bytes } => self.outside_command(words, &bytes),
             Message::Fanout(fanout) => self.fan_out(&fanout),
+            Message::FormNews { index, generation } => self.tell_of_form(index, generation),
             Message::WorkerGone { slot, report } => self.worker_gone(slot, &report),
             Message::Stop { grace, code } => self.stop(grace, code),
             Message::Abort => self.abort_all(),

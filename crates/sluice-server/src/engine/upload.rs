@@ -7,7 +7,7 @@ use super::Engine;
 use super::intake::Step;
 use crate::connection::{Meter, Phase, Upload};
 use crate::http1::{BodyDecoder, Reject, answer};
-use crate::pending::Stage;
+use crate::pending::{Exchange, Stage};
 
 /// What a worker may have of a streamed body and not yet have consumed.
 const UPLOAD_WINDOW: usize = 256 * 1024;
@@ -196,6 +196,15 @@ impl Engine {
         // The handler reads: it is waited for as long as the client sends.
         self.pending.set_deadline(index, u64::MAX);
         self.mark_dirty(slot);
+    }
+
+    /// The worker that reads the form of a request may go on.
+    pub(super) fn tell_of_form(&mut self, index: u32, generation: u32) {
+        let is_it = |exchange: &Exchange| exchange.generation == generation;
+        if self.pending.get(index).is_some_and(is_it) {
+            let words = Words::event(EventKind::Drain, event_flag::SPOOLED);
+            self.signal(index, words.with_exchange(index, generation));
+        }
     }
 
     /// Skips the rest of a body whose request was answered without it.
