@@ -2,8 +2,9 @@ import { detach, type DetachedRequest } from './http/detached.ts'
 import type { Exchange } from './http/exchange.ts'
 import { type Form, type FormBounds, type FormReading, readForm } from './http/form.ts'
 import { fieldOf, hostOf, isReleased, methodOf, schemeOf, urlOf } from './http/head.ts'
+import { fileBody, type FileOptions } from './http/file-body.ts'
 import type { RequestSummary } from './http/report.ts'
-import type { SluiceResponse } from './http/response.ts'
+import { fileResponse, type SluiceResponse } from './http/response.ts'
 import type { WorkerInfo } from './process/api.ts'
 import type { SseOptions, SseStream } from './websocket/event-stream.ts'
 import type { UpgradeOptions } from './websocket/handlers.ts'
@@ -32,6 +33,8 @@ export interface ConnectionInfo {
 
 /** What all contexts of one worker share. */
 export interface ContextHost {
+  /** Where relative paths of files start. */
+  readonly root: string
   readonly worker: WorkerInfo
   /** A request id that no other request of this server has. */
   nextId(): string
@@ -189,6 +192,18 @@ export class Context {
       this.#form = readForm(this.#exchange, this.#host.formBounds)
     }
     return this.#form.form
+  }
+
+  /**
+   * An answer with a file, which the core sends: whole or in the ranges that the request asks for, or 304 if the client has it. `path` is
+   * relative to the configuration's `root`, and trusted: nothing keeps it inside. The file is opened when the answer is sent; where that
+   * fails, `app.error` gets ERR_SLUICE_FILE, and without it the client 404, or 500 for other reasons than that there is no such file.
+   *
+   * @throws TypeError ERR_SLUICE_INVALID_ARG for a path that no file can have, and for options that cannot be used
+   */
+  file(path: string, options?: FileOptions): Response {
+    const { body, fields } = fileBody(this.#host.root, path, options)
+    return fileResponse(body, fields) as unknown as Response
   }
 
   /**

@@ -23,6 +23,7 @@ export const errorTable = {
   ERR_SLUICE_BODY_TYPE: { base: 'TypeError', summary: 'A request body is of a type that cannot be read so (HTTP 415)' },
   ERR_SLUICE_UPLOAD: { base: 'Error', summary: 'An uploaded file is not there or cannot be moved' },
   ERR_SLUICE_STATE_TOO_LARGE: { base: 'RangeError', summary: 'The state of a connection has more than 16 KiB' },
+  ERR_SLUICE_FILE: { base: 'Error', summary: 'A file that was to be sent cannot be opened' },
   ERR_SLUICE_RESPONSE_SENT: { base: 'Error', summary: 'The response was used after it had been sent' },
   ERR_SLUICE_WORKER_START: { base: 'Error', summary: 'A worker did not become ready' },
   ERR_SLUICE_SHUTTING_DOWN: { base: 'Error', summary: 'New work is refused because the server is stopping' },

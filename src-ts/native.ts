@@ -72,6 +72,12 @@ export interface NativeWorker extends NativeConnections, NativeBodies {
   respondEnd(worker: number, lane: number, index: number, generation: number): boolean
   /** Gives a streamed answer up: the client sees a broken transfer, never a complete one. */
   respondReset(worker: number, lane: number, index: number, generation: number): boolean
+  /**
+   * Answers an exchange with a file, in the ranges and under the conditions of its request. `mediaName` tells the media type unless `headers`
+   * do. With `remove` the file is unlinked when it is sent, or when nobody wants it. 1; 0 when the exchange is gone; below 0 the number
+   * of the system's error, and nothing is answered.
+   */
+  respondFile(worker: number, lane: number, index: number, generation: number, meta: number, headers: string, path: string, mediaName: string, remove: boolean): number
   /** Returns credit for `bytes` of a streamed request body. The first call of an exchange also sends `100 Continue` if the client waits for it. */
   credit(worker: number, lane: number, index: number, generation: number, bytes: number): void
   /** Declares that the exchange may be repeated if this worker dies, whatever its method. */

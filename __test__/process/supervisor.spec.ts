@@ -7,7 +7,7 @@ import { Supervisor, type SupervisorOptions } from '../../src-ts/process/supervi
 import { FakeClock, settle } from './fake-clock.ts'
 import { FakeWorker } from './fake-worker.ts'
 
-const code = (number: number, app = 'file:///in-place/app.js'): Generation => ({ number, app, version: `v${number}` })
+const code = (number: number, app = 'file:///in-place/app.js'): Generation => ({ number, app, root: '/', version: `v${number}` })
 const one = code(1)
 const two = code(2)
 

@@ -27,12 +27,12 @@ async function start(t: ExecutionContext, source: string, options: Partial<Threa
     },
     writeOff: (slot) => void wroteOff.push(slot),
   }
-  const generation = { number: 1, app: 'file:///app.js', version: undefined }
+  const generation = { number: 1, app: 'file:///app.js', root: '/', version: undefined }
   const worker = new ThreadHandle({
     entry: pathToFileURL(entry),
     boot: {
       server: 1, id: 3, name: 'sluice-w3', reason: 'start', generation: 1, app: generation.app, configFile: undefined, serverName: 'test',
-      version: undefined, env: undefined, codings: [], formFields: 1000, cpu: undefined, ports: [], board: new SharedArrayBuffer(8),
+      version: undefined, env: undefined, root: '/', codings: [], formFields: 1000, cpu: undefined, ports: [], board: new SharedArrayBuffer(8),
     },
     generation,
     reason: 'start',

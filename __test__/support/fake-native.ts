@@ -231,6 +231,10 @@ export class FakeNative extends FakeConnections implements NativeWorker {
     return this.#take({ call: 'respondReset', lane, index, generation })
   }
 
+  respondFile(): number {
+    return 0
+  }
+
   credit(_worker: number, lane: number, index: number, generation: number, bytes: number): void {
     this.#take({ call: 'credit', lane, index, generation, length: bytes })
   }

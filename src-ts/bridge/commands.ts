@@ -93,6 +93,13 @@ export class Commands {
     return this.#native.respondReset(this.#worker, to.lane.index, to.index, to.generation)
   }
 
+  /** A whole answer with a file. The number of the system's error when it cannot be opened, and nothing is answered; else 0. */
+  respondFile(to: ExchangeName, meta: number, headers: string, file: { readonly path: string; readonly mediaName: string; readonly isRemoved: boolean }): number {
+    if (!this.announce()) return 0
+    const result = this.#native.respondFile(this.#worker, to.lane.index, to.index, to.generation, meta, headers, file.path, file.mediaName, file.isRemoved)
+    return result < 0 ? -result : 0
+  }
+
   /** Lets the reactor send `bytes` more of a streamed body; the first call also sends `100 Continue`. */
   credit(to: ExchangeName, bytes: number): void {
     if (!this.announce()) return

@@ -236,7 +236,14 @@ const BODY_STATUS: ReadonlyMap<unknown, number> = new Map([
 
 function statusOf(exchange: Exchange, error: unknown): number {
   if (exchange.isPeerError(error)) return 400
-  return typeof error === 'object' && error !== null && 'code' in error ? (BODY_STATUS.get(error.code) ?? 500) : 500
+  if (typeof error !== 'object' || error === null || !('code' in error)) return 500
+  if (error.code === 'ERR_SLUICE_FILE') return 'cause' in error && isMissing(error.cause) ? 404 : 500
+  return BODY_STATUS.get(error.code) ?? 500
+}
+
+/** What a file that cannot be opened has in common with one that is not there: a name of no regular file. */
+function isMissing(cause: unknown): boolean {
+  return typeof cause === 'object' && cause !== null && 'code' in cause && ['ENOENT', 'ENOTDIR', 'EISDIR', 'EINVAL', 'ENAMETOOLONG', 'ELOOP'].includes(String(cause.code))
 }
 
 function notAResponse(result: unknown, from = 'fetch'): Error {

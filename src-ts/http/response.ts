@@ -2,6 +2,7 @@ import { Readable } from 'node:stream'
 import { inspect, type InspectOptions } from 'node:util'
 import { Template } from '../bridge/record.ts'
 import { sluiceError, sluiceRangeError, sluiceTypeError } from '../errors.ts'
+import { FileBody } from './file-body.ts'
 import { type FieldsInit, HeaderBlock } from './header-block.ts'
 import { isNativeInstance, nativeClasses, whenNativeClassesLoad } from './native-classes.ts'
 import { Takeover } from './takeover.ts'
@@ -10,7 +11,7 @@ import { Takeover } from './takeover.ts'
 export type ResponseBody = ConstructorParameters<typeof globalThis.Response>[0] | AsyncIterable<Uint8Array | string> | null
 
 /** A body as it is kept: whole when it is text or bytes, else what will be read when it is sent. */
-export type KeptBody = string | Uint8Array | Blob | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array | string> | Takeover | null
+export type KeptBody = string | Uint8Array | Blob | ReadableStream<Uint8Array> | AsyncIterable<Uint8Array | string> | Takeover | FileBody | null
 
 // Shared by every response without fields of its own, and never changed.
 const UNTYPED = new HeaderBlock(Template.NONE)
@@ -23,6 +24,8 @@ export let isSluiceResponse: (value: unknown) => value is SluiceResponse
 export let headerBlockOf: (response: SluiceResponse) => HeaderBlock
 /** An answer that gives the connection to what outlives the exchange. @throws as the constructor, for `headers` */
 export let takeoverResponse: (takeover: Takeover, status: number, headers?: FieldsInit) => SluiceResponse
+/** An answer with a file. @throws as the constructor, for `headers` */
+export let fileResponse: (body: FileBody, headers: FieldsInit) => SluiceResponse
 /** The body to send. A stream is taken with it. @throws ERR_SLUICE_RESPONSE_SENT when that was done before, TypeError when the app has read it */
 export let takeBody: (response: SluiceResponse) => KeptBody
 
@@ -77,6 +80,11 @@ export class SluiceResponse {
     isSluiceResponse = (value): value is SluiceResponse => typeof value === 'object' && value !== null && #block in value
     headerBlockOf = (response) => (response.#headers === null ? response.#block : HeaderBlock.from(response.#headers))
     takeBody = (response) => response.#takeBody()
+    fileResponse = (body, headers) => {
+      const response = new SluiceResponse(null, { headers })
+      response.#body = body
+      return response
+    }
     takeoverResponse = (takeover, status, headers) => {
       const response = new SluiceResponse(null, headers === undefined ? undefined : { headers })
       response.#status = status
@@ -172,7 +180,7 @@ export class SluiceResponse {
     if (this.#native !== null) {
       clone.#native = this.#native.clone()
       clone.#body = clone.#native.body
-    } else if (this.#body === null || typeof this.#body === 'string' || this.#body instanceof Uint8Array || this.#body instanceof Blob) {
+    } else if (this.#body === null || typeof this.#body === 'string' || this.#body instanceof Uint8Array || this.#body instanceof Blob || this.#body instanceof FileBody) {
       clone.#body = this.#body
     } else {
       const [mine, other] = streamOf(this.#body).tee()
@@ -250,10 +258,12 @@ export class SluiceResponse {
   #takeBody(): KeptBody {
     if (this.#native !== null) {
       if (this.#native.bodyUsed) throw new TypeError('The response body was read before it could be sent')
+      // Somebody has looked at the stream and not read it: the core still sends the file.
+      if (this.#body instanceof FileBody && this.#native.body?.locked === false) return this.#body
       return this.#native.body
     }
     const body = this.#body
-    if (body === null || typeof body === 'string' || body instanceof Uint8Array || body instanceof Blob) return body
+    if (body === null || typeof body === 'string' || body instanceof Uint8Array || body instanceof Blob || body instanceof FileBody) return body
     if (this.#isUsed) throw sent()
     this.#isUsed = true
     return body
@@ -305,6 +315,7 @@ function checkStatusText(text: string): string {
 
 function streamOf(body: Exclude<KeptBody, string | Uint8Array | Blob | null>): ReadableStream<Uint8Array<ArrayBuffer>> {
   if (body instanceof Takeover) throw notReadable()
+  if (body instanceof FileBody) return body.stream()
   return (body instanceof ReadableStream ? body : bytesOf(body)) as ReadableStream<Uint8Array<ArrayBuffer>>
 }
 

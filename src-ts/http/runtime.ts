@@ -29,6 +29,8 @@ export interface RuntimeOptions {
   /** Most fields of a form that is not in parts. @default 1000 */
   readonly formFields?: number | undefined
   readonly worker: WorkerInfo
+  /** Where relative paths of files start. @default the working directory */
+  readonly root?: string | undefined
   /** Run around those of the app: `requestReceived` before, `responseGenerated` after them. */
   readonly hooks?: RequestHooks | undefined
   /** Run after every answer, in order, also after one that failed. */

@@ -3,6 +3,7 @@ import { sluiceRangeError } from '../errors.ts'
 import { type ChunkSource, fromIterable, fromStream } from './chunk-source.ts'
 import { isCoded } from './content-coding.ts'
 import type { Answerable } from './exchange.ts'
+import { FileBody } from './file-body.ts'
 import { type FieldsInit, HeaderBlock } from './header-block.ts'
 import { OutgoingStream } from './outgoing-stream.ts'
 import { Takeover } from './takeover.ts'
@@ -64,6 +65,10 @@ function dispatch(exchange: Answerable, status: number, block: HeaderBlock, body
     // An answer to HEAD may tell the length of the body that GET would get.
     if (exchange.isHead && block.length >= 0) sendHeadOnly(exchange, meta, block.lines, block.length)
     else commands.respond(exchange, meta, block.lines, null)
+    return undefined
+  }
+  if (body instanceof FileBody) {
+    body.send(exchange, status, block)
     return undefined
   }
   if (body instanceof Takeover) return body.take(exchange.takeOver(), block)

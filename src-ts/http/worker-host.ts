@@ -28,6 +28,8 @@ export interface WorkerHostOptions {
   /** Most fields of a form that is not in parts. @default 1000 */
   readonly formFields?: number | undefined
   readonly worker: WorkerInfo
+  /** Where relative paths of files start. @default the working directory */
+  readonly root?: string | undefined
   readonly report: Report
 }
 
@@ -38,6 +40,7 @@ export class WorkerHost implements DetachedHost, ContextHost {
   readonly codings: CodingChoice | null
   readonly formBounds: FormBounds
   readonly worker: WorkerInfo
+  readonly root: string
   readonly #report: Report
   /** By lane. */
   readonly #exchanges: readonly Exchanges<Exchange | ClaimedExchange>[]
@@ -57,6 +60,7 @@ export class WorkerHost implements DetachedHost, ContextHost {
     this.codings = options.codings === undefined || options.codings.length === 0 ? null : new CodingChoice(options.codings)
     this.formBounds = { fields: options.formFields ?? 1000 }
     this.worker = options.worker
+    this.root = options.root ?? '.'
     this.#report = options.report
     this.sockets = new Sockets({
       commands: socketCommands,

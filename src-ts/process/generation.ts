@@ -1,4 +1,4 @@
-import { realpathSync } from 'node:fs'
+import { existsSync, realpathSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
@@ -13,6 +13,8 @@ export interface Generation {
   readonly number: number
   /** File URL of the module, links resolved. */
   readonly app: string
+  /** The configuration's `root`, links resolved. */
+  readonly root: string
   readonly version: string | undefined
 }
 
@@ -26,7 +28,7 @@ export interface AppLocation {
 export function lookUp({ root, app }: AppLocation, number: number, version: string | undefined): Generation {
   const path = typeof app !== 'string' ? fileURLToPath(app) : app.startsWith('file:') ? fileURLToPath(app) : resolve(root, app)
   try {
-    return { number, app: pathToFileURL(realpathSync(path)).href, version }
+    return { number, app: pathToFileURL(realpathSync(path)).href, root: existsSync(root) ? realpathSync(root) : root, version }
   } catch (cause) {
     throw sluiceError('ERR_SLUICE_WORKER_START', `The application ${path} cannot be found`, { cause })
   }

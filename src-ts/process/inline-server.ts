@@ -98,6 +98,7 @@ export class InlineServer extends PushServer implements Server {
         codings: compression === false ? [] : compression.encodings,
         formFields: uploads.fields,
         worker: this.worker,
+        root: this.#config.root,
         ...requestFunctions(this.#config),
         report: (error, phase) => this.#lifecycle.report(error, phase),
       })

@@ -265,6 +265,7 @@ export class Master extends PushServer implements Server {
         reason,
         generation: generation.number,
         app: generation.app,
+        root: generation.root,
         configFile: source,
         serverName: this.name,
         version: generation.version,

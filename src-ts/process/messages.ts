@@ -69,7 +69,9 @@ export interface Boot {
   readonly serverName: string
   readonly version: string | undefined
   readonly env: string | undefined
-    /** How answers are compressed, the preferred coding first. */
+    /** Where relative paths of files start, as of the worker's generation. */
+  readonly root: string
+  /** How answers are compressed, the preferred coding first. */
   readonly codings: readonly ContentCoding[]
   /** Most fields of a form that is not in parts. */
   readonly formFields: number

@@ -99,6 +99,7 @@ async function start(): Promise<void> {
     codings: boot.codings,
     formFields: boot.formFields,
     worker,
+    root: boot.root,
     ...(functions && requestFunctions(functions)),
     report: (error, phase) => lifecycle.report(error, phase),
   })

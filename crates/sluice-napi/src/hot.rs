@@ -37,11 +37,12 @@ thread_local! {
 /// The hot calls as an object, taken once per thread.
 #[napi(catch_unwind, ts_return_type = "object")]
 pub fn worker_calls(env: Env) -> Result<Raw> {
-    let calls: [(&str, sys::napi_callback); 10] = [
+    let calls: [(&str, sys::napi_callback); 11] = [
         ("respond", Some(respond)),
         ("respondHead", Some(respond_head)),
         ("respondChunk", Some(respond_chunk)),
         ("respondEnd", Some(respond_end)),
+        ("respondFile", Some(crate::file::respond_file)),
         ("respondReset", Some(respond_reset)),
         ("credit", Some(credit)),
         ("markIdempotent", Some(mark_idempotent)),

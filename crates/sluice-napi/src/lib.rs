@@ -11,6 +11,7 @@
 
 mod bodies;
 mod error;
+mod file;
 mod hot;
 mod memory;
 mod push;

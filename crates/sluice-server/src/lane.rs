@@ -10,6 +10,7 @@ use sluice_shared::record::{AdoptReason, Words};
 use sluice_shared::{Consumer, Producer, PushError};
 
 use crate::fanout::Fanout;
+use crate::static_files::OpenFile;
 use crate::wake::lock;
 use crate::worker::WorkerLink;
 
@@ -19,6 +20,8 @@ pub(crate) enum Parcel {
     Body(Bytes),
     /// A message to many connections.
     Fanout(Arc<Fanout>),
+    /// A file to answer with, and the name that tells its media type.
+    File(OpenFile, Vec<u8>),
 }
 
 /// What the two sides of a lane share beside the rings.

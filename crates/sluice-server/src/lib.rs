@@ -47,5 +47,5 @@ pub use server::{PortInfo, PortStats, Server, ServerInfo, ServerStats, WorkerSta
 pub use stats::{Counters, PortCounters, Rejected};
 pub use wake::WakeFn;
 pub use worker::{
-    AnswerBody, AnswerMeta, ExchangeName, FormContent, FormFile, HandshakeInfo, Worker,
+    AnswerBody, AnswerMeta, ExchangeName, FileToSend, FormContent, FormFile, HandshakeInfo, Worker,
 };

@@ -1,5 +1,7 @@
 //! A worker's side of the bridge: what its thread holds, and how others wake it.
 
+use std::io;
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
@@ -14,6 +16,7 @@ use crate::fanout::Fanout;
 use crate::lane::{LaneShared, Parcel};
 use crate::reactor::Reactor;
 use crate::server::Shared;
+use crate::static_files::OpenFile;
 use crate::wake::{WakeFn, lock};
 
 mod coded;
@@ -91,6 +94,17 @@ impl AnswerBody<'_> {
             AnswerBody::Empty => &[],
         }
     }
+}
+
+/// A file to answer with.
+#[derive(Clone, Copy, Debug)]
+pub struct FileToSend<'a> {
+    /// Where it is.
+    pub path: &'a Path,
+    /// The name that tells its media type.
+    pub media_name: &'a [u8],
+    /// Whether it is removed once it is sent, or nobody wants it any more.
+    pub remove: bool,
 }
 
 /// An exchange as a worker names it.
@@ -208,6 +222,35 @@ impl Worker {
         };
         self.coded.put_back(block, body);
         done
+    }
+
+    /// Answers with a file, as the request's ranges and conditions ask for it. `media_name` tells its media type where the
+    /// header lines do not. False when there is no such lane; the file is removed all the same, if it is to be.
+    ///
+    /// # Errors
+    ///
+    /// The system's, when the file cannot be opened: nothing is answered then.
+    pub fn respond_file(
+        &mut self,
+        name: ExchangeName,
+        meta: AnswerMeta,
+        headers: &[u8],
+        file: &FileToSend<'_>,
+    ) -> io::Result<bool> {
+        let open = OpenFile::open(file.path, file.remove)?;
+        let (meta, _) = meta.split_choice();
+        let words = Words::command(CommandKind::File, meta.flags, meta.template)
+            .with_status(meta.status)
+            .with_exchange(name.index, name.generation)
+            .with_block_len(headers.len() as u32);
+        let Some(lane) = self.lanes.get_mut(name.lane as usize) else {
+            return Ok(false);
+        };
+        if !lane.shared.is_open() {
+            return Ok(false);
+        }
+        lane.file(words, headers, open, file.media_name.to_vec());
+        Ok(true)
     }
 
     /// Whether an answer with these header lines and a body of `length` bytes is compressed, if its `meta` names a coding.
@@ -445,6 +488,13 @@ impl WorkerLane {
             lock(&self.shared.parcels).push_back(body);
             push(self, words.with_flag(command_flag::BLOB), &[block]);
         }
+        self.pushed();
+    }
+
+    /// Appends an answer with a file.
+    fn file(&mut self, words: Words, block: &[u8], file: OpenFile, media_name: Vec<u8>) {
+        lock(&self.shared.parcels).push_back(Parcel::File(file, media_name));
+        push(self, words.with_flag(command_flag::BLOB), &[block]);
         self.pushed();
     }
 

@@ -204,6 +204,8 @@ pub enum CommandKind {
     SocketSettled = 19,
     /// A connection was bound to a uid, on a port whose connections go to workers by uid.
     SocketRebalance = 20,
+    /// A whole answer with a file, which lies beside the ring.
+    File = 32,
 }
 
 impl CommandKind {
@@ -230,6 +232,7 @@ impl CommandKind {
             18 => Self::Fanout,
             19 => Self::SocketSettled,
             20 => Self::SocketRebalance,
+            32 => Self::File,
             _ => return None,
         })
     }

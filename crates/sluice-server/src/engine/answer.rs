@@ -71,7 +71,7 @@ impl Engine {
         let Some(kind) = CommandKind::from_u8(words.kind()) else {
             return;
         };
-        if kind as u8 >= CommandKind::SocketSend as u8 {
+        if kind as u8 >= CommandKind::SocketSend as u8 && kind != CommandKind::File {
             return self.socket_command(kind, Some(worker), words, bytes, parcel);
         }
         let index = words.index();
@@ -85,9 +85,12 @@ impl Engine {
         }
         let block_len = (words.block_len() as usize).min(bytes.len());
         let (block, inline) = bytes.split_at(block_len);
+        if let Some(Parcel::File(file, name)) = parcel {
+            return self.respond_file(index, words, block, file, &name);
+        }
         let body = match parcel {
             Some(Parcel::Body(bytes)) => Body::Shared(bytes),
-            Some(Parcel::Fanout(_)) | None => {
+            Some(Parcel::Fanout(_) | Parcel::File(..)) | None => {
                 let len = match kind {
                     CommandKind::Respond
                     | CommandKind::Chunk
@@ -278,7 +281,7 @@ impl Engine {
     }
 
     /// Writes the head of an answer; returns whether the connection closes after it.
-    fn write_answer_head(
+    pub(super) fn write_answer_head(
         &mut self,
         index: u32,
         words: Words,

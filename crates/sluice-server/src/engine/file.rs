@@ -1,16 +1,17 @@
 //! Answers with files: of `static`, before any worker is asked, and those that a worker names.
 
 use sluice_core::config::PortProtocol;
-use sluice_shared::record::Handshake;
+use sluice_shared::record::{
+    CommandKind, FIELD_BYTES, Handshake, WELL_KNOWN_NAME, Words, template,
+};
 
 use super::Engine;
 use super::intake::Step;
 use crate::http1::{AnswerHead, Framing, Length, Method, answer};
+use crate::pending::Stage;
+use crate::static_files::answer::of_app;
 use crate::static_files::site::{self, Found, Question};
-use crate::static_files::{Body, Conditions, FileAnswer};
-
-/// `content-type: text/plain;charset=UTF-8`
-const TEXT: u8 = sluice_shared::record::template::TEXT;
+use crate::static_files::{AppHeaders, Body, Conditions, FileAnswer, OpenFile};
 
 impl Engine {
     /// Answers a request for a file of `static`. `None`: there is none, and the request is the application's.
@@ -41,7 +42,9 @@ impl Engine {
         let (file, template) = match found {
             Found::Nothing => return None,
             Found::Answer(file) => (file, 0),
-            Found::Refusal(status, name) => (refusal(status, name, question.is_head), TEXT),
+            Found::Refusal(status, name) => {
+                (refusal(status, name, question.is_head), template::TEXT)
+            }
         };
         if connection.first.is_some() {
             // In its turn: what is sent from here goes straight to the connection.
@@ -92,6 +95,82 @@ impl Engine {
         self.set_deadline(slot, at);
         self.mark_dirty(slot);
         Step::Consumed(consumed)
+    }
+}
+
+impl Engine {
+    /// A whole answer with a file that a worker names. What the request asks of it is read in the record that is kept.
+    pub(super) fn respond_file(
+        &mut self,
+        index: u32,
+        words: Words,
+        block: &[u8],
+        file: OpenFile,
+        name: &[u8],
+    ) {
+        let Some(exchange) = self.pending.get(index) else {
+            return;
+        };
+        if exchange.stage != Stage::Dispatched {
+            return;
+        }
+        let unix_seconds = self.shared.unix_seconds(self.now);
+        let method = exchange.words.method();
+        let mut conditions = Conditions::default();
+        // What other methods make is not what the client may have.
+        if method == Method::Get as u8 || method == Method::Head as u8 {
+            let fields = usize::from(exchange.words.fields());
+            take_recorded(&exchange.record, fields, &mut conditions);
+        }
+        let request = (&conditions, exchange.head_request);
+        let mut headers = std::mem::take(&mut self.file_headers);
+        headers.clear();
+        let app = AppHeaders::of(block, words.template());
+        let file = of_app(file, name, app, request, unix_seconds, &mut headers);
+        let close = !self.body_can_be_skipped(exchange);
+        let length = file.length.map_or(Length::None, Length::Known);
+        let words = Words::command(CommandKind::Respond, words.flags(), template::NONE)
+            .with_status(file.status);
+        let close = self.write_answer_head(index, words, &headers, length, close);
+        self.file_headers = headers;
+        let Some(exchange) = self.pending.get_mut(index) else {
+            return;
+        };
+        let Some(connection) = self.connections[exchange.connection as usize].as_deref_mut() else {
+            return;
+        };
+        let output = if connection.first == Some(index) {
+            &mut connection.output
+        } else {
+            &mut exchange.held
+        };
+        if output.push_body(file.body).is_err() {
+            // It has become shorter since its length was told.
+            exchange.stage = Stage::Answering {
+                chunked: false,
+                left: None,
+            };
+            return self.respond_reset(index);
+        }
+        self.answered(index, close);
+    }
+}
+
+/// Reads the fields of a record as it was made for a worker: a table, then the bytes of the head.
+fn take_recorded<'a>(record: &'a [u8], fields: usize, conditions: &mut Conditions<'a>) {
+    let table = fields * FIELD_BYTES as usize;
+    let Some((table, head)) = record.split_at_checked(table) else {
+        return;
+    };
+    for entry in table.chunks_exact(FIELD_BYTES as usize) {
+        let word = |at: usize| usize::from(u16::from_le_bytes([entry[at], entry[at + 1]]));
+        let (name_off, id, value_off, value_len) = (word(0), word(2), word(4), word(6));
+        if name_off == usize::from(WELL_KNOWN_NAME)
+            && let Ok(id) = u8::try_from(id)
+            && let Some(value) = head.get(value_off..value_off + value_len)
+        {
+            conditions.take(id, value);
+        }
     }
 }
 

@@ -58,10 +58,6 @@ pub(super) struct Content<'a> {
 }
 
 /// Answers with a file of the application's choice; `name` tells the media type. Header lines go to `out`.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "a worker cannot name files yet")
-)]
 pub(crate) fn of_app(
     file: OpenFile,
     name: &[u8],

@@ -16,10 +16,6 @@ pub(crate) struct AppHeaders {
     pub(super) accept_ranges: Option<bool>,
 }
 
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "a worker cannot name files yet")
-)]
 impl AppHeaders {
     /// `block` has whole lines only; what is none is kept, for the writer of the head to refuse.
     pub(crate) fn of(block: &[u8], template_id: u8) -> Self {

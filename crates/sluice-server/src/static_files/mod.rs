@@ -20,6 +20,7 @@ mod root;
 mod validators;
 
 pub(crate) use answer::{Body, FileAnswer};
+pub(crate) use app_headers::AppHeaders;
 pub(crate) use conditions::Conditions;
 pub(crate) use open_file::{FileSlice, OpenFile};
 pub(crate) use site::Site;

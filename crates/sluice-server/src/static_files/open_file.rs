@@ -38,10 +38,6 @@ pub(super) const OPEN: OFlags = OFlags::RDONLY
 const PLAUSIBLE_SECONDS: i64 = 631_152_000;
 
 impl OpenFile {
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "a worker cannot name files yet")
-    )]
     /// Opens a file that the application names.
     ///
     /// # Errors

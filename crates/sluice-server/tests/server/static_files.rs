@@ -488,3 +488,201 @@ fn a_port_for_web_sockets_has_no_files() {
     worker.answer(&asked, "app");
     assert_eq!(client.response().text(), "app");
 }
+
+/// A worker that answers with files.
+mod of_a_worker {
+    use std::path::{Path, PathBuf};
+
+    use sluice_server::{AnswerMeta, FileToSend};
+
+    use super::*;
+    use crate::support::{Asked, WorkerDouble};
+
+    struct Folder(tempfile::TempDir);
+
+    impl Folder {
+        fn new() -> Self {
+            Self(tempfile::tempdir().expect("there is room for a folder"))
+        }
+
+        fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+            let path = self.0.path().join(name);
+            fs::write(&path, content).expect("a file can be written");
+            path
+        }
+    }
+
+    fn send(worker: &mut WorkerDouble, asked: &Asked, path: &Path, block: &str, remove: bool) {
+        let meta = AnswerMeta {
+            status: 200,
+            template: 0,
+            flags: 0,
+        };
+        let file = FileToSend {
+            path,
+            media_name: b"a.txt",
+            remove,
+        };
+        let sent = worker
+            .worker
+            .respond_file(asked.name, meta, block.as_bytes(), &file)
+            .expect("the file is there");
+        assert!(sent, "the lane exists");
+        worker.worker.flush();
+    }
+
+    #[test]
+    fn ranges_and_conditions_are_those_of_the_request() {
+        let folder = Folder::new();
+        let path = folder.write("x", "0123456789");
+        let served = Served::new();
+        let mut worker = served.worker(0);
+        let mut client = served.connect();
+        for (method, fields, status, body) in [
+            ("GET", "", 200, "0123456789"),
+            ("GET", "range: bytes=2-4\r\n", 206, "234"),
+            ("GET", "if-none-match: *\r\n", 304, ""),
+            ("GET", "range: bytes=50-\r\n", 416, ""),
+            (
+                "POST",
+                "range: bytes=2-4\r\nif-none-match: *\r\n",
+                200,
+                "0123456789",
+            ),
+        ] {
+            client.send(format!("{method} / HTTP/1.1\r\nhost: a\r\n{fields}\r\n"));
+            let asked = worker.request("a request");
+            send(&mut worker, &asked, &path, "x-a: b\r\n", false);
+            let response = client.response();
+            assert_eq!(
+                (response.status, response.text()),
+                (status, body),
+                "{method} {fields}"
+            );
+            assert!(response.head.contains("x-a: b\n"), "{response:?}");
+        }
+        client.send("HEAD / HTTP/1.1\r\nhost: a\r\n\r\n");
+        let asked = worker.request("HEAD");
+        send(&mut worker, &asked, &path, "content-type: a/b\r\n", false);
+        let head = client.head();
+        assert_eq!(field(&head, "content-length"), "10");
+        assert_eq!(field(&head, "content-type"), "a/b");
+        let counters = served.stats().counters;
+        assert_eq!((counters.request_count, counters.static_count), (6, 0));
+    }
+
+    #[test]
+    fn a_pipeline_keeps_its_order() {
+        let folder = Folder::new();
+        let small = folder.write("small", "small");
+        let large = folder.write("large", vec![b'x'; 500_000]);
+        let served = Served::new();
+        let mut worker = served.worker(0);
+        let mut client = served.connect();
+        for path in ["/large", "/small", "/text"] {
+            client.get(path);
+        }
+        let [first, second, third] = [(); 3].map(|()| worker.request("a request"));
+        worker.answer(&third, "text");
+        send(&mut worker, &second, &small, "", false);
+        send(&mut worker, &first, &large, "", false);
+        assert_eq!(client.response().body.len(), 500_000);
+        assert_eq!(client.response().text(), "small");
+        assert_eq!(client.response().text(), "text");
+    }
+
+    #[test]
+    fn a_file_is_removed_when_it_is_sent() {
+        let folder = Folder::new();
+        let served = Served::new();
+        let mut worker = served.worker(0);
+        let mut client = served.connect();
+        for size in [10, 500_000] {
+            let path = folder.write("x", vec![b'x'; size]);
+            client.get("/");
+            let asked = worker.request("a request");
+            send(&mut worker, &asked, &path, "", true);
+            assert_eq!(client.response().body.len(), size);
+            served.until("it is gone", |_| !path.exists());
+        }
+    }
+
+    #[test]
+    fn a_file_is_removed_when_its_client_leaves() {
+        let folder = Folder::new();
+        let served = Served::new();
+        let mut worker = served.worker(0);
+
+        // In the middle of it.
+        let path = folder.write("x", "");
+        File::options()
+            .write(true)
+            .open(&path)
+            .and_then(|file| file.set_len(1 << 30))
+            .expect("it can be long");
+        let mut client = served.connect();
+        client.get("/");
+        let asked = worker.request("a request");
+        send(&mut worker, &asked, &path, "", true);
+        client.exactly(100_000);
+        assert!(path.exists());
+        client.reset();
+        served.until("it is gone", |_| !path.exists());
+
+        // Before it is answered.
+        let path = folder.write("y", "y");
+        let mut client = served.connect();
+        client.get("/");
+        let asked = worker.request("a request");
+        client.reset();
+        served.until("nobody is left", |stats| stats.connections == 0);
+        send(&mut worker, &asked, &path, "", true);
+        served.until("it is gone", |_| !path.exists());
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_opened_leaves_the_request_unanswered() {
+        let served = Served::new();
+        let mut worker = served.worker(0);
+        let mut client = served.connect();
+        client.get("/");
+        let asked = worker.request("a request");
+        let meta = AnswerMeta {
+            status: 200,
+            template: 0,
+            flags: 0,
+        };
+        let file = FileToSend {
+            path: Path::new("/nowhere/at/all"),
+            media_name: b"",
+            remove: true,
+        };
+        let error = worker
+            .worker
+            .respond_file(asked.name, meta, b"", &file)
+            .expect_err("it is not there");
+        assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+        worker.answer(&asked, "something else");
+        assert_eq!(client.response().text(), "something else");
+    }
+
+    #[test]
+    fn bad_header_lines_cannot_split_the_answer() {
+        let folder = Folder::new();
+        let path = folder.write("x", "secret");
+        let served = Served::new();
+        let mut worker = served.worker(0);
+        let mut client = served.connect();
+        client.get("/");
+        let asked = worker.request("a request");
+        send(
+            &mut worker,
+            &asked,
+            &path,
+            "x: a\r\n\r\nHTTP/1.1 200 OK\r\n",
+            false,
+        );
+        let response = client.response();
+        assert_eq!((response.status, response.closes()), (500, true));
+    }
+}
