@@ -122,6 +122,9 @@ export declare function portStats(server: number, port: number): string | null
 /** Closes what is left at once, ends the reactors and frees the server. Idempotent. On the thread of `attachMaster`, if there is one. */
 export declare function releaseServer(server: number): void
 
+/** Reads the certificates of every port again, for connections to come; notices tell what is wrong with them. */
+export declare function renewCertificates(server: number): void
+
 /** JSON: `{ ports: [{ name, host?, port?, path? }], reactors }`. */
 export declare function serverInfo(server: number): string
 

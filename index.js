@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { acceptConnections, activateWorker, attachMaster, attachWorker, bindUidById, broadcast, channelSize, claimExchange, closeById, connectionById, connectionCount, connectionIds, connectionKind, createWorker, detachExchange, detachWorker, drainWorker, errorCodes, formBytes, formClose, formContent, formEnd, formOpen, formWrite, kick, lookUpOwner, mayEncode, nameThread, pauseAccept, pinThread, portStats, releaseServer, serverInfo, serverStats, startServer, stopServer, takeNotices, workerCalls, writeOffWorker } = nativeBinding
+const { acceptConnections, activateWorker, attachMaster, attachWorker, bindUidById, broadcast, channelSize, claimExchange, closeById, connectionById, connectionCount, connectionIds, connectionKind, createWorker, detachExchange, detachWorker, drainWorker, errorCodes, formBytes, formClose, formContent, formEnd, formOpen, formWrite, kick, lookUpOwner, mayEncode, nameThread, pauseAccept, pinThread, portStats, releaseServer, renewCertificates, serverInfo, serverStats, startServer, stopServer, takeNotices, workerCalls, writeOffWorker } = nativeBinding
 export { acceptConnections }
 export { activateWorker }
 export { attachMaster }
@@ -806,6 +806,7 @@ export { pauseAccept }
 export { pinThread }
 export { portStats }
 export { releaseServer }
+export { renewCertificates }
 export { serverInfo }
 export { serverStats }
 export { startServer }

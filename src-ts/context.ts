@@ -6,6 +6,7 @@ import { fileBody, type FileOptions } from './http/file-body.ts'
 import type { RequestSummary } from './http/report.ts'
 import { fileResponse, type SluiceResponse } from './http/response.ts'
 import type { WorkerInfo } from './process/api.ts'
+import { tlsInfoOf, type TlsInfo, type TlsRecord } from './tls-info.ts'
 import type { SseOptions, SseStream } from './websocket/event-stream.ts'
 import type { UpgradeOptions } from './websocket/handlers.ts'
 
@@ -29,6 +30,8 @@ export interface ConnectionInfo {
   readonly recvQueued: number
   /** Bytes not yet sent. */
   readonly sendQueued: number
+  /** What was negotiated, where the port speaks TLS. */
+  readonly tls?: TlsInfo | undefined
 }
 
 /** What all contexts of one worker share. */
@@ -240,6 +243,6 @@ function connectionOf(exchange: Exchange): ConnectionInfo {
   const json = exchange.host.commands.connectionInfo(exchange)
   if (json === null) return GONE
   // Written by our own core, on this machine, a moment ago.
-  const info = JSON.parse(json) as Omit<ConnectionInfo, 'family'> & { family: string }
-  return { ...info, family: info.family === 'unix' ? 'unix' : info.family === '6' ? 6 : 4 }
+  const info = JSON.parse(json) as Omit<ConnectionInfo, 'family' | 'tls'> & { family: string; tls?: TlsRecord }
+  return { ...info, tls: tlsInfoOf(info.tls), family: info.family === 'unix' ? 'unix' : info.family === '6' ? 6 : 4 }
 }

@@ -22,6 +22,8 @@ export interface NativeServer {
   startServer(config: string): number
   /** JSON: `{ ports: [{ name, protocol, bodyBytes, host?, port?, path? }], reactors }`. */
   serverInfo(server: number): string
+  /** Reads the certificates of every port again, for connections to come; `certificates` notices follow. A port whose new ones cannot be used goes on with the old. */
+  renewCertificates(server: number): void
   /** Starts accepting connections; call it when the first worker is active. */
   acceptConnections(server: number): void
   /** `wake` is called (coalesced) when {@link takeNotices} has something. Keeps the calling thread's loop alive until {@link releaseServer}. */
@@ -219,6 +221,8 @@ export type Notice =
   | { type: 'gone'; slot: number; inflight: number; replayed: number; refused: number }
   /** After {@link NativeServer.stopServer}: no connection is left. */
   | { type: 'stopped' }
+  /** The certificates of a port were read; with `error` it goes on with those it had. */
+  | { type: 'certificates'; port: string; error?: string; warnings: string[] }
   /** A listener cannot be used; its port accepts nothing. */
   | { type: 'failed'; message: string }
 

@@ -12,6 +12,7 @@ import { explain } from './config/explain.ts'
 import { autoReactors } from './config/parallelism.ts'
 import { resolvePorts } from './config/ports.ts'
 import { configSchema } from './config/schema.ts'
+import type { PemSource } from './config/tls.ts'
 import type { ContentCoding } from './http/content-coding.ts'
 import type { LifecycleEvents, LifecycleHandler } from './process/api.ts'
 
@@ -117,6 +118,8 @@ export interface Config {
     | undefined
   /** Socket options. */
   tcp?: TcpOptions | undefined
+  /** Encrypts the addresses of `listen`, but for those with a `tls` of their own. @default none */
+  tls?: Tls | undefined
   /**
    * Compresses answers for clients that accept it, streamed ones too. Beware of pages that show a secret next to what a visitor sent
    * (the BREACH attack). @default false
@@ -201,6 +204,34 @@ export interface PortSpec {
   maxMessage?: number | undefined
   /** When it cannot be bound, the error is reported, {@link Port.error} says why, and the server starts without it. @default false the server does not start */
   optional?: boolean | undefined
+  /** Certificates of its own; `true`: those of the whole server, {@link Config.tls}. @default false */
+  tls?: boolean | Tls | undefined
+}
+
+/** A certificate with its key, each a file, from `root`, or PEM as text or bytes. */
+export interface TlsIdentity {
+  /** The certificate, followed by its intermediates. */
+  cert: string | Uint8Array
+  /** The private key, not encrypted: PKCS#8, SEC1 or PKCS#1. */
+  key: string | Uint8Array
+}
+
+/** Certificates of a port, and what it asks of clients. What cannot be used fails the start with ERR_SLUICE_INVALID_OPTION. */
+export interface Tls extends TlsIdentity {
+  /** The authorities whose certificates clients may show; needs `requestCert`. @default none */
+  ca?: string | Uint8Array | undefined
+  /** Asks clients for a certificate. @default false */
+  requestCert?: boolean | undefined
+  /** With `requestCert`: refuses clients that show none, or one that `ca` has not signed. Else `ctx.conn.tls.authorized` tells. @default true */
+  rejectUnauthorized?: boolean | undefined
+  /** The oldest version spoken. @default 'TLSv1.2' */
+  minVersion?: 'TLSv1.2' | 'TLSv1.3' | undefined
+  /** Application protocols (RFC 7301), the preferred one first; at most 16. @default ['http/1.1'] on HTTP and WebSocket ports, else none */
+  alpn?: readonly string[] | undefined
+  /** Other certificates by the name that a client asks for: `example.com`, or `*.example.com` for one label more. At most 1024. @default none */
+  sni?: Readonly<Record<string, TlsIdentity>> | undefined
+  /** Reads the files again when they change, for connections to come. @default true */
+  watch?: boolean | undefined
 }
 
 /**
@@ -247,6 +278,8 @@ export interface TcpListen {
   reusePort?: boolean | undefined
   /** An IPv6 socket takes no IPv4 connections. @default false */
   ipv6Only?: boolean | undefined
+  /** Certificates for this address; `false`: none. @default true if the server has `tls` */
+  tls?: boolean | Tls | undefined
 }
 
 export interface UnixListen {
@@ -256,12 +289,16 @@ export interface UnixListen {
   mode?: number | undefined
   /** Whose the file is: `user`, `user:group` or `:group`, by name or number. Others than one's own need root. @default the user that starts the server */
   owner?: string | undefined
+  /** As for {@link TcpListen.tls}. */
+  tls?: boolean | Tls | undefined
 }
 
 /** A socket that whoever starts the server has opened. It stays open when the server ends, so that nobody is refused between two of them. */
 export interface InheritedListen {
   /** The number of the descriptor, from 3 (`LISTEN_FDS` of systemd counts from there), or its name in `LISTEN_FDNAMES`. */
   fd: number | string
+  /** As for {@link TcpListen.tls}. */
+  tls?: boolean | Tls | undefined
 }
 
 export type Dispatch =
@@ -441,7 +478,7 @@ export type ResolvedStatic = { readonly [K in Exclude<keyof StaticOptions, 'cach
 export interface ResolvedPort {
   readonly name: string
   readonly protocol: PortProtocol
-  readonly listen: ResolvedTcpListen | UnixListen | InheritedListen
+  readonly listen: ResolvedTcpListen | ResolvedUnixListen | ResolvedInheritedListen
   readonly limits: { readonly [K in keyof Limits]: Readonly<Limits[K]> }
   readonly heartbeat: { readonly ping: number; readonly pongTimeout: number; readonly idle: number }
   readonly dispatch: Dispatch
@@ -455,10 +492,32 @@ export interface ResolvedPort {
     readonly deferAccept: number
   }
   readonly optional: boolean
+  readonly tls: ResolvedTls | undefined
+}
+
+/** A {@link Tls} with every member, as the core takes it. */
+export interface ResolvedTls {
+  /** Where it was written, as `ports.chat.tls`. */
+  readonly option: string
+  readonly cert: PemSource
+  readonly key: PemSource
+  readonly ca: PemSource | undefined
+  readonly requestCert: boolean
+  readonly rejectUnauthorized: boolean
+  readonly minVersion: 'TLSv1.2' | 'TLSv1.3'
+  readonly alpn: readonly string[]
+  readonly sni: Readonly<Record<string, { readonly cert: PemSource; readonly key: PemSource }>>
+  readonly watch: boolean
 }
 
 /** A {@link TcpListen} with every member. */
-export type ResolvedTcpListen = { readonly [K in keyof TcpListen]-?: Exclude<TcpListen[K], undefined> }
+export type ResolvedTcpListen = { readonly [K in Exclude<keyof TcpListen, 'tls'>]-?: Exclude<TcpListen[K], undefined> }
+
+/** A {@link UnixListen} without what the port has. */
+export type ResolvedUnixListen = Omit<UnixListen, 'tls'>
+
+/** An {@link InheritedListen} without what the port has. */
+export type ResolvedInheritedListen = Omit<InheritedListen, 'tls'>
 
 const resolvedConfigs = new WeakSet<object>()
 
@@ -502,11 +561,11 @@ export function parseConfig(input: unknown, source?: string): ResolvedConfig {
 }
 
 /** Without what becomes part of each port. */
-function general<T extends Record<(typeof PORT_OPTIONS)[number], unknown>>(options: T): Omit<T, (typeof PORT_OPTIONS)[number]> {
+function general<T extends Partial<Record<(typeof PORT_OPTIONS)[number], unknown>>>(options: T): Omit<T, (typeof PORT_OPTIONS)[number]> {
   return Object.fromEntries(Object.entries(options).filter(([name]) => !(PORT_OPTIONS as readonly string[]).includes(name))) as Omit<T, (typeof PORT_OPTIONS)[number]>
 }
 
-const PORT_OPTIONS = ['dispatch', 'heartbeat', 'limits', 'listen', 'ports', 'tcp'] as const
+const PORT_OPTIONS = ['dispatch', 'heartbeat', 'limits', 'listen', 'ports', 'tcp', 'tls'] as const
 
 function isResolved(input: unknown): input is ResolvedConfig {
   return typeof input === 'object' && input !== null && resolvedConfigs.has(input)

@@ -43,16 +43,19 @@ export class Port {
   readonly address: PortAddress
   /** Why a port that is `optional` could not be bound: ERR_SLUICE_LISTEN. */
   readonly error: Error | undefined
+  /** Whether it is encrypted. */
+  readonly isSecure: boolean
   /** The WebSockets and event streams that came by this port. */
   readonly connections: ConnectionSet
   readonly #reach: PortReach
 
-  constructor({ name, protocol, error }: Pick<PortRecord, 'name' | 'protocol' | 'error'>, index: number, address: PortAddress, reach: PortReach) {
+  constructor({ name, protocol, error, tls }: Pick<PortRecord, 'name' | 'protocol' | 'error' | 'tls'>, index: number, address: PortAddress, reach: PortReach) {
     this.name = name
     this.index = index
     this.protocol = protocol
     this.address = address
     this.error = error === undefined ? undefined : sluiceError('ERR_SLUICE_LISTEN', error)
+    this.isSecure = tls
     this.connections = reach.connections(index)
     this.#reach = reach
   }
@@ -62,7 +65,7 @@ export class Port {
     if ('path' in this.address) return `unix:${shownSocket(this.address.path)}`
     const { host, port } = this.address
     const reachable = ANY_HOSTS.has(host) ? 'localhost' : host
-    return `http://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`
+    return `${this.isSecure ? 'https' : 'http'}://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`
   }
 
   /** Sends to every WebSocket of this port that fits; returns how many that were. */

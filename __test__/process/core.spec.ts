@@ -16,6 +16,7 @@ function fakeNative() {
     startServer: () => 7,
     serverInfo: () => JSON.stringify({ ports: [{ name: 'main', host: '127.0.0.1', port: 4711 }, { name: 'main2', path: '/run/x' }], reactors: 1 }),
     acceptConnections: () => calls.push('accept'),
+    renewCertificates: () => calls.push('renew'),
     attachMaster: (_server, onNotice) => {
       wake = onNotice
     },
@@ -118,8 +119,8 @@ test('release() happens once, keeps the last figures, and silences everything af
 test('ports() gives addresses and paths', (t) => {
   const core = new Core(fakeNative().native, '{}', nobody)
   t.deepEqual(core.ports(), [
-    { name: 'main', host: '127.0.0.1', port: 4711, path: undefined },
-    { name: 'main2', host: undefined, port: undefined, path: '/run/x' },
+    { name: 'main', protocol: 'http', host: '127.0.0.1', port: 4711, path: undefined, tls: false, bodyBytes: 0 },
+    { name: 'main2', protocol: 'http', host: undefined, port: undefined, path: '/run/x', tls: false, bodyBytes: 0 },
   ])
 })
 

@@ -6,8 +6,9 @@ export function toNativeConfig(config: ResolvedConfig): string {
   // Whoever may talk to the server's files may talk to its sockets, unless they say otherwise.
   const owner = config.user === undefined && config.group === undefined ? undefined : `${config.user ?? ''}${config.group === undefined ? '' : `:${config.group}`}`
   return JSON.stringify({
-    ports: config.ports.map(({ limits, listen, ...port }) => ({
+    ports: config.ports.map(({ limits, listen, tls = null, ...port }) => ({
       ...port,
+      tls,
       listen: 'path' in listen && owner !== undefined && !listen.path.startsWith('\0') ? { owner, ...listen } : listen,
       limits: { ...limits, softTimeout: config.requestTimeout.soft },
     })),

@@ -3,6 +3,7 @@ import type * as v from 'valibot'
 import type { ResolvedPort } from '../options.ts'
 import { invalidOption, sourceText } from './explain.ts'
 import { type configSchema, type portSchema, waterMarks, wrongMark } from './schema.ts'
+import { resolveTls } from './tls.ts'
 
 type Options = v.InferOutput<typeof configSchema>
 type Port = v.InferOutput<typeof portSchema>
@@ -19,30 +20,39 @@ const PORTS_MAX = 64
 export function resolvePorts(options: Options, root: string, answerTimeout: number, source: string | undefined): ResolvedPort[] {
   const where = sourceText(source)
   const limits = { ...options.limits, answerTimeout }
-  const main = options.listen.map((listen, index) => resolvePort(mainName(index), { protocol: 'http', listen, limits: {}, heartbeat: {}, dispatch: undefined, tcp: {}, framing: undefined, maxMessage: undefined, optional: false }))
-  const named = Object.entries(options.ports).map(([name, port]) => resolvePort(name, port))
+  const main = options.listen.map((listen, index) => {
+    const port: Port = { protocol: 'http', listen, limits: {}, heartbeat: {}, dispatch: undefined, tcp: {}, framing: undefined, maxMessage: undefined, optional: false, tls: listen.tls ?? options.tls !== undefined }
+    return resolvePort(mainName(index), port, options.listen.length === 1 ? 'listen.tls' : `listen[${index}].tls`)
+  })
+  const named = Object.entries(options.ports).map(([name, port]) =>
+    resolvePort(name, port, port.tls === undefined && port.listen.tls !== undefined ? `ports.${name}.listen.tls` : `ports.${name}.tls`),
+  )
   const ports = [...main, ...named]
   if (ports.length === 0) throw invalidOption(`listen must have at least one address, or ports at least one port, got a list${where}`)
   if (ports.length > PORTS_MAX) throw invalidOption(`ports and listen must have at most ${PORTS_MAX} addresses together, got ${ports.length}${where}`)
   return ports
 
-  function resolvePort(name: string, port: Port): ResolvedPort {
+  function resolvePort(name: string, port: Port, tlsOption: string): ResolvedPort {
     for (const option of ['framing', 'maxMessage'] as const) {
       if (port[option] !== undefined && port.protocol !== 'tcp') throw invalidOption(`ports.${name}.${option} is for protocol "tcp", not for "${port.protocol}"${where}`)
     }
     const own = { ...limits, ...given(port.limits), ...given({ message: port.maxMessage }) }
     const wrong = wrongMark(own)
     if (wrong !== undefined) throw invalidOption(`ports.${name}.limits.lowWaterMark ${wrong.message}, got ${wrong.value}${where}`)
+    const { tls: listenTls, ...listen } = port.listen
+    const tls = port.tls ?? listenTls ?? false
+    if (tls === true && options.tls === undefined) throw invalidOption(`${tlsOption} cannot be true without the \`tls\` of the whole server${where}`)
     return {
       name,
       protocol: port.protocol,
-      listen: 'path' in port.listen ? { ...port.listen, path: socketPath(root, port.listen.path) } : port.listen,
+      listen: 'path' in listen ? { ...listen, path: socketPath(root, listen.path) } : listen,
       limits: { ...own, ...waterMarks(own) },
       heartbeat: { ...options.heartbeat, ...given(port.heartbeat) },
       dispatch: port.dispatch ?? options.dispatch,
       framing: port.framing ?? 'raw',
       tcp: { ...options.tcp, ...given(port.tcp) },
       optional: port.optional,
+      tls: tls === false ? undefined : tls === true ? resolveTls(options.tls!, 'tls', port.protocol, root) : resolveTls(tls, tlsOption, port.protocol, root),
     }
   }
 }

@@ -102,6 +102,37 @@ const listenForms = 'must be { port }, { path } or { fd }'
 const account = '(?:[\\w][\\w.-]{0,31}\\$?|\\d{1,10})'
 const ownerSchema = v.pipe(text, v.regex(new RegExp(`^(?:${account}(?::${account})?|:${account})$`), 'must be "user", "user:group" or ":group", by name or number'))
 const accountSchema = v.union([v.pipe(text, v.regex(new RegExp(`^${account}$`), 'must be a name or a number')), whole('', 0)], 'must be a name or a number')
+const pem = v.custom<string | Uint8Array>(
+  (value) => (typeof value === 'string' || value instanceof Uint8Array) && value.length > 0,
+  'must be a file, or PEM as text or bytes',
+)
+const identityRules = { cert: pem, key: pem }
+const tlsRules = {
+  ...identityRules,
+  ca: v.optional(pem),
+  requestCert: v.optional(flag),
+  rejectUnauthorized: v.optional(flag),
+  minVersion: v.optional(only(['TLSv1.2', 'TLSv1.3'])),
+  alpn: v.optional(
+    v.pipe(
+      v.array(v.pipe(v.string('must be a protocol'), v.regex(/^[!-~]{1,255}$/, 'must be a protocol of 1 to 255 visible ASCII characters')), 'must be a list of protocols'),
+      v.maxLength(16, 'must have at most 16 protocols'),
+    ),
+  ),
+  sni: v.optional(
+    v.pipe(
+      v.record(v.string(), exactObject(identityRules, 'must be { cert, key }'), 'must be an object of { cert, key } by name'),
+      v.maxEntries(1024, 'must have at most 1024 names'),
+    ),
+  ),
+  watch: v.optional(flag),
+}
+const tlsSchema = exactObject(tlsRules, 'must be { cert, key }')
+type TlsOptions = v.InferOutput<typeof tlsSchema>
+/** `true` means those of the whole server. */
+const ownTls = v.optional(
+  v.lazy((value) => (typeof value === 'object' ? exactObject(tlsRules, 'must be true, false or { cert, key }') : v.boolean('must be true, false or { cert, key }')) as unknown as v.GenericSchema<boolean | TlsOptions>),
+)
 
 const tcpListenSchema = exactObject(
   {
@@ -109,16 +140,18 @@ const tcpListenSchema = exactObject(
     port: v.custom<number>((value) => Number.isInteger(value) && (value as number) >= 0 && (value as number) <= 65_535, 'must be a port number from 0 to 65535'),
     reusePort: v.optional(flag, false),
     ipv6Only: v.optional(flag, false),
+    tls: ownTls,
   },
   listenForms,
 )
-const unixListenSchema = exactObject({ path: text, mode: v.optional(whole('', 0, 0o777)), owner: v.optional(ownerSchema) }, listenForms)
+const unixListenSchema = exactObject({ path: text, mode: v.optional(whole('', 0, 0o777)), owner: v.optional(ownerSchema), tls: ownTls }, listenForms)
 const inheritedListenSchema = exactObject(
   {
     fd: v.custom<number | string>(
       (value) => (Number.isInteger(value) && (value as number) >= 3 && (value as number) <= 65_535) || (typeof value === 'string' && /^[^:]{1,255}$/.test(value)),
       'must be the number of an inherited descriptor from 3 to 65535, or its name in LISTEN_FDNAMES',
     ),
+    tls: ownTls,
   },
   listenForms,
 )
@@ -310,6 +343,7 @@ export const portSchema = exactObject(
     framing: v.optional(framingSchema),
     maxMessage: v.optional(limitRules.message),
     optional: v.optional(flag, false),
+    tls: ownTls,
   },
   'must be { protocol, listen }',
 )
@@ -464,6 +498,7 @@ export const configSchema = exactObject(
       userTimeout: millisOrFalse(0),
       deferAccept: v.pipe(v.optional(hourOrFalse, false), v.transform(zeroForFalse)),
     }),
+    tls: v.optional(tlsSchema),
     compression: v.pipe(
       v.optional(
         v.lazy((value) => (typeof value === 'boolean' ? flag : compressionSchema) as unknown as v.GenericSchema<boolean | v.InferInput<typeof compressionSchema>, boolean | v.InferOutput<typeof compressionSchema>>),

@@ -1,4 +1,4 @@
-import { sluiceError } from '../errors.ts'
+import { sluiceError, sluiceTypeError } from '../errors.ts'
 import type { NativeServer, Notice } from '../native.ts'
 import { Deferred } from './deferred.ts'
 import type { LeaveReason, PortRecord } from './messages.ts'
@@ -65,6 +65,11 @@ export class Core {
     this.#native.acceptConnections(this.server)
   }
 
+  /** Reads certificates and keys again, for connections to come. What is wrong with them `failed` hears. */
+  renewCertificates(): void {
+    if (!this.#isReleased) this.#native.renewCertificates(this.server)
+  }
+
   /** Reserves a slot for a new thread; `listen` gets the notices about it, the last of which is `gone`. */
   createWorker(listen: Listener): number {
     const slot = this.#native.createWorker(this.server)
@@ -122,8 +127,15 @@ export class Core {
     for (const notice of JSON.parse(json) as Notice[]) {
       if (notice.type === 'stopped') this.#stopped.resolve()
       else if (notice.type === 'failed') this.#failed(sluiceError('ERR_SLUICE_LISTEN', `A port accepts nothing any more: ${notice.message}`))
+      else if (notice.type === 'certificates') this.#certificatesRead(notice)
       else this.#notify(notice)
     }
+  }
+
+  /** A port lives on with what it had; whoever looks after the certificates must hear of it. */
+  #certificatesRead({ port, error, warnings }: Extract<Notice, { type: 'certificates' }>): void {
+    for (const warning of warnings) process.emitWarning(`Port "${port}": ${warning}`, { code: 'SLUICE_CERTIFICATE' })
+    if (error !== undefined) this.#failed(sluiceTypeError('ERR_SLUICE_INVALID_OPTION', `The new certificates of port "${port}" cannot be used, the old ones stay: ${error}`))
   }
 
   #notify(notice: WorkerNotice): void {
@@ -156,5 +168,5 @@ function parsePorts(info: unknown): readonly PortRecord[] {
   if (typeof info !== 'object' || info === null || !('ports' in info) || !Array.isArray(info.ports)) {
     throw sluiceError('ERR_SLUICE_INTERNAL', 'The core gave no list of ports')
   }
-  return (info.ports as Partial<PortRecord>[]).map(({ name, protocol, host, port, path, error, bodyBytes }) => ({ name: name ?? '', protocol: protocol ?? 'http', host, port, path, error, bodyBytes: bodyBytes ?? 0 }))
+  return (info.ports as Partial<PortRecord>[]).map(({ name, protocol, host, port, path, error, tls, bodyBytes }) => ({ name: name ?? '', protocol: protocol ?? 'http', host, port, path, error, tls: tls === true, bodyBytes: bodyBytes ?? 0 }))
 }

@@ -217,6 +217,7 @@ export class Master extends PushServer implements Server {
     const outcome = async (): Promise<ReloadResult & { settled?: Promise<void> }> => {
       this.#refuseWhenStopping()
       await this.#lifecycle.run('beforeReload', { version })
+      this.#started().renewCertificates()
       return await this.#supervisor.reload(this.#nextGeneration(version ?? this.version), signal)
     }
     const { settled, ...result } = await outcome().catch((error: unknown) => ({

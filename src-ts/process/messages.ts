@@ -91,6 +91,8 @@ export interface PortRecord {
   readonly path: string | undefined
   /** Why it is not bound, for a port that is optional. */
   readonly error: string | undefined
+  /** Whether it is encrypted. */
+  readonly tls: boolean
   /** Longest request body that is read as a whole. */
   readonly bodyBytes: number
 }

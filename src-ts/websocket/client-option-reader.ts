@@ -51,6 +51,14 @@ export class OptionReader {
     return isText(given) ? [given] : given
   }
 
+  text(key: string): string | undefined {
+    return this.#read(key, undefined, isText, 'a string')
+  }
+
+  bytes(key: string): string | Uint8Array | undefined {
+    return this.#read(key, undefined, (value): value is string | Uint8Array => isText(value) || value instanceof Uint8Array, 'a string or bytes')
+  }
+
   signal(key: string): AbortSignal | undefined {
     return this.#read(key, undefined, (value): value is AbortSignal => value instanceof AbortSignal, 'an AbortSignal')
   }

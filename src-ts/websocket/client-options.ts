@@ -14,12 +14,28 @@ export interface ReadAheadOptions {
   readonly bytes?: number | undefined
 }
 
+/** Whom a client of a `wss:` URL trusts, and what it shows; as in Node's `tls.connect()`. */
+export interface ClientTlsOptions {
+  /** Authorities to trust instead of those that Node.js trusts, PEM. @default those of Node.js */
+  readonly ca?: string | Uint8Array | undefined
+  /** The client's own certificate, PEM. @default none */
+  readonly cert?: string | Uint8Array | undefined
+  /** Its private key, PEM. */
+  readonly key?: string | Uint8Array | undefined
+  /** The name to ask for and to expect, instead of the host of the URL. */
+  readonly servername?: string | undefined
+  /** `false` takes any certificate: whoever is between can read all. @default true */
+  readonly rejectUnauthorized?: boolean | undefined
+}
+
 /** How a `WebSocketClient` connects and what it may hold. Durations are milliseconds, sizes bytes; a wrong one is an ERR_SLUICE_INVALID_OPTION. */
 export interface WebSocketClientOptions {
   /** Subprotocols to offer, the preferred one first. @default none */
   readonly protocols?: string | readonly string[] | undefined
   /** More header fields for every handshake, such as `authorization` or `cookie`. Those of the handshake itself are refused. */
   readonly headers?: ConstructorParameters<typeof Headers>[0]
+  /** For `wss:`. */
+  readonly tls?: ClientTlsOptions | undefined
   /** Ends the client when it aborts: before `open` it gives up, after it closes with 1001. */
   readonly signal?: AbortSignal | undefined
   /** Whether to connect again when the connection is lost. `true` takes the defaults. @default false */
@@ -49,6 +65,7 @@ export interface ClientSettings {
   readonly protocols: readonly string[]
   /** In lower case. */
   readonly headers: Readonly<Record<string, string>>
+  readonly tls: ClientTlsOptions
   readonly signal: AbortSignal | undefined
   /** `null` for a client that ends with its first connection. */
   readonly reconnect: ReconnectSettings | null
@@ -79,9 +96,10 @@ export const binaryTypes: readonly BinaryType[] = ['blob', 'arraybuffer', 'nodeb
 
 type KeyTable<T> = Readonly<Record<keyof T & string, true>>
 const OPTIONS: KeyTable<WebSocketClientOptions> = {
-  protocols: true, headers: true, signal: true, reconnect: true, binaryType: true, perMessageDeflate: true, maxPayload: true,
+  protocols: true, headers: true, tls: true, signal: true, reconnect: true, binaryType: true, perMessageDeflate: true, maxPayload: true,
   handshakeTimeout: true, closeTimeout: true, highWaterMark: true, sendBuffer: true, readAhead: true,
 }
+const TLS: KeyTable<ClientTlsOptions> = { ca: true, cert: true, key: true, servername: true, rejectUnauthorized: true }
 const READ_AHEAD: KeyTable<ReadAheadOptions> = { messages: true, bytes: true }
 const RECONNECT: KeyTable<ReconnectOptions> = { min: true, max: true, factor: true, jitter: true, retries: true }
 
@@ -99,6 +117,7 @@ export function parseClientOptions(url: string | URL, given: string | readonly s
     url: parseUrl(url),
     protocols: parseProtocols(read.strings('protocols')),
     headers: parseHeaders(read.value('headers')),
+    tls: parseTls(new OptionReader(read.object('tls') ?? {}, TLS, 'tls.')),
     signal: read.signal('signal'),
     reconnect: parseReconnect(read),
     binaryType: read.choice('binaryType', binaryTypes, 'blob'),
@@ -112,6 +131,18 @@ export function parseClientOptions(url: string | URL, given: string | readonly s
       messages: readAhead.whole('messages', 'messages', 1, 65_536, 256),
       bytes: readAhead.whole('bytes', 'bytes', 1, sizeMax, MIB),
     },
+  }
+}
+
+/** Without the members that say nothing: `ws` hands the rest to `tls.connect()`, for which `undefined` is a value. */
+function parseTls(read: OptionReader): ClientTlsOptions {
+  const { ca, cert, key, servername } = { ca: read.bytes('ca'), cert: read.bytes('cert'), key: read.bytes('key'), servername: read.text('servername') }
+  return {
+    ...(ca !== undefined && { ca }),
+    ...(cert !== undefined && { cert }),
+    ...(key !== undefined && { key }),
+    ...(servername !== undefined && { servername }),
+    rejectUnauthorized: read.flag('rejectUnauthorized', true),
   }
 }
 

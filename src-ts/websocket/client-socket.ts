@@ -108,8 +108,13 @@ export class ClientSocket {
 
   #connect(Socket: typeof WebSocket): void {
     if (this.#hasEnded) return
-    const { url, protocols, headers, perMessageDeflate, maxPayload, closeTimeout } = this.#settings
+    const { url, protocols, headers, tls, perMessageDeflate, maxPayload, closeTimeout } = this.#settings
+    const { ca, cert, key, ...others } = tls
     const options: ClientOptions & { readonly closeTimeout: number } = {
+      ...others,
+      ...(ca !== undefined && { ca: pem(ca) }),
+      ...(cert !== undefined && { cert: pem(cert) }),
+      ...(key !== undefined && { key: pem(key) }),
       headers: { ...headers },
       maxPayload,
       closeTimeout,
@@ -189,6 +194,11 @@ export class ClientSocket {
     clearTimeout(this.#handshakeTimer)
     this.#events.lost(loss)
   }
+}
+
+/** `ws` takes text and `Buffer`. */
+function pem(given: string | Uint8Array): string | Buffer {
+  return typeof given === 'string' ? given : Buffer.from(given)
 }
 
 /** System errors of several addresses (`AggregateError`) have an empty message. */

@@ -1,4 +1,5 @@
 import type { ConnectionInfo } from '../context.ts'
+import { tlsInfoOf, type TlsRecord } from '../tls-info.ts'
 
 /** What the core knows of a connection that outlives requests. Times are Unix milliseconds, sizes bytes. */
 export interface SocketInfo extends ConnectionInfo {
@@ -22,7 +23,7 @@ export interface SocketInfo extends ConnectionInfo {
 export function socketInfoOf(json: string | null): SocketInfo | undefined {
   if (json === null) return undefined
   // Written by our own core, on this machine, a moment ago.
-  const info = JSON.parse(json) as Omit<SocketInfo, 'family' | 'uid' | 'worker'> & { family: string | number; uid?: string | null; worker?: number | null }
+  const info = JSON.parse(json) as Omit<SocketInfo, 'family' | 'tls' | 'uid' | 'worker'> & { family: string | number; tls?: TlsRecord; uid?: string | null; worker?: number | null }
   const family = String(info.family)
-  return { ...info, family: family === 'unix' ? 'unix' : family === '6' ? 6 : 4, uid: info.uid ?? undefined, worker: info.worker === null || info.worker === undefined || info.worker < 0 ? undefined : info.worker }
+  return { ...info, tls: tlsInfoOf(info.tls), family: family === 'unix' ? 'unix' : family === '6' ? 6 : 4, uid: info.uid ?? undefined, worker: info.worker === null || info.worker === undefined || info.worker < 0 ? undefined : info.worker }
 }

@@ -22,8 +22,8 @@ export class HandshakeRequest {
   static parse(json: string | null): HandshakeRequest {
     if (json === null) return new HandshakeRequest('', '', [])
     // Written by our own core, on this machine, a moment ago.
-    const { headers, protocol, resumeToken, url } = JSON.parse(json) as { protocol: string; url: string; headers: [string, string][]; resumeToken?: string }
-    return new HandshakeRequest(absolute(url, headers), protocol, headers, resumeToken)
+    const { headers, protocol, resumeToken, secure, url } = JSON.parse(json) as { protocol: string; url: string; secure?: boolean; headers: [string, string][]; resumeToken?: string }
+    return new HandshakeRequest(absolute(url, secure === true ? 'https' : 'http', headers), protocol, headers, resumeToken)
   }
 
   get headers(): Headers {
@@ -32,8 +32,8 @@ export class HandshakeRequest {
 }
 
 /** The URL of a request target: as that of the request was put together. */
-function absolute(target: string, fields: readonly (readonly [name: string, value: string])[]): string {
+function absolute(target: string, scheme: string, fields: readonly (readonly [name: string, value: string])[]): string {
   if (!target.startsWith('/')) return target
   const host = fields.find(([name]) => name.toLowerCase() === 'host')?.[1] ?? ''
-  return `http://${host === '' ? 'localhost' : host}${target}`
+  return `${scheme}://${host === '' ? 'localhost' : host}${target}`
 }

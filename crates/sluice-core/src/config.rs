@@ -17,10 +17,12 @@ use crate::key_rule::KeyRule;
 mod check;
 mod compression;
 mod static_files;
+mod tls;
 mod uploads;
 
 pub use compression::CompressionConfig;
 pub use static_files::{Dotfiles, StaticConfig};
+pub use tls::{IdentityConfig, PemSource, TlsConfig, TlsVersion};
 pub use uploads::UploadsConfig;
 
 /// A configuration that cannot be used. Nothing was bound or started.
@@ -131,6 +133,9 @@ pub struct PortConfig {
     /// When it cannot be bound, the server starts without it. Default false: it does not start.
     #[serde(default)]
     pub optional: bool,
+    /// TLS; `None` (default): in clear.
+    #[serde(default)]
+    pub tls: Option<TlsConfig>,
     /// Answer every request with this text from the reactor, without JavaScript.
     /// For the benchmark's floor and for health endpoints.
     #[serde(default)]

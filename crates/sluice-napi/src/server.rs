@@ -65,6 +65,13 @@ pub fn server_info(server: u32) -> Result<String> {
     json(self::server(server)?.info())
 }
 
+/// Reads the certificates of every port again, for connections to come; notices tell what is wrong with them.
+#[napi(catch_unwind)]
+pub fn renew_certificates(server: u32) -> Result<()> {
+    self::server(server)?.renew_certificates();
+    Ok(())
+}
+
 /// Starts accepting connections.
 #[napi(catch_unwind)]
 pub fn accept_connections(server: u32) -> Result<()> {

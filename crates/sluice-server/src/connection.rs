@@ -14,6 +14,8 @@ use crate::wake::SocketWaker;
 
 /// What the bytes that come next are.
 pub(crate) enum Phase {
+    /// The TLS handshake.
+    Handshake,
     /// A request head, or nothing for a while.
     Head,
     /// A head whose body is short enough to be waited for: dispatched when `need` bytes are in `input`.
@@ -98,7 +100,9 @@ const INPUT_MAX: usize = 64 * 1024;
 
 impl Connection {
     pub(crate) fn is_idle(&self) -> bool {
-        self.first.is_none() && self.input.is_empty() && matches!(self.phase, Phase::Head)
+        self.first.is_none()
+            && self.input.is_empty()
+            && matches!(self.phase, Phase::Handshake | Phase::Head)
     }
 
     /// Bytes of a message on a TCP port that has begun; with fewer it cannot be complete.
@@ -121,7 +125,7 @@ impl Connection {
         }
         match &self.phase {
             Phase::Gone => false,
-            Phase::Head | Phase::Streaming(_) => self.input.len() < INPUT_MAX,
+            Phase::Handshake | Phase::Head | Phase::Streaming(_) => self.input.len() < INPUT_MAX,
             Phase::Socket => self.input.len() < INPUT_MAX.max(self.wanted()),
             Phase::Buffering { need } => self.input.len() < *need,
             Phase::Discarding { .. } | Phase::Closing | Phase::Lingering => true,

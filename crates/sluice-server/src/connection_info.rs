@@ -6,10 +6,12 @@ use serde::Serialize;
 use sluice_core::channel::ChannelKind;
 use sluice_core::id::WorkerSlot;
 use sluice_core::member::Place;
+use sluice_shared::record::event_flag;
 
 use crate::engine::Engine;
 use crate::recorded::Recorded;
 use crate::socket::{Protocol, Socket, Stage};
+use crate::tls::{TlsInfo, TlsStream};
 use crate::worker::HandshakeInfo;
 
 /// A connection as `ctx.conn` shows it. Times are Unix milliseconds, sizes bytes.
@@ -44,6 +46,9 @@ pub struct ConnectionInfo {
     pub kind: &'static str,
     /// `open`, `closing` or `closed`.
     pub state: &'static str,
+    /// What was negotiated, where the port speaks TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tls: Option<TlsInfo>,
     /// What a WebSocket or an event stream has beyond that.
     #[serde(flatten)]
     pub socket: Option<SocketInfo>,
@@ -109,6 +114,7 @@ impl Engine {
         Some(HandshakeInfo {
             protocol: handshake.protocol.to_string(),
             url: latin1(recorded.target()),
+            secure: handshake.words.has(event_flag::HTTPS),
             headers: recorded
                 .fields()
                 .map(|(name, value)| (latin1(name), latin1(value)))
@@ -172,6 +178,7 @@ impl Engine {
                 Some(Stage::Closing) => "closing",
                 Some(Stage::Ended) => "closed",
             },
+            tls: connection.stream.tls().map(TlsStream::info),
             socket: connection
                 .socket
                 .as_deref()

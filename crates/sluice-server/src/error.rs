@@ -5,6 +5,8 @@ use std::io;
 use sluice_core::ErrorCode;
 use sluice_core::config::ConfigError;
 
+use crate::tls::TlsFault;
+
 /// A server could not be started, or a call did not fit its state.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -21,6 +23,9 @@ pub enum Error {
         /// The system's error.
         source: io::Error,
     },
+    /// The certificates of a port cannot be used. Nothing was started.
+    #[error(transparent)]
+    Tls(#[from] TlsFault),
     /// A thread or its runtime could not be started.
     #[error("cannot start a reactor: {0}")]
     Reactor(#[source] io::Error),
@@ -41,7 +46,7 @@ impl Error {
     /// The code that JavaScript sees.
     pub fn code(&self) -> ErrorCode {
         match self {
-            Error::Config(_) => ErrorCode::InvalidOption,
+            Error::Config(_) | Error::Tls(_) => ErrorCode::InvalidOption,
             Error::Listen { .. } => ErrorCode::Listen,
             Error::Reactor(_) => ErrorCode::Internal,
             Error::NoWorkerSlot | Error::WorkerState { .. } => ErrorCode::InvalidState,

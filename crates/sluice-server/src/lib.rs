@@ -32,6 +32,7 @@ mod socket;
 mod static_files;
 mod stats;
 mod stream;
+mod tls;
 mod unix_socket;
 mod wake;
 mod watchdog;
@@ -45,6 +46,7 @@ pub use placement::{name_current_thread, pin_current_thread};
 pub use push::{BroadcastOptions, KickTarget, MessageKind, PostFlags};
 pub use server::{PortInfo, PortStats, Server, ServerInfo, ServerStats, WorkerStats};
 pub use stats::{Counters, PortCounters, Rejected};
+pub use tls::{TlsFault, TlsInfo};
 pub use wake::WakeFn;
 pub use worker::{
     AnswerBody, AnswerMeta, ExchangeName, FileToSend, FormContent, FormFile, HandshakeInfo, Worker,

@@ -34,6 +34,16 @@ pub enum Notice {
         /// Those that were answered for it.
         refused: u32,
     },
+    /// The certificates of a port were read.
+    Certificates {
+        /// The name of the port.
+        port: String,
+        /// Why they cannot be used; the port goes on with those it had.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        error: Option<String>,
+        /// What is wrong with those in use.
+        warnings: Vec<String>,
+    },
     /// After a stop: no connection is left.
     Stopped,
     /// A listener cannot be used; its port accepts nothing.

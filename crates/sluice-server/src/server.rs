@@ -28,6 +28,7 @@ use crate::push::{BroadcastOptions, Inboxes, KickTarget, MessageKind, PostAccoun
 use crate::reactor::{Message, Reactor};
 use crate::static_files;
 use crate::stats::{Counters, PortCounters, Rejected};
+use crate::tls::{Renewal, TlsPort};
 use crate::wake::{WakeFn, lock};
 use crate::watchdog::Watchdog;
 use crate::worker::{Worker, WorkerLane, WorkerLink};
@@ -70,12 +71,14 @@ pub(crate) struct Shared {
     /// the end of a slot's holder is never taken for the end of the next.
     links: Mutex<Vec<Option<Arc<WorkerLink>>>>,
     running_reactors: AtomicUsize,
+    /// For each port: its certificates.
+    tls: Vec<Option<TlsPort>>,
     started: Instant,
     started_unix_ms: u64,
 }
 
 impl Shared {
-    fn new(config: ServerConfig) -> Self {
+    fn new(config: ServerConfig, tls: Vec<Option<TlsPort>>) -> Self {
         let counters = |count: usize| (0..count).map(|_| AtomicU32::new(0)).collect::<Vec<_>>();
         let (reactors, ports) = (usize::from(config.reactors), config.ports.len());
         Self {
@@ -96,6 +99,7 @@ impl Shared {
             reactors: OnceLock::new(),
             links: Mutex::new(Vec::new()),
             running_reactors: AtomicUsize::new(reactors),
+            tls,
             started: Instant::now(),
             started_unix_ms: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
@@ -103,6 +107,34 @@ impl Shared {
             spooler: Arc::new(Spooler::new(&config.uploads.dir)),
             config,
         }
+    }
+
+    /// The certificates of a port, if it speaks TLS.
+    pub(crate) fn tls(&self, port: u16) -> Option<&TlsPort> {
+        self.tls.get(usize::from(port))?.as_ref()
+    }
+
+    /// Every port with TLS.
+    pub(crate) fn tls_ports(&self) -> impl Iterator<Item = (u16, &TlsPort)> {
+        (0u16..)
+            .zip(&self.tls)
+            .filter_map(|(port, tls)| Some((port, tls.as_ref()?)))
+    }
+
+    /// Reads the certificates of a port again; the master hears what came of it.
+    pub(crate) fn renew_certificates(&self, port: u16) {
+        let Some(tls) = self.tls(port) else {
+            return;
+        };
+        let (error, warnings) = match tls.renew() {
+            Ok(warnings) => (None, warnings),
+            Err(fault) => (Some(fault.to_string()), Vec::new()),
+        };
+        self.notices.push(Notice::Certificates {
+            port: self.config.ports[usize::from(port)].name.clone(),
+            error,
+            warnings,
+        });
     }
 
     /// Milliseconds since the server started; monotonic.
@@ -401,6 +433,8 @@ pub struct PortInfo {
     pub name: String,
     /// What is spoken on it.
     pub protocol: PortProtocol,
+    /// Whether it is encrypted.
+    pub tls: bool,
     /// Longest request body that a worker reads as a whole.
     pub body_bytes: u64,
     /// The address of a TCP port, as it was given where the port is not bound.
@@ -495,6 +529,7 @@ pub struct Server {
 struct Threads {
     reactors: Vec<JoinHandle<()>>,
     watchdog: Watchdog,
+    renewal: Renewal,
 }
 
 impl Server {
@@ -505,6 +540,7 @@ impl Server {
     /// [`Error::Config`] and [`Error::Listen`]: nothing is left behind.
     pub fn start(config: &str) -> Result<Self, Error> {
         let config = ServerConfig::parse(config)?;
+        let (tls, warnings) = tls_ports(&config)?;
         static_files::site::check(&config.static_files)?;
         let mut listeners = Vec::new();
         let mut ports = Vec::new();
@@ -525,7 +561,7 @@ impl Server {
             ports,
             reactors: config.reactors,
         };
-        let shared = Arc::new(Shared::new(config));
+        let shared = Arc::new(Shared::new(config, tls));
         let reactors: Vec<_> = (0..shared.config.reactors)
             .map(|id| Reactor::new(id, Arc::clone(&shared)))
             .collect();
@@ -539,6 +575,9 @@ impl Server {
             shared,
         };
         server.start_threads().map_err(Error::Reactor)?;
+        for notice in warnings {
+            server.shared.notices.push(notice);
+        }
         for (port, bound) in listeners {
             // Ports are spread over the reactors; connections are spread when they are accepted.
             let reactor = (usize::from(port) % server.reactors.len()) as u8;
@@ -556,7 +595,12 @@ impl Server {
         }
         let watchdog =
             Watchdog::start(Arc::downgrade(&self.shared), self.shared.config.stuck_after)?;
-        *lock(&self.threads) = Some(Threads { reactors, watchdog });
+        let renewal = Renewal::start(&Arc::downgrade(&self.shared))?;
+        *lock(&self.threads) = Some(Threads {
+            reactors,
+            watchdog,
+            renewal,
+        });
         Ok(())
     }
 
@@ -604,6 +648,14 @@ impl Server {
             paused: paused.load(Ordering::Relaxed),
             counters,
         })
+    }
+
+    /// Reads the certificates of every port again, for connections to come. What is wrong with them the notices say; a port
+    /// goes on with what it had.
+    pub fn renew_certificates(&self) {
+        for (port, _) in self.shared.tls_ports() {
+            self.shared.renew_certificates(port);
+        }
     }
 
     /// `wake` is called when [`take_notices`](Self::take_notices) has something; `None` when nobody listens any more.
@@ -739,6 +791,7 @@ impl Server {
                 let _ = thread.join();
             }
             drop(threads.watchdog);
+            drop(threads.renewal);
         }
         self.shared.spooler.close();
     }
@@ -898,6 +951,26 @@ impl Drop for Server {
     }
 }
 
+/// Reads the certificates of every port; the notices say which are used although something is wrong with them.
+fn tls_ports(config: &ServerConfig) -> Result<(Vec<Option<TlsPort>>, Vec<Notice>), Error> {
+    let mut notices = Vec::new();
+    let mut ports = Vec::new();
+    for port in &config.ports {
+        let tls = port.tls.as_ref().map(TlsPort::new).transpose()?;
+        ports.push(tls.map(|(tls, warnings)| {
+            if !warnings.is_empty() {
+                notices.push(Notice::Certificates {
+                    port: port.name.clone(),
+                    error: None,
+                    warnings,
+                });
+            }
+            tls
+        }));
+    }
+    Ok((ports, notices))
+}
+
 fn port_info(config: &PortConfig, address: LocalAddress, error: Option<String>) -> PortInfo {
     let (host, port, path) = match address {
         LocalAddress::Tcp(address) => (Some(address.ip().to_string()), Some(address.port()), None),
@@ -907,6 +980,7 @@ fn port_info(config: &PortConfig, address: LocalAddress, error: Option<String>) 
     PortInfo {
         name: config.name.clone(),
         protocol: config.protocol,
+        tls: config.tls.is_some(),
         body_bytes: config.limits.body_bytes,
         host,
         port,

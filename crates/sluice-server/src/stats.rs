@@ -26,7 +26,9 @@ counters! {
         header_bytes,
         /// 414: the request target.
         target_bytes,
-        /// 408: the head did not arrive within `headerTimeout`.
+        /// TLS handshakes that failed; their connections were closed.
+        handshake,
+        /// 408: the head, or the TLS handshake before it, did not arrive within `headerTimeout`.
         header_timeout,
         /// 408: the body came slower than `bodyMinRate`.
         body_min_rate,

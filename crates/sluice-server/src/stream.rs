@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
 use crate::static_files::FileSlice;
+use crate::tls::TlsStream;
 
 /// The address of a peer; a unix socket has none.
 pub(crate) type Peer = Option<SocketAddr>;
@@ -21,6 +22,8 @@ pub(crate) type Peer = Option<SocketAddr>;
 pub(crate) enum Stream {
     Tcp(TcpStream),
     Unix(UnixStream),
+    /// TLS over one of them.
+    Tls(Box<TlsStream>),
     /// It was closed; its connection is still spoken of.
     Gone,
 }
@@ -29,6 +32,8 @@ pub(crate) enum Stream {
 pub(crate) enum Detached {
     Tcp(StdTcpStream),
     Unix(StdUnixStream),
+    /// The socket, and the session without it.
+    Tls(Box<Detached>, Box<TlsStream>),
 }
 
 impl Stream {
@@ -37,6 +42,7 @@ impl Stream {
         Ok(match self {
             Self::Tcp(stream) => Detached::Tcp(stream.into_std()?),
             Self::Unix(stream) => Detached::Unix(stream.into_std()?),
+            Self::Tls(stream) => return stream.detach(),
             Self::Gone => return Err(io::ErrorKind::NotConnected.into()),
         })
     }
@@ -46,6 +52,7 @@ impl Stream {
         Ok(match detached {
             Detached::Tcp(stream) => Self::Tcp(TcpStream::from_std(stream)?),
             Detached::Unix(stream) => Self::Unix(UnixStream::from_std(stream)?),
+            Detached::Tls(socket, stream) => Self::Tls(stream.attach(*socket)?),
         })
     }
 
@@ -69,6 +76,7 @@ impl Stream {
     pub(crate) fn local_address(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(stream) => stream.local_addr().ok(),
+            Self::Tls(stream) => stream.socket().local_address(),
             Self::Unix(_) | Self::Gone => None,
         }
     }
@@ -82,6 +90,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
+            Self::Tls(stream) => stream.poll_read(cx, buffer),
             Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -95,6 +104,7 @@ impl Stream {
         match self {
             Self::Tcp(stream) => poll_write(Pin::new(stream), cx, slices),
             Self::Unix(stream) => poll_write(Pin::new(stream), cx, slices),
+            Self::Tls(stream) => stream.poll_write(cx, slices),
             Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
@@ -168,6 +178,8 @@ impl Stream {
                     std::task::ready!(stream.poll_write_ready(cx))?;
                     stream.try_io(Interest::WRITABLE, || call(stream.as_fd()))
                 }
+                // What goes by this way is not encrypted.
+                Self::Tls(_) => return Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
                 Self::Gone => return Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
             };
             match done {
@@ -182,14 +194,42 @@ impl Stream {
         let _ = match self {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
+            Self::Tls(stream) => return stream.shutdown_write(cx),
             Self::Gone => return,
         };
     }
 
     /// Makes the coming drop send RST instead of FIN, so that a cut answer cannot look complete.
     pub(crate) fn abort_on_drop(&self) {
-        if let Self::Tcp(stream) = self {
-            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        match self {
+            Self::Tcp(stream) => {
+                let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+            }
+            Self::Tls(stream) => stream.socket().abort_on_drop(),
+            Self::Unix(_) | Self::Gone => {}
+        }
+    }
+
+    /// Says what has to be said before the drop of a stream whose peer has ended its side: under TLS, that nothing is cut.
+    pub(crate) fn say_end(&mut self, cx: &mut Context<'_>) {
+        if let Self::Tls(stream) = self {
+            stream.say_end(cx);
+        }
+    }
+
+    /// Goes on in clear, after a handshake that came to nothing.
+    pub(crate) fn remove_tls(&mut self) {
+        *self = match std::mem::replace(self, Self::Gone) {
+            Self::Tls(stream) => stream.into_socket(),
+            plain => plain,
+        };
+    }
+
+    /// What was negotiated with TLS.
+    pub(crate) fn tls(&self) -> Option<&TlsStream> {
+        match self {
+            Self::Tls(stream) => Some(stream),
+            Self::Tcp(_) | Self::Unix(_) | Self::Gone => None,
         }
     }
 }

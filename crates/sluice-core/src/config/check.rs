@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 
 use super::{
     ConfigError, Descriptor, HEADER_BYTES_MAX, Heartbeat, Limits, ListenConfig, PortConfig,
-    ServerConfig, TopicsConfig,
+    ServerConfig, TlsConfig, TopicsConfig,
 };
 
 /// Longest duration: what a Node timer can count, and far below the overflow of `now + duration`.
@@ -80,6 +80,9 @@ impl PortConfig {
         self.listen.check(&format!("{path}.listen"))?;
         self.limits.check(&format!("{path}.limits"))?;
         self.heartbeat.check(&format!("{path}.heartbeat"))?;
+        if let Some(tls) = &self.tls {
+            tls.check(&format!("{path}.tls"))?;
+        }
         number(
             &format!("{path}.tcp.keepAlive"),
             self.tcp.keep_alive,
@@ -99,6 +102,31 @@ impl PortConfig {
             &format!("{path}.tcp.deferAccept"),
             self.tcp.defer_accept,
             0..=DEFER_ACCEPT_MAX,
+        )
+    }
+}
+
+impl TlsConfig {
+    /// What can be checked without a look at the certificates.
+    fn check(&self, path: &str) -> Result<(), ConfigError> {
+        number(
+            &format!("length of {path}.option"),
+            self.option.len() as u64,
+            1..=256,
+        )?;
+        number(
+            &format!("length of {path}.alpn"),
+            self.alpn.len() as u64,
+            0..=16,
+        )?;
+        for (index, protocol) in self.alpn.iter().enumerate() {
+            let path = format!("length of {path}.alpn[{index}]");
+            number(&path, protocol.len() as u64, 1..=255)?;
+        }
+        number(
+            &format!("length of {path}.sni"),
+            self.sni.len() as u64,
+            0..=1024,
         )
     }
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 
-use sluice_core::config::PortProtocol;
 use sluice_core::id::ConnectionId;
 
 use super::Engine;
@@ -199,6 +198,8 @@ impl Engine {
             self.connections.len() as u32 - 1
         });
         let socket_waker = SocketWaker::new(slot, Arc::clone(&self.ready));
+        let (stream, phase) = self.begin_opening(port, stream);
+        let is_open = matches!(phase, Phase::Head);
         self.connections[slot as usize] = Some(Box::new(Connection {
             id: ConnectionId(
                 self.shared
@@ -210,7 +211,7 @@ impl Engine {
             stream,
             waker: Waker::from(Arc::clone(&socket_waker)),
             socket_waker,
-            phase: Phase::Head,
+            phase,
             input: Vec::new(),
             scanned: 0,
             output: Output::default(),
@@ -233,11 +234,11 @@ impl Engine {
             bytes_out: 0,
         }));
         self.open += 1;
-        if self.shared.config.ports[usize::from(port)].protocol == PortProtocol::Tcp {
-            self.begin_tcp(slot, port);
+        if is_open {
+            self.begin_protocol(slot);
         } else {
-            let idle = self.now + self.port_limits(port).keep_alive_timeout;
-            self.set_deadline(slot, idle);
+            let at = self.now + self.port_limits(port).header_timeout;
+            self.set_deadline(slot, at);
         }
         if !input.is_empty() {
             self.deliver(slot, &mut input);

@@ -50,6 +50,10 @@ impl Engine {
         match connection.phase {
             Phase::Socket => self.socket_expired(slot),
             Phase::Gone => {}
+            Phase::Handshake => {
+                self.rejected.header_timeout += 1;
+                self.lose(slot);
+            }
             Phase::Head if connection.first.is_some() => {}
             Phase::Head if connection.input.is_empty() => {
                 self.rejected.keep_alive_timeout += 1;
@@ -74,7 +78,9 @@ impl Engine {
         let at = match connection.phase {
             Phase::Head if connection.first.is_none() => self.idle_deadline(slot),
             Phase::Socket => return self.arm_socket(slot),
-            Phase::Head | Phase::Closing | Phase::Lingering | Phase::Gone => u64::MAX,
+            Phase::Handshake | Phase::Head | Phase::Closing | Phase::Lingering | Phase::Gone => {
+                u64::MAX
+            }
             Phase::Buffering { .. } | Phase::Streaming(_) | Phase::Discarding { .. } => {
                 connection.meter = Meter {
                     since: now,

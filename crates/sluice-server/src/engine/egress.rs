@@ -176,6 +176,8 @@ impl Engine {
             return;
         };
         if connection.eof {
+            let waker = connection.waker.clone();
+            connection.stream.say_end(&mut Context::from_waker(&waker));
             return self.close(slot);
         }
         connection.phase = Phase::Lingering;

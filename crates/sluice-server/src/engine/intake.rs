@@ -32,6 +32,12 @@ pub(super) enum Step {
 impl Engine {
     /// Reads what a socket has and acts on it.
     pub(super) fn read(&mut self, slot: u32) {
+        let is_opening = self.connections[slot as usize]
+            .as_deref()
+            .is_some_and(|connection| matches!(connection.phase, Phase::Handshake));
+        if is_opening && !self.shake_hands(slot) {
+            return;
+        }
         let mut scratch = std::mem::take(&mut self.scratch);
         let mut reads = 0;
         while let Some(connection) = self.connections[slot as usize].as_deref_mut() {
@@ -129,7 +135,9 @@ impl Engine {
                 Phase::Streaming(_) => self.take_upload(slot, rest),
                 Phase::Discarding { .. } => self.discard(slot, rest),
                 Phase::Socket => self.take_frame(slot, rest),
-                Phase::Closing | Phase::Lingering | Phase::Gone => return input.len(),
+                Phase::Handshake | Phase::Closing | Phase::Lingering | Phase::Gone => {
+                    return input.len();
+                }
             };
             match step {
                 Step::Consumed(count) => at += count,
@@ -298,7 +306,12 @@ impl Engine {
         let head = &self.head;
         head.write_fields(record);
         record.extend_from_slice(&input[head.start..head.start + head.head_len]);
-        let flags = flags | if head.http10 { event_flag::HTTP10 } else { 0 };
+        let is_https = self.connections[slot as usize]
+            .as_deref()
+            .is_some_and(|connection| connection.stream.tls().is_some());
+        let flags = flags
+            | if head.http10 { event_flag::HTTP10 } else { 0 }
+            | if is_https { event_flag::HTTPS } else { 0 };
         Words::event(EventKind::Http, flags)
             .with_method(head.method as u8)
             .with_fields(head.fields.len() as u16)

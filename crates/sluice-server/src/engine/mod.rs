@@ -13,6 +13,7 @@ mod egress;
 mod file;
 mod handover;
 mod intake;
+mod opening;
 mod refusal;
 mod socket;
 mod turn;

@@ -88,6 +88,8 @@ pub enum Reject {
     TrailersTooLong,
     /// The body is over its limit.
     BodyTooLarge,
+    /// HTTP in clear on a port that speaks TLS.
+    ClearText,
     /// The head did not arrive in time.
     HeadTimeout,
     /// The body came slower than the minimum rate.
@@ -145,6 +147,7 @@ impl Reject {
         Self::ChunkEnd,
         Self::TrailersTooLong,
         Self::BodyTooLarge,
+        Self::ClearText,
         Self::HeadTimeout,
         Self::BodyTimeout,
         Self::Overloaded,
@@ -216,6 +219,7 @@ impl Reject {
             Self::ChunkEnd => "bad-chunk-end",
             Self::TrailersTooLong => "trailers-too-long",
             Self::BodyTooLarge => "body-too-large",
+            Self::ClearText => "https-required",
             Self::HeadTimeout => "head-timeout",
             Self::BodyTimeout => "body-timeout",
             Self::Overloaded => "overloaded",

@@ -70,6 +70,8 @@ pub struct HandshakeInfo {
     pub protocol: String,
     /// The request target.
     pub url: String,
+    /// Whether it came over TLS.
+    pub secure: bool,
     /// Names and values in the order of arrival, as Latin-1.
     pub headers: Vec<(String, String)>,
     /// Messages may be compressed.

@@ -21,3 +21,4 @@ mod sockets;
 mod static_files;
 mod stopping;
 mod tcp;
+mod tls;
