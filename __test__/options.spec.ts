@@ -44,7 +44,7 @@ test(refuses, { workers: 'all' }, 'workers must be a whole number from 1 to 120 
 test(refuses, { stuckAfter: 0 }, 'stuckAfter must be a whole number of milliseconds ≥ 1 or false, got 0 (in sluice.config.js)')
 test(refuses, { listen: {} }, 'listen.port is required in sluice.config.js')
 test(refuses, { listen: { port: 65_536 } }, 'listen.port must be a port number from 0 to 65535, got 65536 (in sluice.config.js)')
-test(refuses, { listen: 5200 }, 'listen must be { port } or { path }, got 5200 (in sluice.config.js)')
+test(refuses, { listen: 5200 }, 'listen must be { port }, { path } or { fd }, got 5200 (in sluice.config.js)')
 test(refuses, { listen: [] }, 'listen must have at least one address, or ports at least one port, got a list (in sluice.config.js)')
 test(refuses, { core: [] }, 'core must be an object, got a list (in sluice.config.js)')
 test(refuses, { tcp: null }, 'tcp must be an object, got null (in sluice.config.js)')

@@ -20,7 +20,8 @@ export async function info({ config, json }: InfoFlags): Promise<ExitCode> {
 
 type Facts = Pick<InfoAnswer, 'sluice' | 'node' | 'platform' | 'configFile' | 'workers' | 'reactors' | 'ports'> & { pid?: number }
 
-async function askInfo(socket: string): Promise<InfoAnswer | undefined> {
+/** What the running server says of itself; undefined when none runs. */
+export async function askInfo(socket: string): Promise<InfoAnswer | undefined> {
   const client = await ControlClient.connect(socket).catch(() => undefined)
   try {
     return (await client?.call('info', undefined, ANSWER_MS)) as InfoAnswer | undefined
@@ -46,7 +47,8 @@ async function factsOfStart(config: string | undefined): Promise<Facts> {
   }
 }
 
-function urlOf(listen: ResolvedPort['listen']): string {
+/** An address of the configuration, as the running server would show it. */
+export function urlOf(listen: ResolvedPort['listen']): string {
   if ('path' in listen) return `unix:${shownSocket(listen.path)}`
   if ('fd' in listen) return `fd:${listen.fd}`
   return `http://${listen.host.includes(':') ? `[${listen.host}]` : listen.host}:${listen.port}`

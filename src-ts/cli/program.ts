@@ -68,6 +68,16 @@ export function createProgram(args: readonly string[], exit: (code: ExitCode) =>
       exit(await push(target, data, flags))
     })
 
+  whereOptions(program.command('publish').description('print the configuration of a proxy in front of the server'))
+    .addArgument(new Argument('<proxy>', 'what it is for').choices(['nginx', 'apache', 'caddy', 'haproxy']))
+    .option('-o, --output <file>', 'write it to this file')
+    .option('--server-name <name>', 'host name that clients use; any without it')
+    .option('--upstream <address...>', 'further servers of the same app: host:port or the path of a socket')
+    .action(async (proxy: string, flags: PublishFlags) => {
+      const { publish } = await import('./publish.ts')
+      exit(await publish(proxy, flags))
+    })
+
   return program
 }
 
@@ -111,6 +121,12 @@ export interface InfoFlags extends WhereFlags {
 export interface PushFlags extends WhereFlags {
   binaryFile?: string
   json?: true
+}
+
+export interface PublishFlags extends WhereFlags {
+  output?: string
+  serverName?: string
+  upstream?: string[]
 }
 
 /** A wrong target is found before anybody is asked; the server checks it again. */

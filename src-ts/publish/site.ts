@@ -1,0 +1,136 @@
+import { sluiceError, sluiceTypeError } from '../errors.ts'
+import type { ResolvedConfig } from '../options.ts'
+import { shownSocket } from '../port.ts'
+
+/** What a proxy in front of the server has to know of it. */
+export interface Site {
+  /** For the names of upstreams: letters, digits and `_`. */
+  readonly id: string
+  /** The host name that clients use; undefined: any. */
+  readonly serverName: string | undefined
+  /** The server's own addresses for the app, then those of further servers. */
+  readonly upstreams: readonly Upstream[]
+  /** Ports for WebSockets only, each below a path of its own. */
+  readonly sockets: readonly SocketPort[]
+  /** Ports that are not for the public as far as anybody can tell: `name protocol`. */
+  readonly unpublished: readonly string[]
+  /** How long the proxy must be patient with a silent server, in seconds: longer than the server is itself. */
+  readonly patience: number
+  /** How long the proxy may keep an idle connection, in seconds: shorter than the server does. */
+  readonly idle: number
+  /** Longest request body that is read as a whole, in bytes. */
+  readonly bodyBytes: number
+  readonly static: ResolvedConfig['static']
+}
+
+/** One address, as a connection to it is opened. */
+export type Upstream = { readonly host: string; readonly port: number; readonly secure: boolean } | { readonly path: string; readonly secure: boolean }
+
+export interface SocketPort {
+  readonly id: string
+  readonly path: string
+  readonly upstream: Upstream
+}
+
+/** A port as `sluice info` tells it: `http://127.0.0.1:5200`, `https://[::1]:5200`, `unix:/run/app.sock`, `unix:@name`. */
+export interface PortFacts {
+  readonly name: string
+  readonly protocol: string
+  readonly url: string
+  readonly error?: string | undefined
+}
+
+/** Further words on the command line. */
+export interface SiteOptions {
+  readonly serverName?: string | undefined
+  /** Addresses of further servers of the same app: `host:port` or the path of a socket. */
+  readonly upstreams?: readonly string[] | undefined
+}
+
+/** What the server waits longer than it promises, and what crosses the network meanwhile, in seconds. */
+const MARGIN_S = 5
+/** The patience with a server that has no limit itself, in seconds. */
+const DAY_S = 86_400
+
+/**
+ * The site of a configuration. `ports`: those of the running server, with the numbers that the system gave; else those of the configuration.
+ * @throws ERR_SLUICE_INVALID_OPTION for names and addresses that cannot be written down, ERR_SLUICE_NOT_RUNNING for a port whose address only a start decides
+ */
+export function siteOf(config: ResolvedConfig, ports: readonly PortFacts[], { serverName, upstreams = [] }: SiteOptions = {}): Site {
+  if (serverName !== undefined && !/^[\w*.-]{1,253}$/.test(serverName)) throw unusable(`--server-name must be a host name, got ${JSON.stringify(serverName)}`)
+  const bound = ports.filter(({ error }) => error === undefined)
+  const isMain = ({ name }: PortFacts): boolean => /^main\d*$/.test(name)
+  const sockets = bound.filter(({ protocol }) => protocol === 'websocket')
+  const site: Site = {
+    id: `sluice_${identifier(config.name ?? 'app')}`,
+    serverName,
+    upstreams: [...bound.filter(isMain).map(upstreamOf), ...upstreams.map(parseUpstream)],
+    sockets: sockets.map((port) => ({ id: `sluice_${identifier(config.name ?? 'app')}_${identifier(port.name)}`, path: `/${encodeURIComponent(port.name)}`, upstream: upstreamOf(port) })),
+    unpublished: bound.filter((port) => !isMain(port) && !sockets.includes(port)).map(({ name, protocol }) => `${name} (${protocol})`),
+    patience: patienceOf(config),
+    idle: Math.max(1, Math.floor(Math.min(60_000, ...config.ports.map(({ limits }) => limits.keepAliveTimeout - MARGIN_S * 1000)) / 1000)),
+    bodyBytes: Math.max(0, ...config.ports.map(({ limits }) => limits.bodyBytes)),
+    static: config.static,
+  }
+  if (site.upstreams.length === 0) throw unusable('There is no address to publish: `listen` is empty, or nothing of it is bound')
+  return site
+}
+
+/** Longer than the longest silence that the server allows itself: an answer on its way, or a connection between two pings. */
+function patienceOf({ ports }: ResolvedConfig): number {
+  const silences = ports.flatMap(({ heartbeat, limits }) => [
+    limits.answerTimeout === 0 ? DAY_S : (limits.queueTimeout + limits.answerTimeout) / 1000,
+    heartbeat.ping === 0 ? DAY_S : (heartbeat.ping + heartbeat.pongTimeout) / 1000,
+  ])
+  return Math.min(DAY_S, Math.ceil(Math.max(0, ...silences)) + MARGIN_S)
+}
+
+function upstreamOf({ name, url }: PortFacts): Upstream {
+  if (url.startsWith('unix:')) return { path: checkedPath(url.slice('unix:'.length)), secure: false }
+  if (url.startsWith('fd:')) throw sluiceError('ERR_SLUICE_NOT_RUNNING', `Port "${name}" has an inherited socket: its address is known when the server runs`)
+  const { hostname, port, protocol } = new URL(url)
+  const secure = protocol === 'https:' || protocol === 'wss:'
+  const number = port === '' ? (secure ? 443 : 80) : Number(port)
+  if (number === 0) throw sluiceError('ERR_SLUICE_NOT_RUNNING', `Port "${name}" takes a free number: it is known when the server runs`)
+  return { host: reachable(hostname), port: number, secure }
+}
+
+function parseUpstream(text: string): Upstream {
+  if (text.startsWith('/')) return { path: checkedPath(text), secure: false }
+  const [, host, port] = /^([\w.-]+|\[[\da-fA-F:.]+\]):(\d{1,5})$/.exec(text) ?? []
+  if (host === undefined || Number(port) < 1 || Number(port) > 65_535) throw unusable(`--upstream must be host:port or the path of a socket, got ${JSON.stringify(text)}`)
+  return { host, port: Number(port), secure: false }
+}
+
+/** Every address of this machine is reached by its loopback address; a name could be the other family. */
+function reachable(host: string): string {
+  if (host === 'localhost' || host === '0.0.0.0') return '127.0.0.1'
+  return host === '[::]' ? '[::1]' : host
+}
+
+/** What the configuration languages can quote. */
+function checkedPath(path: string): string {
+  const shown = shownSocket(path)
+  if (/^[\x20-\x7e\u0080-\u{10ffff}]+$/u.test(shown) && !/["'\\$|{}#]/.test(shown)) return shown
+  throw unusable(`The path ${JSON.stringify(path)} cannot be written into the configuration of a proxy`)
+}
+
+function identifier(name: string): string {
+  return name.replaceAll(/\W/g, '_')
+}
+
+const unusable = (message: string): TypeError => sluiceTypeError('ERR_SLUICE_INVALID_OPTION', message)
+
+/** `host:port`; of a socket its path. */
+export function addressText(upstream: Upstream): string {
+  return 'path' in upstream ? upstream.path : `${upstream.host}:${upstream.port}`
+}
+
+/** The comments that every configuration begins with. */
+export function preface(site: Site, proxy: string, where: string): string[] {
+  return [
+    `# Made by \`sluice publish ${proxy}\`: ${where}`,
+    '# TLS is left to you. The server believes the X-Forwarded-* headers only of the peers in its option `proxy.trust`.',
+    ...site.unpublished.map((port) => `# Not published: the port ${port}.`),
+  ]
+}
