@@ -11,6 +11,9 @@ export type PortAddress = { readonly host: string; readonly port: number } | { r
 /** Hosts that mean "every address of this machine"; a URL needs one that can be connected to. */
 const ANY_HOSTS: ReadonlySet<string> = new Set(['0.0.0.0', '::'])
 
+/** What an encrypted port's URL begins with, by what it would without. */
+const SECURE = { http: 'https', tcp: 'tls' } as const
+
 /** What a port can do with its connections. */
 export interface PortReach {
   connections(port: number): ConnectionSet
@@ -45,7 +48,7 @@ export class Port {
   readonly error: Error | undefined
   /** Whether it is encrypted. */
   readonly isSecure: boolean
-  /** The WebSockets and event streams that came by this port. */
+  /** The WebSockets, event streams and TCP connections that came by this port. */
   readonly connections: ConnectionSet
   readonly #reach: PortReach
 
@@ -60,15 +63,16 @@ export class Port {
     this.#reach = reach
   }
 
-  /** Without a slash at its end: `http://127.0.0.1:5200`, `http://[::1]:5200`, `unix:/run/app.sock`. */
+  /** Without a slash at its end: `http://127.0.0.1:5200`, `tcp://[::1]:5291`, `unix:/run/app.sock`. */
   get url(): string {
     if ('path' in this.address) return `unix:${shownSocket(this.address.path)}`
     const { host, port } = this.address
     const reachable = ANY_HOSTS.has(host) ? 'localhost' : host
-    return `${this.isSecure ? 'https' : 'http'}://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`
+    const scheme = this.protocol === 'tcp' ? 'tcp' : 'http'
+    return `${this.isSecure ? SECURE[scheme] : scheme}://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`
   }
 
-  /** Sends to every WebSocket of this port that fits; returns how many that were. */
+  /** Sends to every WebSocket or TCP connection of this port that fits; returns how many that were. */
   broadcast(data: Bytes, options: BroadcastOptions = {}): number {
     return this.#reach.broadcast(this.index, data, options)
   }

@@ -32,7 +32,7 @@ export function readyBlock({ milliseconds, workers, pid, name, ports }: ReadyFac
   ].join('\n')
 }
 
-const shownUrl = ({ url, address }: ReadyPort): string => ('path' in address ? url : `${url}/`)
+const shownUrl = ({ url, address }: ReadyPort): string => ('path' in address || !url.startsWith('http') ? url : `${url}/`)
 
 /** For a port on every address: the first one by which other machines reach it. */
 function network({ address, url }: ReadyPort): string {

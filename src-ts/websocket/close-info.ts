@@ -4,10 +4,10 @@ import { sluiceRangeError, sluiceTypeError } from '../errors.ts'
 export interface CloseInfo {
   /** Who ended it: the peer; the app; the heartbeat (`idle`); a broken rule or connection (`error`); the server's end; a peer that read too slowly (`overflow`). */
   readonly by: 'peer' | 'server' | 'idle' | 'error' | 'shutdown' | 'overflow'
-  /** As RFC 6455 7.4 has it; 1005 when the peer gave none, 1006 when there was no closing handshake. */
+  /** As RFC 6455 7.4 has it; 1005 when the peer gave none, 1006 when there was no closing handshake. Of a TCP connection what it would be on a WebSocket. */
   readonly code: number
   readonly reason: string
-  /** Both sides have said that they close. */
+  /** Both sides have said that they close; of a TCP connection: all that was sent is out, and the peer has not left within a message. */
   readonly clean: boolean
 }
 

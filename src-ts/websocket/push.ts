@@ -61,7 +61,7 @@ const NORMAL = 1000
 /** Reaching connections from any thread of the server. What a server is, beyond that, is in its subclasses. */
 export abstract class PushServer {
   readonly #native: NativePush
-  /** Every WebSocket and event stream of the server. */
+  /** Every WebSocket, event stream and TCP connection of the server. */
   readonly connections: ConnectionSet
 
   constructor(native: NativePush) {
@@ -94,12 +94,12 @@ export abstract class PushServer {
     return this.#native.pushTo(this.coreServer(), this.coreWorker(), connectionId(id), bytesOf(data), kindOf(data, options))
   }
 
-  /** The same as {@link push}. */
+  /** The same as {@link push}; to a connection of a TCP port the bytes as they are. */
   send(id: number, data: Bytes): number {
     return this.push(id, data)
   }
 
-  /** Closes a connection with the closing handshake. False when there is none with this id. @throws as `ws.close()` for code and reason */
+  /** Closes a connection, a WebSocket with the closing handshake. False when there is none with this id. @throws as `ws.close()` for code and reason */
   close(id: number, code: number = NORMAL, reason = ''): boolean {
     checkClose(code, reason)
     return this.#native.closeById(this.coreServer(), this.coreWorker(), connectionId(id), code, reason, false)
@@ -110,7 +110,7 @@ export abstract class PushServer {
     return this.#native.closeById(this.coreServer(), this.coreWorker(), connectionId(id), 1006, '', true)
   }
 
-  /** Whether a WebSocket or an event stream with this id is open. */
+  /** Whether a WebSocket, an event stream or a TCP connection with this id is open. */
   exists(id: number): boolean {
     return this.#native.connectionKind(this.coreServer(), connectionId(id)) !== 0
   }
@@ -125,7 +125,7 @@ export abstract class PushServer {
     return socketInfoOf(this.#native.connectionById(this.coreServer(), this.coreWorker(), connectionId(id)))
   }
 
-  /** Sends to every WebSocket that fits; returns how many that were. */
+  /** Sends to every WebSocket that fits, and with a group or users to TCP connections of theirs, too; returns how many that were. */
   broadcast(data: Bytes, options: BroadcastOptions = {}): number {
     return this.broadcastOn(undefined, data, options)
   }

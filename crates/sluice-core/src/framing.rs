@@ -15,6 +15,8 @@ mod header;
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
+mod corpus;
+#[cfg(test)]
 mod model;
 
 /// The longest piece of a stream without framing.

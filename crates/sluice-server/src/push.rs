@@ -339,7 +339,7 @@ impl Shared {
             return false;
         }
         let own = &self.config.ports[usize::from(member.port)].dispatch;
-        if *own.as_ref().unwrap_or(&self.config.dispatch) == DispatchConfig::Uid {
+        if uid.is_some() && *own.as_ref().unwrap_or(&self.config.dispatch) == DispatchConfig::Uid {
             let words = about(member, CommandKind::SocketRebalance);
             carrier.command(member.place.reactor, words, &[]);
         }

@@ -28,7 +28,7 @@ impl Engine {
             };
             connection.dirty = false;
             if !connection.input.is_empty() && !matches!(connection.phase, Phase::Closing) {
-                let is_at_end = connection.eof && matches!(connection.phase, Phase::Socket);
+                let is_at_end = connection.eof;
                 self.resume(slot);
                 if is_at_end {
                     self.tcp_ends(slot);

@@ -78,9 +78,16 @@ impl Engine {
 
     /// A connection was bound to a uid: it goes to the worker that has the others of this uid, if that is the rule.
     pub(super) fn rebalance_socket(&mut self, slot: u32) {
-        let Some(Owner::Worker(owner)) = self.socket_of(slot).map(|socket| socket.owner) else {
+        let Some(socket) = self.socket_of(slot) else {
             return;
         };
+        let Owner::Worker(owner) = socket.owner else {
+            return;
+        };
+        // An event stream is of its handler's making: nobody else knows it.
+        if socket.is_event_stream() {
+            return;
+        }
         let chosen = self.choose_owner(slot);
         if chosen.is_none_or(|chosen| chosen == owner) {
             return;
