@@ -116,6 +116,8 @@ export interface Config {
         historyBytes?: number | undefined
       }
     | undefined
+  /** Speak HTTP/2 as well as HTTP/1.1: in plain text with clients that know of it, over TLS by ALPN. @default true */
+  http2?: boolean | undefined
   /** Socket options. */
   tcp?: TcpOptions | undefined
   /** Encrypts the addresses of `listen`, but for those with a `tls` of their own. @default none */
@@ -197,6 +199,7 @@ export interface PortSpec {
   limits?: Config['limits']
   heartbeat?: Heartbeat | undefined
   dispatch?: Dispatch | undefined
+  http2?: boolean | undefined
   tcp?: TcpOptions | undefined
   /** Where one message of a TCP port ends and the next begins; of no other port. @default 'raw' */
   framing?: Framing | undefined
@@ -226,7 +229,7 @@ export interface Tls extends TlsIdentity {
   rejectUnauthorized?: boolean | undefined
   /** The oldest version spoken. @default 'TLSv1.2' */
   minVersion?: 'TLSv1.2' | 'TLSv1.3' | undefined
-  /** Application protocols (RFC 7301), the preferred one first; at most 16. @default ['http/1.1'] on HTTP and WebSocket ports, else none */
+  /** Application protocols (RFC 7301), the preferred one first; at most 16. @default ['h2', 'http/1.1'] on HTTP and WebSocket ports, without 'h2' if their `http2` is false, else none */
   alpn?: readonly string[] | undefined
   /** Other certificates by the name that a client asks for: `example.com`, or `*.example.com` for one label more. At most 1024. @default none */
   sni?: Readonly<Record<string, TlsIdentity>> | undefined
@@ -381,6 +384,12 @@ export interface Limits {
   queueTimeout: number
   /** Pipelined requests of one connection in flight at once; beyond: reading stops. @default 32 */
   pipeline: number
+  /** Streams of one HTTP/2 connection open at once; beyond: refused, and the client sends them again. @default 128 */
+  streams: number
+  /** SETTINGS, PING, PRIORITY and other frames without a use that an HTTP/2 client may send in a second, from 10; beyond: GOAWAY. @default 1000 */
+  controlFrames: number
+  /** Streams that an HTTP/2 client may reset in a second; beyond: GOAWAY. @default 200 */
+  streamResets: number
   /** Unsent bytes of one connection, 1 KiB to 1 GiB: at which a streamed answer is paused and `send()` of a WebSocket returns 0. @default 1_048_576 */
   sendBuffer: number
   /** Unsent bytes of one connection above which `send()` returns -1, and it is not read any more. @default 0.8 × `sendBuffer` */
@@ -482,6 +491,7 @@ export interface ResolvedPort {
   readonly limits: { readonly [K in keyof Limits]: Readonly<Limits[K]> }
   readonly heartbeat: { readonly ping: number; readonly pongTimeout: number; readonly idle: number }
   readonly dispatch: Dispatch
+  readonly http2: boolean
   readonly framing: ResolvedFraming
   readonly tcp: {
     readonly nodelay: boolean
@@ -565,7 +575,7 @@ function general<T extends Partial<Record<(typeof PORT_OPTIONS)[number], unknown
   return Object.fromEntries(Object.entries(options).filter(([name]) => !(PORT_OPTIONS as readonly string[]).includes(name))) as Omit<T, (typeof PORT_OPTIONS)[number]>
 }
 
-const PORT_OPTIONS = ['dispatch', 'heartbeat', 'limits', 'listen', 'ports', 'tcp', 'tls'] as const
+const PORT_OPTIONS = ['dispatch', 'heartbeat', 'http2', 'limits', 'listen', 'ports', 'tcp', 'tls'] as const
 
 function isResolved(input: unknown): input is ResolvedConfig {
   return typeof input === 'object' && input !== null && resolvedConfigs.has(input)

@@ -43,7 +43,7 @@ test('curl is served over TLS, and the request says so', async (t) => {
   t.regex(server.url, /^https:\/\/127\.0\.0\.1:\d+$/)
   const port = portOf(server)
   const { stdout } = await run('curl', ['-sS', '--cacert', authority.caFile, '--resolve', `a.test:${port}:127.0.0.1`, `https://a.test:${port}/x?y`])
-  t.like(JSON.parse(stdout), { url: `https://a.test:${port}/x?y`, scheme: 'https', tls: { protocol: 'TLSv1.3', servername: 'a.test', alpn: 'http/1.1', authorized: false } })
+  t.like(JSON.parse(stdout), { url: `https://a.test:${port}/x?y`, scheme: 'https', tls: { protocol: 'TLSv1.3', servername: 'a.test', alpn: 'h2', authorized: false } })
 })
 
 for (const kind of ['ec', 'rsa', 'ed25519']) {

@@ -3,7 +3,7 @@ import type * as v from 'valibot'
 import type { ResolvedPort } from '../options.ts'
 import { invalidOption, sourceText } from './explain.ts'
 import { type configSchema, type portSchema, waterMarks, wrongMark } from './schema.ts'
-import { resolveTls } from './tls.ts'
+import { resolveTls, spokenOn } from './tls.ts'
 
 type Options = v.InferOutput<typeof configSchema>
 type Port = v.InferOutput<typeof portSchema>
@@ -21,7 +21,7 @@ export function resolvePorts(options: Options, root: string, answerTimeout: numb
   const where = sourceText(source)
   const limits = { ...options.limits, answerTimeout }
   const main = options.listen.map((listen, index) => {
-    const port: Port = { protocol: 'http', listen, limits: {}, heartbeat: {}, dispatch: undefined, tcp: {}, framing: undefined, maxMessage: undefined, optional: false, tls: listen.tls ?? options.tls !== undefined }
+    const port: Port = { protocol: 'http', listen, limits: {}, heartbeat: {}, dispatch: undefined, http2: undefined, tcp: {}, framing: undefined, maxMessage: undefined, optional: false, tls: listen.tls ?? options.tls !== undefined }
     return resolvePort(mainName(index), port, options.listen.length === 1 ? 'listen.tls' : `listen[${index}].tls`)
   })
   const named = Object.entries(options.ports).map(([name, port]) =>
@@ -42,6 +42,8 @@ export function resolvePorts(options: Options, root: string, answerTimeout: numb
     const { tls: listenTls, ...listen } = port.listen
     const tls = port.tls ?? listenTls ?? false
     if (tls === true && options.tls === undefined) throw invalidOption(`${tlsOption} cannot be true without the \`tls\` of the whole server${where}`)
+    const http2 = port.http2 ?? options.http2
+    const spoken = spokenOn(port.protocol, http2)
     return {
       name,
       protocol: port.protocol,
@@ -50,9 +52,10 @@ export function resolvePorts(options: Options, root: string, answerTimeout: numb
       heartbeat: { ...options.heartbeat, ...given(port.heartbeat) },
       dispatch: port.dispatch ?? options.dispatch,
       framing: port.framing ?? 'raw',
+      http2,
       tcp: { ...options.tcp, ...given(port.tcp) },
       optional: port.optional,
-      tls: tls === false ? undefined : tls === true ? resolveTls(options.tls!, 'tls', port.protocol, root) : resolveTls(tls, tlsOption, port.protocol, root),
+      tls: tls === false ? undefined : tls === true ? resolveTls(options.tls!, 'tls', spoken, root) : resolveTls(tls, tlsOption, spoken, root),
     }
   }
 }

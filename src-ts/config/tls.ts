@@ -9,8 +9,8 @@ export type PemSource = { readonly file: string } | { readonly text: string }
  *
  * `option` is where the user wrote it: the core reads the certificates, and its messages begin with that.
  */
-export function resolveTls(tls: Tls, option: string, protocol: PortProtocol, root: string): ResolvedTls {
-  const { ca, requestCert = false, rejectUnauthorized = true, minVersion = 'TLSv1.2', alpn = defaultAlpn(protocol), sni = {}, watch = true } = tls
+export function resolveTls(tls: Tls, option: string, spoken: readonly string[], root: string): ResolvedTls {
+  const { ca, requestCert = false, rejectUnauthorized = true, minVersion = 'TLSv1.2', alpn = spoken, sni = {}, watch = true } = tls
   const identity = ({ cert, key }: TlsIdentity) => ({ cert: pemSource(cert, root), key: pemSource(key, root) })
   return {
     option,
@@ -25,9 +25,10 @@ export function resolveTls(tls: Tls, option: string, protocol: PortProtocol, roo
   }
 }
 
-/** What is spoken, for clients that ask. */
-function defaultAlpn(protocol: PortProtocol): readonly string[] {
-  return protocol === 'http' || protocol === 'websocket' ? ['http/1.1'] : []
+/** What is spoken on a port, for clients that ask by ALPN. */
+export function spokenOn(protocol: PortProtocol, http2: boolean): readonly string[] {
+  if (protocol !== 'http' && protocol !== 'websocket') return []
+  return http2 ? ['h2', 'http/1.1'] : ['http/1.1']
 }
 
 /** Text with the beginning of PEM in it is PEM; any other names a file. */

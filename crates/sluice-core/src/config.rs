@@ -136,6 +136,9 @@ pub struct PortConfig {
     /// TLS; `None` (default): in clear.
     #[serde(default)]
     pub tls: Option<TlsConfig>,
+    /// Speak HTTP/2, too. Default true.
+    #[serde(default = "yes")]
+    pub http2: bool,
     /// Answer every request with this text from the reactor, without JavaScript.
     /// For the benchmark's floor and for health endpoints.
     #[serde(default)]
@@ -408,6 +411,13 @@ pub struct Limits {
     pub queue_timeout: u64,
     /// Pipelined requests of one connection in flight at once, 1 to 256; beyond: reading stops. Default 32.
     pub pipeline: u32,
+    /// Streams of one HTTP/2 connection open at once, 1 to 65 535; beyond: refused, to be sent again. Default 128.
+    pub streams: u32,
+    /// SETTINGS, PING, PRIORITY and other frames without a use that an HTTP/2 client may send in a second, 10 to 1 000 000;
+    /// beyond: GOAWAY. Default 1000.
+    pub control_frames: u32,
+    /// Streams that an HTTP/2 client may reset in a second, 1 to 1 000 000; beyond: GOAWAY. Default 200.
+    pub stream_resets: u32,
     /// Unsent bytes of one connection at which a streamed answer is paused and a WebSocket takes no more messages,
     /// 1 KiB to 1 GiB. Default 1 MiB.
     pub send_buffer: u32,
@@ -447,6 +457,9 @@ impl Default for Limits {
             worker_concurrency: 1024,
             queue_timeout: 10_000,
             pipeline: 32,
+            streams: 128,
+            control_frames: 1000,
+            stream_resets: 200,
             send_buffer: 1024 * 1024,
             high_water_mark: 838_860,
             low_water_mark: 262_144,
@@ -529,6 +542,10 @@ impl Default for ReplayConfig {
             status: 503,
         }
     }
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn one() -> u8 {

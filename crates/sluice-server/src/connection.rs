@@ -7,6 +7,7 @@ use sluice_core::flow::Credit;
 use sluice_core::id::{ConnectionId, WorkerSlot};
 
 use crate::http1::BodyDecoder;
+use crate::http2::Driver;
 use crate::output::Output;
 use crate::socket::{Protocol, Socket};
 use crate::stream::{Peer, Stream};
@@ -28,6 +29,8 @@ pub(crate) enum Phase {
     Closing,
     /// Frames of a WebSocket, or what comes by a TCP port; of an event stream's client nothing is expected.
     Socket,
+    /// Frames of HTTP/2: its streams are connections of their own.
+    Http2,
     /// The socket is closed; the connection keeps its place until its worker knows.
     Gone,
     /// FIN is sent. Reads until the peer's FIN, because closing with unread input makes the kernel send
@@ -48,6 +51,22 @@ pub(crate) struct Upload {
 pub(crate) struct Meter {
     pub(crate) since: u64,
     pub(crate) bytes: u64,
+}
+
+/// A connection that speaks HTTP/2.
+pub(crate) struct Http2 {
+    /// Away while it is polled.
+    pub(crate) driver: Option<Box<Driver>>,
+    /// Its streams, connections of their own in the same slab.
+    pub(crate) streams: Vec<u32>,
+    /// Since when there is none.
+    pub(crate) idle_since: u64,
+    /// Since when the client owes the rest of a head.
+    pub(crate) head_since: Option<u64>,
+    /// It was told to open no more streams.
+    pub(crate) is_ending: bool,
+    /// The pass that it was last driven in.
+    pub(crate) pass: u64,
 }
 
 /// A connection. Lives in its reactor's slab; about 400 bytes while idle.
@@ -88,6 +107,10 @@ pub(crate) struct Connection {
     /// The worker that `dispatch: connection` chose.
     pub(crate) worker: Option<WorkerSlot>,
     pub(crate) meter: Meter,
+    /// What HTTP/2 has beyond a socket.
+    pub(crate) http2: Option<Box<Http2>>,
+    /// The HTTP/2 connection that this is a stream of.
+    pub(crate) parent: Option<u32>,
     /// What a WebSocket or event stream has beyond HTTP.
     pub(crate) socket: Option<Box<Socket>>,
     pub(crate) connected_at: u64,
@@ -124,7 +147,7 @@ impl Connection {
             return false;
         }
         match &self.phase {
-            Phase::Gone => false,
+            Phase::Gone | Phase::Http2 => false,
             Phase::Handshake | Phase::Head | Phase::Streaming(_) => self.input.len() < INPUT_MAX,
             Phase::Socket => self.input.len() < INPUT_MAX.max(self.wanted()),
             Phase::Buffering { need } => self.input.len() < *need,

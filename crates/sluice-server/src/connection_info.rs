@@ -11,7 +11,7 @@ use sluice_shared::record::event_flag;
 use crate::engine::Engine;
 use crate::recorded::Recorded;
 use crate::socket::{Protocol, Socket, Stage};
-use crate::tls::{TlsInfo, TlsStream};
+use crate::tls::TlsInfo;
 use crate::worker::HandshakeInfo;
 
 /// A connection as `ctx.conn` shows it. Times are Unix milliseconds, sizes bytes.
@@ -136,7 +136,12 @@ impl Engine {
     fn info_of(&self, slot: u32) -> Option<ConnectionInfo> {
         let started = self.shared.started_unix_ms();
         let connection = self.connections.get(slot as usize)?.as_deref()?;
-        let local = connection.stream.local_address();
+        // What is asked of a stream of HTTP/2 is answered by its connection.
+        let wire = match connection.parent {
+            Some(parent) => self.connections.get(parent as usize)?.as_deref()?,
+            None => connection,
+        };
+        let local = wire.stream.local_address();
         let address = |address: Option<SocketAddr>| {
             address.map_or_else(String::new, |address| {
                 address.ip().to_canonical().to_string()
@@ -156,9 +161,9 @@ impl Engine {
                 Some(IpAddr::V6(_)) => "6",
                 None => "unix",
             },
-            connected_at: started + connection.connected_at,
-            bytes_in: connection.bytes_in,
-            bytes_out: connection.bytes_out,
+            connected_at: started + wire.connected_at,
+            bytes_in: wire.bytes_in,
+            bytes_out: wire.bytes_out,
             recv_queued: connection.input.len()
                 + connection
                     .socket
@@ -178,7 +183,7 @@ impl Engine {
                 Some(Stage::Closing) => "closing",
                 Some(Stage::Ended) => "closed",
             },
-            tls: connection.stream.tls().map(TlsStream::info),
+            tls: wire.stream.tls_info(),
             socket: connection
                 .socket
                 .as_deref()

@@ -15,6 +15,7 @@ mod delivery;
 mod engine;
 mod error;
 mod fanout;
+mod http2;
 mod inherited;
 mod lane;
 mod listener;

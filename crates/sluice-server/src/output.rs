@@ -221,6 +221,26 @@ impl Output {
         }
     }
 
+    /// What is to be sent next and lies in one piece; nothing where a file is next.
+    pub(crate) fn front(&self) -> &[u8] {
+        match self.queue.front() {
+            Some(Segment::Bytes(bytes)) => bytes,
+            Some(Segment::File(_)) => &[],
+            None => &self.tail[self.written..],
+        }
+    }
+
+    /// At most `max` bytes of [`front`](Self::front); copies only what is in the tail.
+    pub(crate) fn front_bytes(&self, max: usize) -> Bytes {
+        match self.queue.front() {
+            Some(Segment::Bytes(bytes)) => bytes.slice(..bytes.len().min(max)),
+            _ => {
+                let front = self.front();
+                Bytes::copy_from_slice(&front[..front.len().min(max)])
+            }
+        }
+    }
+
     /// Calls `write` with what is to be sent next, as far as the next file: with nothing, if a file is next.
     pub(crate) fn with_slices<T>(&self, write: impl FnOnce(&[IoSlice<'_>]) -> T) -> T {
         if self.queue.is_empty() {

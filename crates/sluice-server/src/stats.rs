@@ -20,7 +20,7 @@ macro_rules! counters {
 counters! {
     /// Requests refused by the reactor, by the limit or rule that refused them.
     Rejected {
-        /// 400: the request broke the grammar or a smuggling rule.
+        /// 400: the request broke the grammar or a smuggling rule; or a GOAWAY, for an HTTP/2 connection that did.
         malformed,
         /// 431: header bytes or fields.
         header_bytes,
@@ -60,6 +60,10 @@ counters! {
         heartbeat_idle,
         /// WebSockets cut off after `heartbeat.pongTimeout`.
         pong_timeout,
+        /// HTTP/2 connections ended because of `controlFrames` or another flood of frames.
+        control_frames,
+        /// HTTP/2 connections ended because of `streamResets`.
+        stream_resets,
         /// Other refusals: an unknown expectation, version or method.
         unsupported,
     }

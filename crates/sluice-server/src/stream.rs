@@ -4,16 +4,19 @@ use std::io;
 use std::net::{SocketAddr, TcpStream as StdTcpStream};
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use h2::Reason;
 use sluice_core::config::TcpConfig;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 
+use crate::http2::{Http2Stream, Wire};
 use crate::static_files::FileSlice;
-use crate::tls::TlsStream;
+use crate::tls::{TlsInfo, TlsStream};
 
 /// The address of a peer; a unix socket has none.
 pub(crate) type Peer = Option<SocketAddr>;
@@ -24,6 +27,10 @@ pub(crate) enum Stream {
     Unix(UnixStream),
     /// TLS over one of them.
     Tls(Box<TlsStream>),
+    /// A stream of an HTTP/2 connection.
+    Http2(Box<Http2Stream>),
+    /// The socket of an HTTP/2 connection, which is read and written below its streams.
+    Wire(Arc<Wire>),
     /// It was closed; its connection is still spoken of.
     Gone,
 }
@@ -43,7 +50,9 @@ impl Stream {
             Self::Tcp(stream) => Detached::Tcp(stream.into_std()?),
             Self::Unix(stream) => Detached::Unix(stream.into_std()?),
             Self::Tls(stream) => return stream.detach(),
-            Self::Gone => return Err(io::ErrorKind::NotConnected.into()),
+            Self::Http2(_) | Self::Wire(_) | Self::Gone => {
+                return Err(io::ErrorKind::NotConnected.into());
+            }
         })
     }
 
@@ -77,7 +86,8 @@ impl Stream {
         match self {
             Self::Tcp(stream) => stream.local_addr().ok(),
             Self::Tls(stream) => stream.socket().local_address(),
-            Self::Unix(_) | Self::Gone => None,
+            Self::Wire(wire) => wire.with_stream(|stream| stream.local_address()),
+            Self::Unix(_) | Self::Http2(_) | Self::Gone => None,
         }
     }
 
@@ -91,7 +101,8 @@ impl Stream {
             Self::Tcp(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Unix(stream) => Pin::new(stream).poll_read(cx, buffer),
             Self::Tls(stream) => stream.poll_read(cx, buffer),
-            Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+            Self::Http2(stream) => stream.poll_read(cx, buffer),
+            Self::Wire(_) | Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
         }
     }
 
@@ -105,7 +116,9 @@ impl Stream {
             Self::Tcp(stream) => poll_write(Pin::new(stream), cx, slices),
             Self::Unix(stream) => poll_write(Pin::new(stream), cx, slices),
             Self::Tls(stream) => stream.poll_write(cx, slices),
-            Self::Gone => Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+            Self::Http2(_) | Self::Wire(_) | Self::Gone => {
+                Poll::Ready(Err(io::ErrorKind::NotConnected.into()))
+            }
         }
     }
 
@@ -180,7 +193,9 @@ impl Stream {
                 }
                 // What goes by this way is not encrypted.
                 Self::Tls(_) => return Poll::Ready(Err(io::ErrorKind::Unsupported.into())),
-                Self::Gone => return Poll::Ready(Err(io::ErrorKind::NotConnected.into())),
+                Self::Http2(_) | Self::Wire(_) | Self::Gone => {
+                    return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+                }
             };
             match done {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -189,24 +204,33 @@ impl Stream {
         }
     }
 
-    /// Sends FIN; the read half stays open.
+    /// Sends FIN, or the end of the stream; the read half stays open.
     pub(crate) fn shutdown_write(&mut self, cx: &mut Context<'_>) {
         let _ = match self {
             Self::Tcp(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Unix(stream) => Pin::new(stream).poll_shutdown(cx),
             Self::Tls(stream) => return stream.shutdown_write(cx),
-            Self::Gone => return,
+            Self::Http2(stream) => return stream.finish(),
+            Self::Wire(_) | Self::Gone => return,
         };
     }
 
     /// Makes the coming drop send RST instead of FIN, so that a cut answer cannot look complete.
-    pub(crate) fn abort_on_drop(&self) {
+    pub(crate) fn abort_on_drop(&mut self) {
+        match self {
+            Self::Http2(stream) => stream.reset(Reason::INTERNAL_ERROR),
+            Self::Wire(wire) => wire.with_stream(|stream| stream.reset_on_drop()),
+            socket => socket.reset_on_drop(),
+        }
+    }
+
+    fn reset_on_drop(&self) {
         match self {
             Self::Tcp(stream) => {
                 let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
             }
-            Self::Tls(stream) => stream.socket().abort_on_drop(),
-            Self::Unix(_) | Self::Gone => {}
+            Self::Tls(stream) => stream.socket().reset_on_drop(),
+            Self::Unix(_) | Self::Http2(_) | Self::Wire(_) | Self::Gone => {}
         }
     }
 
@@ -225,11 +249,30 @@ impl Stream {
         };
     }
 
-    /// What was negotiated with TLS.
+    /// Whether what it carries is encrypted on its way.
+    pub(crate) fn is_encrypted(&self) -> bool {
+        match self {
+            Self::Tls(_) => true,
+            Self::Http2(stream) => stream.is_encrypted(),
+            Self::Wire(wire) => wire.with_stream(|stream| stream.is_encrypted()),
+            Self::Tcp(_) | Self::Unix(_) | Self::Gone => false,
+        }
+    }
+
+    /// What applications are told of TLS.
+    pub(crate) fn tls_info(&self) -> Option<TlsInfo> {
+        match self {
+            Self::Tls(stream) => Some(stream.info()),
+            Self::Wire(wire) => wire.with_stream(|stream| stream.tls_info()),
+            Self::Tcp(_) | Self::Unix(_) | Self::Http2(_) | Self::Gone => None,
+        }
+    }
+
+    /// The TLS over a socket.
     pub(crate) fn tls(&self) -> Option<&TlsStream> {
         match self {
             Self::Tls(stream) => Some(stream),
-            Self::Tcp(_) | Self::Unix(_) | Self::Gone => None,
+            Self::Tcp(_) | Self::Unix(_) | Self::Http2(_) | Self::Wire(_) | Self::Gone => None,
         }
     }
 }

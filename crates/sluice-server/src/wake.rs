@@ -67,6 +67,11 @@ impl SocketWaker {
         })
     }
 
+    /// Makes wakes do nothing until [`rearm`](Self::rearm): the caller sees to the socket in this pass.
+    pub(crate) fn hold(&self) {
+        self.queued.store(true, Ordering::Release);
+    }
+
     /// Lets the next wake queue the token again. Called when the token is taken, before the socket is looked at.
     pub(crate) fn rearm(&self) {
         self.queued.store(false, Ordering::Release);

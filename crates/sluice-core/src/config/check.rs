@@ -188,7 +188,7 @@ impl ListenConfig {
 
 impl Limits {
     fn check(&self, path: &str) -> Result<(), ConfigError> {
-        let ranges: [(&str, u64, RangeInclusive<u64>); 22] = [
+        let ranges: [(&str, u64, RangeInclusive<u64>); 25] = [
             (
                 "headerBytes",
                 self.header_bytes.into(),
@@ -218,6 +218,9 @@ impl Limits {
             ),
             ("queueTimeout", self.queue_timeout, 0..=MILLIS_MAX),
             ("pipeline", self.pipeline.into(), 1..=256),
+            ("streams", self.streams.into(), 1..=65535),
+            ("controlFrames", self.control_frames.into(), 10..=RATE_MAX),
+            ("streamResets", self.stream_resets.into(), 1..=RATE_MAX),
             ("sendBuffer", self.send_buffer.into(), 1024..=GIB),
             ("highWaterMark", self.high_water_mark.into(), 2..=GIB),
             ("lowWaterMark", self.low_water_mark.into(), 1..=GIB),
@@ -358,6 +361,9 @@ mod tests {
             ("workerConcurrency", 1, 16_777_215),
             ("queueTimeout", 0, millis),
             ("pipeline", 1, 256),
+            ("streams", 1, 65_535),
+            ("controlFrames", 10, 1_000_000),
+            ("streamResets", 1, 1_000_000),
             ("sendBuffer", 1024, GIB),
             ("highWaterMark", 2, GIB),
             ("message", 1, GIB),

@@ -191,6 +191,37 @@ impl Engine {
     }
 
     fn open(&mut self, port: u16, stream: Stream, peer: Peer, mut input: Vec<u8>) {
+        let id = ConnectionId(
+            self.shared
+                .next_connection_id
+                .fetch_add(1, Ordering::Relaxed),
+        );
+        let slot = self.occupy(id, port, stream, peer, None);
+        let is_open = self.connections[slot as usize]
+            .as_deref()
+            .is_some_and(|connection| matches!(connection.phase, Phase::Head));
+        if is_open {
+            self.begin_protocol(slot);
+        } else {
+            let at = self.now + self.port_limits(port).header_timeout;
+            self.set_deadline(slot, at);
+        }
+        if !input.is_empty() {
+            self.deliver(slot, &mut input);
+        }
+        // Registers the waker, and takes what came with the handshake.
+        self.read(slot);
+    }
+
+    /// Gives a connection a place.
+    pub(super) fn occupy(
+        &mut self,
+        id: ConnectionId,
+        port: u16,
+        stream: Stream,
+        peer: Peer,
+        parent: Option<u32>,
+    ) -> u32 {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.connections.push(None);
             self.generations.push(0);
@@ -198,14 +229,12 @@ impl Engine {
             self.connections.len() as u32 - 1
         });
         let socket_waker = SocketWaker::new(slot, Arc::clone(&self.ready));
-        let (stream, phase) = self.begin_opening(port, stream);
-        let is_open = matches!(phase, Phase::Head);
+        let (stream, phase) = match parent {
+            Some(_) => (stream, Phase::Head),
+            None => self.begin_opening(port, stream),
+        };
         self.connections[slot as usize] = Some(Box::new(Connection {
-            id: ConnectionId(
-                self.shared
-                    .next_connection_id
-                    .fetch_add(1, Ordering::Relaxed),
-            ),
+            id,
             port,
             peer,
             stream,
@@ -228,23 +257,15 @@ impl Engine {
             output_blocked: false,
             worker: None,
             meter: Meter::default(),
+            http2: None,
+            parent,
             socket: None,
             connected_at: self.now,
             bytes_in: 0,
             bytes_out: 0,
         }));
         self.open += 1;
-        if is_open {
-            self.begin_protocol(slot);
-        } else {
-            let at = self.now + self.port_limits(port).header_timeout;
-            self.set_deadline(slot, at);
-        }
-        if !input.is_empty() {
-            self.deliver(slot, &mut input);
-        }
-        // Registers the waker, and takes what came with the handshake.
-        self.read(slot);
+        slot
     }
 
     /// Closes the socket of a connection and forgets it, unless its worker has to be told. Its exchanges must be gone
@@ -258,15 +279,20 @@ impl Engine {
             return;
         }
         let port = connection.port;
+        let parent = connection.parent.take();
         let bytes = (connection.bytes_in, connection.bytes_out);
         let is_kept = connection.socket.is_some() && self.keep_closed(slot);
-        self.counters.close_count += 1;
-        self.ports[usize::from(port)].close_count += 1;
-        self.count_bytes(port, bytes);
-        // A connection by a TCP port counts until its worker knows of its end: whoever connects and leaves while a worker hangs
-        // is bound by the same limit.
-        if !(is_kept && self.socket_of(slot).is_some_and(|socket| socket.is_tcp())) {
-            self.shared.connection_closed(port, self.id);
+        if let Some(parent) = parent {
+            self.leave_parent(parent, slot);
+        } else {
+            self.counters.close_count += 1;
+            self.ports[usize::from(port)].close_count += 1;
+            self.count_bytes(port, bytes);
+            // A connection by a TCP port counts until its worker knows of its end: whoever connects and leaves while a worker
+            // hangs is bound by the same limit.
+            if !(is_kept && self.socket_of(slot).is_some_and(|socket| socket.is_tcp())) {
+                self.shared.connection_closed(port, self.id);
+            }
         }
         if !is_kept {
             self.free_place(slot);

@@ -49,6 +49,7 @@ impl Engine {
         }
         match connection.phase {
             Phase::Socket => self.socket_expired(slot),
+            Phase::Http2 => self.http2_expired(slot),
             Phase::Gone => {}
             Phase::Handshake => {
                 self.rejected.header_timeout += 1;
@@ -78,6 +79,7 @@ impl Engine {
         let at = match connection.phase {
             Phase::Head if connection.first.is_none() => self.idle_deadline(slot),
             Phase::Socket => return self.arm_socket(slot),
+            Phase::Http2 => return self.arm_http2(slot),
             Phase::Handshake | Phase::Head | Phase::Closing | Phase::Lingering | Phase::Gone => {
                 u64::MAX
             }

@@ -7,6 +7,7 @@ use sluice_shared::record::{EventKind, Words};
 
 use super::Engine;
 use crate::connection::{Connection, Phase};
+use crate::stream::Stream;
 
 /// Bytes of files that one connection sends in one pass, so that the others get their turn.
 const FILE_BYTES: usize = 1024 * 1024;
@@ -50,9 +51,18 @@ impl Engine {
         let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
             return;
         };
+        if connection.http2.is_some() {
+            return self.drive_http2(slot);
+        }
         if connection.write_blocked || matches!(connection.phase, Phase::Gone) {
             return;
         }
+        if connection.parent.is_some() {
+            self.drive_parent(slot);
+        }
+        let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
+            return;
+        };
         let mut lost = false;
         let mut progress = 0;
         let mut file_bytes = FILE_BYTES;
@@ -66,7 +76,13 @@ impl Engine {
                 connection.write_blocked = true;
                 break;
             }
-            let written = if is_file {
+            let written = if let Stream::Http2(stream) = stream {
+                // Its frames are made of bytes in memory.
+                match connection.output.load_file() {
+                    Ok(()) => stream.poll_send(&mut cx, &connection.output),
+                    Err(error) => Poll::Ready(Err(error)),
+                }
+            } else if is_file {
                 send_file(connection, file_bytes)
             } else {
                 let is_before_file = connection.output.is_before_file() && stream.sends_files();
@@ -99,7 +115,9 @@ impl Engine {
             }
         }
         connection.bytes_out += progress as u64;
-        self.counters.bytes_out += progress as u64;
+        if connection.parent.is_none() {
+            self.counters.bytes_out += progress as u64;
+        }
         if lost {
             if connection.output.front_file().is_some() {
                 // It may have become shorter: what the client has got must not look complete.
@@ -175,6 +193,14 @@ impl Engine {
         let Some(connection) = self.connection(slot) else {
             return;
         };
+        if connection.parent.is_some() {
+            // Said by a frame, behind everything else: nothing can overtake it.
+            let waker = connection.waker.clone();
+            connection
+                .stream
+                .shutdown_write(&mut Context::from_waker(&waker));
+            return self.close(slot);
+        }
         if connection.eof {
             let waker = connection.waker.clone();
             connection.stream.say_end(&mut Context::from_waker(&waker));

@@ -157,9 +157,11 @@ impl Engine {
         self.stop_code = code;
         self.stop_accepting();
         let at = self.now + grace;
+        self.stopped_at = self.now;
         self.stop_at = at;
         for slot in 0..self.connections.len() as u32 {
             self.stop_socket(slot);
+            self.stop_http2(slot, grace);
             let idle = self.connections[slot as usize]
                 .as_deref()
                 .is_some_and(crate::connection::Connection::is_idle);

@@ -66,7 +66,9 @@ impl Engine {
                     connection.bytes_in += count as u64;
                     // For `bodyMinRate`; started anew when a body begins.
                     connection.meter.bytes += count as u64;
-                    self.counters.bytes_in += count as u64;
+                    if connection.parent.is_none() {
+                        self.counters.bytes_in += count as u64;
+                    }
                     self.deliver(slot, &mut scratch[..count]);
                 }
                 Err(_) => {
@@ -135,7 +137,11 @@ impl Engine {
                 Phase::Streaming(_) => self.take_upload(slot, rest),
                 Phase::Discarding { .. } => self.discard(slot, rest),
                 Phase::Socket => self.take_frame(slot, rest),
-                Phase::Handshake | Phase::Closing | Phase::Lingering | Phase::Gone => {
+                Phase::Handshake
+                | Phase::Http2
+                | Phase::Closing
+                | Phase::Lingering
+                | Phase::Gone => {
                     return input.len();
                 }
             };
@@ -148,6 +154,15 @@ impl Engine {
     }
 
     fn take_head(&mut self, slot: u32, input: &[u8]) -> Step {
+        let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
+            return Step::Stuck;
+        };
+        if input[0] == b'P'
+            && connection.bytes_in == input.len() as u64
+            && let Some(step) = self.take_preface(slot, input)
+        {
+            return step;
+        }
         let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
             return Step::Stuck;
         };
@@ -176,6 +191,9 @@ impl Engine {
                 return Step::Stuck;
             }
         }
+        let is_stream = connection.parent.is_some();
+        // An answer ends its stream.
+        self.head.keep_alive &= !is_stream;
         let head_end = self.head.start + self.head.head_len;
         let body = &input[head_end..];
         let safe = matches!(
@@ -205,6 +223,8 @@ impl Engine {
         if handshake == Handshake::Valid
             && let Some(place) = self.session_place(self.head.target_bytes(input))
             && place.reactor != self.id
+            // A stream cannot leave its connection.
+            && !is_stream
             && self.connections[slot as usize]
                 .as_deref()
                 .is_some_and(|connection| connection.first.is_none())
@@ -308,7 +328,7 @@ impl Engine {
         record.extend_from_slice(&input[head.start..head.start + head.head_len]);
         let is_https = self.connections[slot as usize]
             .as_deref()
-            .is_some_and(|connection| connection.stream.tls().is_some());
+            .is_some_and(|connection| connection.stream.is_encrypted());
         let flags = flags
             | if head.http10 { event_flag::HTTP10 } else { 0 }
             | if is_https { event_flag::HTTPS } else { 0 };
@@ -335,6 +355,7 @@ impl Engine {
         let fields = self.head.fields.len() * FIELD_BYTES as usize;
         let key = self.dispatch_key(words.port(), &self.head, &record[fields..]);
         let connection = self.connections[slot as usize].as_deref_mut()?;
+        let is_stream = connection.parent.is_some();
         let port = usize::from(connection.port);
         self.ports[port].request_count += 1;
         let limits = &self.limits[port].0;
@@ -350,7 +371,8 @@ impl Engine {
             position: 0,
             safe,
             head_request: self.head.method == Method::Head,
-            http10: self.head.http10,
+            // The end of a stream needs no chunks to be seen, as that of a connection with HTTP/1.0.
+            http10: self.head.http10 || is_stream,
             keep_alive: self.head.keep_alive,
             replayed: false,
             streamed_body: upload,

@@ -12,6 +12,7 @@ mod dispatch;
 mod egress;
 mod file;
 mod handover;
+mod http2;
 mod intake;
 mod opening;
 mod refusal;
@@ -30,6 +31,7 @@ use sluice_shared::record::Handshake;
 
 use crate::connection::Connection;
 use crate::http1::{DateCache, HeadLimits, RequestHead};
+use crate::http2::Settings;
 use crate::lane::{CommandLane, EventLane};
 use crate::pending::Pending;
 use crate::reactor::Message;
@@ -83,6 +85,11 @@ pub(crate) struct Engine {
     /// Whether `head` asks for a WebSocket.
     handshake: Handshake,
     limits: Vec<(Limits, HeadLimits)>,
+    http2: Vec<Settings>,
+    /// Scratch: the head of a request of HTTP/2.
+    request_text: Vec<u8>,
+    /// How many of the open connections are streams of others.
+    streams: usize,
     scratch: Vec<u8>,
     decoded: Vec<u8>,
     pool: Vec<Vec<u8>>,
@@ -106,6 +113,8 @@ pub(crate) struct Engine {
     stopping: bool,
     /// The code that WebSockets are closed with by the stop.
     stop_code: u16,
+    /// When the stop began.
+    stopped_at: u64,
     /// When idle connections close after a stop.
     stop_at: u64,
     stopped: bool,
@@ -150,6 +159,12 @@ impl Engine {
             .collect();
         let sites = shared.config.static_files.iter().map(Site::new).collect();
         let ports = vec![PortCounters::default(); shared.config.ports.len()];
+        let http2 = shared
+            .config
+            .ports
+            .iter()
+            .map(|port| Settings::new(&port.limits))
+            .collect();
         Self {
             id,
             dispatchers,
@@ -173,6 +188,9 @@ impl Engine {
             ring_blocked: Vec::new(),
             head: RequestHead::default(),
             handshake: Handshake::None,
+            http2,
+            request_text: Vec::new(),
+            streams: 0,
             limits,
             scratch: vec![0; READ_BYTES],
             decoded: Vec::new(),
@@ -189,6 +207,7 @@ impl Engine {
             compressed: Vec::new(),
             stopping: false,
             stop_code: 1001,
+            stopped_at: 0,
             stop_at: u64::MAX,
             stopped: false,
             counters: Counters::default(),
@@ -241,6 +260,9 @@ impl Engine {
             return;
         };
         connection.socket_waker.rearm();
+        if connection.http2.is_some() {
+            return self.drive_http2(token);
+        }
         if connection.write_blocked {
             connection.write_blocked = false;
             self.mark_dirty(token);
@@ -291,7 +313,7 @@ impl Engine {
 
     pub(crate) fn census(&self) -> Census {
         Census {
-            open: self.open,
+            open: self.open - self.streams,
             in_flight: self.pending.len(),
             waiting: self
                 .waiting

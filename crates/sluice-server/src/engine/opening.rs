@@ -8,7 +8,7 @@ use super::Engine;
 use crate::connection::Phase;
 use crate::http1::Reject;
 use crate::stream::Stream;
-use crate::tls::Handshake;
+use crate::tls::{Handshake, TlsStream};
 
 impl Engine {
     /// The stream of a new connection as its port wants it, and what it begins with. One that another reactor has opened
@@ -35,7 +35,7 @@ impl Engine {
         let mut cx = Context::from_waker(&connection.waker);
         let handshake = match &mut connection.stream {
             Stream::Tls(stream) => stream.poll_handshake(&mut cx),
-            Stream::Tcp(_) | Stream::Unix(_) | Stream::Gone => Handshake::Failed,
+            _ => Handshake::Failed,
         };
         match handshake {
             Handshake::Pending => false,
@@ -76,8 +76,14 @@ impl Engine {
         };
         connection.phase = Phase::Head;
         let port = connection.port;
-        if self.shared.config.ports[usize::from(port)].protocol == PortProtocol::Tcp {
+        let alpn = connection.stream.tls().and_then(TlsStream::alpn);
+        let wants_http2 = alpn == Some(b"h2");
+        let config = &self.shared.config.ports[usize::from(port)];
+        if config.protocol == PortProtocol::Tcp {
             return self.begin_tcp(slot, port);
+        }
+        if wants_http2 && config.http2 {
+            return self.begin_http2(slot, &[]);
         }
         let at = self.idle_deadline(slot);
         self.set_deadline(slot, at);

@@ -249,6 +249,12 @@ impl Engine {
         let Some(connection) = self.connection(slot) else {
             return;
         };
+        if connection.http2.is_some() {
+            self.lose_streams(slot);
+        }
+        let Some(connection) = self.connection(slot) else {
+            return;
+        };
         if connection.first.is_some() {
             self.counters.abort_count += 1;
             self.abort_exchanges(slot, AbortReason::ClientGone);

@@ -373,6 +373,7 @@ impl Engine {
             record: exchange.record.into_boxed_slice(),
             protocol: protocol_name,
         }));
+        self.rename_stream(slot);
         let member = self.place_socket(slot, protocol, handshake, settings, session);
         if let Some(socket) = self.socket_of(slot) {
             socket.owner = Owner::Worker(worker);
