@@ -100,8 +100,20 @@ export interface FormProgress {
   fault?: string
 }
 
+/** Undoes the coding of one request body. */
+export interface NativeBodyDecoder {
+  /** False for a coding that cannot be undone, and after {@link free}. */
+  readonly isKnown: boolean
+  /** One step: at most 64 KiB come out. Null when the input breaks the rules of its coding. */
+  decode(input: Uint8Array): { data: Uint8Array; consumed: number; isDrained: boolean; isComplete: boolean } | null
+  /** Frees its memory before it is collected. Idempotent. */
+  free(): void
+}
+
 /** Bodies beyond handing them over. On the thread that attached. */
 export interface NativeBodies {
+  /** `coding`: the value of a `content-encoding`. */
+  BodyDecoder: new (coding: string) => NativeBodyDecoder
   /** Whether an answer is compressed if `meta` names a coding: by its type, its length, and what its `headers` say. */
   mayEncode(worker: number, meta: number, headers: string, length: number): boolean
   /** Lets go of an exchange that is not answered yet: no record about it follows. A token for {@link claimExchange}, or -1 when it is gone or its answer has begun. */

@@ -129,6 +129,11 @@ export interface Config {
   compression?: boolean | Compression | undefined
   /** Files that the core sends by itself, before the app and on all HTTP ports. Several are asked in order; up to 64. @default [] */
   static?: StaticOptions | readonly StaticOptions[] | undefined
+  /**
+   * Undoes the coding (`content-encoding`: gzip, deflate, br or zstd) of request bodies before they are read. `limits.bodyBytes` binds what comes
+   * out. @default false
+   */
+  decompression?: boolean | undefined
   /** Forms with files, as `ctx.form()` reads them. */
   uploads?: Uploads | undefined
   /** The value of the `Server` header. @default false none is sent */
@@ -435,6 +440,7 @@ export interface ResolvedConfig {
   readonly topics: { readonly history: { readonly messages: number; readonly bytes: number; readonly age: number }; readonly historyBytes: number }
   readonly compression: { readonly encodings: readonly ContentCoding[]; readonly minBytes: number; readonly level?: number | undefined; readonly types: readonly string[] } | false
   readonly static: readonly ResolvedStatic[]
+  readonly decompression: boolean
   /** `dir` is absolute. */
   readonly uploads: { readonly [K in keyof Uploads]-?: NonNullable<Uploads[K]> }
   readonly serverHeader: string | false

@@ -239,6 +239,14 @@ export class FakeNative extends FakeConnections implements NativeWorker {
     this.#take({ call: 'credit', lane, index, generation, length: bytes })
   }
 
+  readonly BodyDecoder = class {
+    readonly isKnown = false
+    decode(): null {
+      return null
+    }
+    free(): void {}
+  }
+
   formOpen(): number {
     return -1
   }

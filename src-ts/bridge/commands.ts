@@ -1,4 +1,4 @@
-import type { FormProgress, NativeWorker } from '../native.ts'
+import type { FormProgress, NativeBodyDecoder, NativeWorker } from '../native.ts'
 
 /** An exchange as the core names it: the reactor, its place there, and the generation that makes a late answer harmless. */
 export interface ExchangeName {
@@ -162,6 +162,11 @@ export class Commands {
   /** Removes the files of a form. */
   formClose(form: number): void {
     if (!this.#closed) this.#native.formClose(this.#worker, form)
+  }
+
+  /** A decoder for the value of a `content-encoding`. Undefined when there is no core any more. */
+  bodyDecoder(coding: string): NativeBodyDecoder | undefined {
+    return this.#closed ? undefined : new this.#native.BodyDecoder(coding)
   }
 
   /** JSON of the connection an exchange came on, or null when it is gone. */

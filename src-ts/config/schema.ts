@@ -515,6 +515,7 @@ export const configSchema = exactObject(
       v.transform((value) => (value === true ? v.parse(compressionSchema, {}) : value)),
     ),
     static: v.pipe(v.optional(oneOrMore(staticSchema), []), v.maxLength(64, 'must have at most 64 entries')),
+    decompression: v.optional(flag, false),
     uploads: section({
       dir: v.optional(text),
       maxBytes: v.optional(bytes(0, Number.MAX_SAFE_INTEGER), 67_108_864),

@@ -5,7 +5,8 @@ import { AbortReason, FIELD_BYTES, FIELDS_MASK, FIELDS_SHIFT, HEAD_LENGTH_MASK, 
 import { sluiceError } from '../errors.ts'
 import type { CodingChoice } from './content-coding.ts'
 import { detachHead, fieldOf, type Head, releaseHead } from './head.ts'
-import { IncomingStream } from './incoming-stream.ts'
+import { DecodedStream } from './decoded-stream.ts'
+import { type Incoming, IncomingStream } from './incoming-stream.ts'
 import type { RequestBody } from './request-body.ts'
 
 /** What all exchanges of one worker share. */
@@ -15,6 +16,8 @@ export interface ExchangeHost {
   readonly bodyBytes: readonly number[]
   /** Chooses how answers are compressed; null when they are not. */
   readonly codings: CodingChoice | null
+  /** Whether the codings of request bodies are undone. */
+  readonly decodes: boolean
   /** `performance.now()` of the running batch, whole milliseconds. */
   readonly now: number
   /** Why everything in hand is to stop, once it is. */
@@ -75,7 +78,7 @@ export class Exchange implements Answerable, Head, OpenExchange {
   /** Who waits until the disk has caught up with the form. */
   #spooling: { resolve(): void; reject(error: unknown): void } | null
   /** The body of a streamed request. */
-  #incoming: IncomingStream | null
+  #incoming: Incoming | null
   /** The body of any other request, once it was copied. */
   #body: Uint8Array<ArrayBuffer> | null
   #abort: AbortController | null
@@ -131,9 +134,16 @@ export class Exchange implements Answerable, Head, OpenExchange {
     return codings === null ? 0 : codings.of(fieldOf(this, 'accept-encoding'))
   }
 
-  /** Whether the body follows in pieces. */
+  /** Whether the body is read in pieces: because it comes so, or has to be decoded. */
   get isStreamed(): boolean {
-    return (this.kind & HttpFlag.STREAM) !== 0
+    return (this.kind & HttpFlag.STREAM) !== 0 || this.bodyCoding !== null
+  }
+
+  /** The `content-encoding` of the request that is undone before its body is read; null when none is. */
+  get bodyCoding(): string | null {
+    if (!this.host.decodes) return null
+    const coding = fieldOf(this, 'content-encoding')?.trim() ?? ''
+    return coding === '' || coding.toLowerCase() === 'identity' ? null : coding
   }
 
   /** Whether the exchange outlives its handler call. */
@@ -234,13 +244,30 @@ export class Exchange implements Answerable, Head, OpenExchange {
     return (this.kind & (HttpFlag.BLOB | HttpFlag.STREAM)) !== 0 || this.#body !== null || this.inlineLength() > 0
   }
 
-  /** The body of a streamed request. */
-  incoming(): IncomingStream {
+  /** The body, if it is read in pieces. */
+  incoming(): Incoming {
     if (this.#incoming === null) {
-      this.#incoming = new IncomingStream((bytes) => this.host.commands.credit(this, bytes))
-      if (this.inlineLength() > 0) this.#incoming.push(this.lane.copy(this.inlineStart(), this.inlineLength()))
+      const coding = this.bodyCoding
+      const incoming = (this.kind & HttpFlag.STREAM) === 0 ? this.#piecewise() : this.#streamed()
+      const { commands } = this.host
+      this.#incoming = coding === null ? incoming : new DecodedStream(incoming, coding, (name) => commands.bodyDecoder(name))
     }
     return this.#incoming
+  }
+
+  #streamed(): Incoming {
+    const incoming = new IncomingStream((bytes) => this.host.commands.credit(this, bytes))
+    if (this.inlineLength() > 0) incoming.push(this.lane.copy(this.inlineStart(), this.inlineLength()))
+    return incoming
+  }
+
+  /** A body that has come as a whole. */
+  #piecewise(): Incoming {
+    const incoming = new IncomingStream(() => undefined)
+    const body = this.body()
+    if (body !== null) incoming.push(body)
+    incoming.end()
+    return incoming
   }
 
   /** Resolves with the next word of the core that the disk has caught up with the form. To be called right after the step that made it wait. */

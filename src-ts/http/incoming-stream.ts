@@ -1,10 +1,39 @@
+/** A body that is read in pieces, as it comes in. */
+export interface Incoming {
+  /** Whether somebody has begun to read. */
+  readonly isOpened: boolean
+  /** The next bytes, null at the end. One reader, one call at a time. */
+  read(): Promise<Uint8Array<ArrayBuffer> | null>
+  /** Nobody will read the rest. */
+  cancel(): void
+  push(chunk: Uint8Array<ArrayBuffer>): void
+  end(): void
+  fail(error: unknown): void
+  readable(): ReadableStream<Uint8Array<ArrayBuffer>>
+}
+
+/** A byte stream that reads only when it is read, and cancels when it is cancelled. */
+export function readableOf(incoming: Incoming): ReadableStream<Uint8Array<ArrayBuffer>> {
+  return new ReadableStream({
+    type: 'bytes',
+    pull: async (controller) => {
+      const chunk = await incoming.read()
+      if (chunk !== null) return controller.enqueue(chunk)
+      controller.close()
+      // A reader with its own buffer waits for it to come back, even at the end.
+      controller.byobRequest?.respond(0)
+    },
+    cancel: () => incoming.cancel(),
+  })
+}
+
 /**
  * The body of a streamed request, as it comes in.
  *
  * The reactor sends at most a window of it (256 KiB) ahead of the reader; what the reader takes is given back as credit.
  * Nothing is read from the socket beyond the window, so an unread body costs no more than that.
  */
-export class IncomingStream {
+export class IncomingStream implements Incoming {
   readonly #credit: (bytes: number) => void
   readonly #chunks: Uint8Array<ArrayBuffer>[] = []
   #waiting: { resolve(chunk: Uint8Array<ArrayBuffer> | null): void; reject(error: unknown): void } | null = null
@@ -75,18 +104,7 @@ export class IncomingStream {
     this.#waiting = null
   }
 
-  /** A byte stream that reads only when it is read, and cancels when it is cancelled. */
   readable(): ReadableStream<Uint8Array<ArrayBuffer>> {
-    return new ReadableStream({
-      type: 'bytes',
-      pull: async (controller) => {
-        const chunk = await this.read()
-        if (chunk !== null) return controller.enqueue(chunk)
-        controller.close()
-        // A reader with its own buffer waits for it to come back, even at the end.
-        controller.byobRequest?.respond(0)
-      },
-      cancel: () => this.cancel(),
-    })
+    return readableOf(this)
   }
 }

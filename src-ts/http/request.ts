@@ -62,12 +62,13 @@ export class SluiceRequest {
 
   /** The fields. A change stays in this object; going through all of them costs about 1 µs for 8. */
   get headers(): Headers {
-    return (this.#headers ??= new RequestHeaders(this.#exchange)) as unknown as Headers
+    return (this.#headers ??= this.#fields()) as unknown as Headers
   }
 
   /** The value of one field, or null; the same as `headers.get(name)` without making a `Headers`. Not in the standard. */
   header(name: string): string | null {
-    return this.#headers === null ? fieldOf(this.#exchange, name) : this.#headers.get(name)
+    if (this.#headers === null && this.#exchange.bodyCoding === null) return fieldOf(this.#exchange, name)
+    return this.headers.get(name)
   }
 
   /** Aborts when the client leaves, when the answer's deadline passes, and when the worker stops. */
@@ -118,6 +119,16 @@ export class SluiceRequest {
 
   [inspect.custom](_depth: number, options: InspectOptions): string {
     return `Request ${inspect({ method: this.method, url: this.url, headers: Object.fromEntries(this.headers) }, options)}`
+  }
+
+  #fields(): RequestHeaders {
+    const fields = new RequestHeaders(this.#exchange)
+    if (this.#exchange.bodyCoding !== null) {
+      // They are not those of the body that can be read.
+      fields.delete('content-encoding')
+      fields.delete('content-length')
+    }
+    return fields
   }
 
   #payload(): RequestBody {

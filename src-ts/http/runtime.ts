@@ -26,6 +26,8 @@ export interface RuntimeOptions {
   readonly handled: readonly HandledPort[]
   /** How answers are compressed, the preferred coding first; none: not at all. @default [] */
   readonly codings?: readonly ContentCoding[] | undefined
+  /** Whether the codings of request bodies are undone. @default false */
+  readonly decodes?: boolean | undefined
   /** Most fields of a form that is not in parts. @default 1000 */
   readonly formFields?: number | undefined
   readonly worker: WorkerInfo

@@ -25,6 +25,8 @@ export interface WorkerHostOptions {
   readonly handled: readonly HandledPort[]
   /** How answers are compressed, the preferred coding first; none: not at all. @default [] */
   readonly codings?: readonly ContentCoding[] | undefined
+  /** Whether the codings of request bodies are undone. @default false */
+  readonly decodes?: boolean | undefined
   /** Most fields of a form that is not in parts. @default 1000 */
   readonly formFields?: number | undefined
   readonly worker: WorkerInfo
@@ -38,6 +40,7 @@ export class WorkerHost implements DetachedHost, ContextHost {
   readonly commands: Commands
   readonly bodyBytes: readonly number[]
   readonly codings: CodingChoice | null
+  readonly decodes: boolean
   readonly formBounds: FormBounds
   readonly worker: WorkerInfo
   readonly root: string
@@ -58,6 +61,7 @@ export class WorkerHost implements DetachedHost, ContextHost {
     this.commands = commands
     this.bodyBytes = options.ports.map(({ bodyBytes }) => bodyBytes)
     this.codings = options.codings === undefined || options.codings.length === 0 ? null : new CodingChoice(options.codings)
+    this.decodes = options.decodes ?? false
     this.formBounds = { fields: options.formFields ?? 1000 }
     this.worker = options.worker
     this.root = options.root ?? '.'

@@ -71,7 +71,7 @@ export class InlineServer extends PushServer implements Server {
 
   /** Binds, attaches the calling thread, accepts. When it rejects, nothing is left running. @throws ERR_SLUICE_LISTEN, or what a hook threw */
   async start(): Promise<void> {
-    const { compression, uploads } = this.#config
+    const { compression, decompression, uploads } = this.#config
     const app = resolveApp(this.#app)
     // Nobody could replace the worker: the watchdog would only take its requests away.
     const core = new Core(native, toNativeConfig({ ...this.#config, stuckAfter: 0 }), (error) => this.#lifecycle.report(error, 'accept'))
@@ -96,6 +96,7 @@ export class InlineServer extends PushServer implements Server {
         ports,
         handled: handledPorts(app, ports),
         codings: compression === false ? [] : compression.encodings,
+        decodes: decompression,
         formFields: uploads.fields,
         worker: this.worker,
         root: this.#config.root,

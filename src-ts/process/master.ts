@@ -255,7 +255,7 @@ export class Master extends PushServer implements Server {
   }
 
   #spawn(id: number, generation: Generation, reason: StartReason): WorkerHandle {
-    const { compression, core: { affinity }, env, reload, resourceLimits, source, uploads } = this.#config
+    const { compression, core: { affinity }, decompression, env, reload, resourceLimits, source, uploads } = this.#config
     const core = this.#started()
     const worker = new ThreadHandle({
       entry: new URL('./worker-main.js', import.meta.url),
@@ -272,6 +272,7 @@ export class Master extends PushServer implements Server {
         version: generation.version,
         env,
         codings: compression === false ? [] : compression.encodings,
+        decodes: decompression,
         formFields: uploads.fields,
         // Worker i sits where reactor i sits: waking a thread on the same core is many times cheaper than on another.
         cpu: affinity.length > 0 ? affinity[id % affinity.length] : undefined,

@@ -73,6 +73,8 @@ export interface Boot {
   readonly root: string
   /** How answers are compressed, the preferred coding first. */
   readonly codings: readonly ContentCoding[]
+  /** Whether the codings of request bodies are undone. */
+  readonly decodes: boolean
   /** Most fields of a form that is not in parts. */
   readonly formFields: number
   /** CPU to pin the thread to; undefined leaves it to the kernel. */

@@ -97,6 +97,7 @@ async function start(): Promise<void> {
     ports: boot.ports,
     handled,
     codings: boot.codings,
+    decodes: boot.decodes,
     formFields: boot.formFields,
     worker,
     root: boot.root,

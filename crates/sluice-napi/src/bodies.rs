@@ -3,7 +3,7 @@
 use napi::bindgen_prelude::{Buffer, Uint8Array};
 use napi_derive::napi;
 use sluice_server::multipart::{FormFault, FormStep};
-use sluice_server::{AnswerMeta, ExchangeName};
+use sluice_server::{AnswerMeta, ContentDecoder, ExchangeName};
 
 use crate::worker::with_worker;
 
@@ -122,4 +122,63 @@ pub fn form_bytes(worker: u32, form: u32, file: u32) -> Option<Buffer> {
 #[napi(catch_unwind)]
 pub fn form_close(worker: u32, form: u32) {
     with_worker(worker, |worker| worker.form_close(form));
+}
+
+/// The most that one step of decoding gives.
+const DECODED_BYTES: usize = 64 * 1024;
+
+/// Undoes the coding of a request body.
+#[napi]
+pub struct BodyDecoder {
+    inner: Option<ContentDecoder>,
+}
+
+/// What came out of one step.
+#[napi(object)]
+pub struct DecodedPiece {
+    /// At most 64 KiB.
+    pub data: Buffer,
+    /// Bytes of the input that are done with.
+    pub consumed: u32,
+    /// Nothing more can come out of what was given so far.
+    pub is_drained: bool,
+    /// The coded form has come to its end.
+    pub is_complete: bool,
+}
+
+#[napi]
+impl BodyDecoder {
+    /// For the value of a `content-encoding`; see `isKnown`.
+    #[napi(constructor, catch_unwind)]
+    pub fn new(coding: String) -> Self {
+        Self {
+            inner: ContentDecoder::for_codings(coding.as_bytes()),
+        }
+    }
+
+    /// Whether the coding is one that can be undone, and the decoder was not freed.
+    #[napi(getter)]
+    pub fn is_known(&self) -> bool {
+        self.inner.is_some()
+    }
+
+    /// The next step. Null when the input breaks the rules of its coding.
+    #[napi(catch_unwind)]
+    pub fn decode(&mut self, input: Uint8Array) -> Option<DecodedPiece> {
+        let decoder = self.inner.as_mut()?;
+        let mut data = Vec::new();
+        let step = decoder.decode(&input, DECODED_BYTES, &mut data).ok()?;
+        Some(DecodedPiece {
+            data: data.into(),
+            consumed: step.consumed as u32,
+            is_drained: step.is_drained,
+            is_complete: decoder.is_complete(),
+        })
+    }
+
+    /// Frees its memory before it is collected.
+    #[napi(catch_unwind)]
+    pub fn free(&mut self) {
+        self.inner = None;
+    }
 }

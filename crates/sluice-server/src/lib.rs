@@ -39,6 +39,7 @@ mod wake;
 mod watchdog;
 mod worker;
 
+pub use coding::{ContentDecoder, Decoded};
 pub use connection_info::{ConnectionInfo, SocketInfo};
 pub use error::Error;
 pub use notice::Notice;

@@ -16,15 +16,15 @@ type Brotli =
 
 /// What one step of decoding came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Inflated {
+pub struct Decoded {
     /// Bytes of the input that are done with.
-    pub(crate) consumed: usize,
+    pub consumed: usize,
     /// Nothing more can come out of what was given so far.
-    pub(crate) is_drained: bool,
+    pub is_drained: bool,
 }
 
 /// A decoder of one body.
-pub(crate) struct Decoder {
+pub struct ContentDecoder {
     kind: Kind,
     is_complete: bool,
 }
@@ -37,9 +37,9 @@ enum Kind {
     Zstd(Box<ZstdContext<'static>>),
 }
 
-impl Decoder {
+impl ContentDecoder {
     /// The decoder for the value of a `content-encoding`. None for a coding that is not known, and for several.
-    pub(crate) fn for_codings(value: &[u8]) -> Option<Self> {
+    pub fn for_codings(value: &[u8]) -> Option<Self> {
         let name = value.trim_ascii();
         let is = |known: &str| name.eq_ignore_ascii_case(known.as_bytes());
         let kind = if is("gzip") || is("x-gzip") {
@@ -65,7 +65,7 @@ impl Decoder {
     }
 
     /// Whether the coded form has come to its end.
-    pub(crate) fn is_complete(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         self.is_complete
     }
 
@@ -74,15 +74,10 @@ impl Decoder {
     /// # Errors
     ///
     /// When the input breaks the rules of its coding, or goes on behind its end.
-    pub(crate) fn decode(
-        &mut self,
-        input: &[u8],
-        room: usize,
-        out: &mut Vec<u8>,
-    ) -> io::Result<Inflated> {
+    pub fn decode(&mut self, input: &[u8], room: usize, out: &mut Vec<u8>) -> io::Result<Decoded> {
         if self.is_complete {
             if input.is_empty() {
-                return Ok(Inflated {
+                return Ok(Decoded {
                     consumed: 0,
                     is_drained: true,
                 });
@@ -102,7 +97,7 @@ impl Decoder {
         };
         out.truncate(start + produced);
         step?;
-        Ok(Inflated {
+        Ok(Decoded {
             consumed,
             is_drained: self.is_complete || (consumed == input.len() && produced < room),
         })
@@ -170,7 +165,7 @@ mod tests {
 
     /// Decodes `coded` in pieces of `piece` with `room` for each step; `None` when it is refused or cut short.
     fn decoded(name: &str, coded: &[u8], piece: usize, room: usize) -> Option<Vec<u8>> {
-        let mut decoder = Decoder::for_codings(name.as_bytes()).expect("it is known");
+        let mut decoder = ContentDecoder::for_codings(name.as_bytes()).expect("it is known");
         let mut out = Vec::new();
         for part in coded.chunks(piece) {
             let mut at = 0;
@@ -237,7 +232,10 @@ mod tests {
     #[test]
     fn other_codings_are_not_known() {
         for value in ["", "identity", "compress", "gzip, br", "aes128gcm"] {
-            assert!(Decoder::for_codings(value.as_bytes()).is_none(), "{value}");
+            assert!(
+                ContentDecoder::for_codings(value.as_bytes()).is_none(),
+                "{value}"
+            );
         }
     }
 }

@@ -209,12 +209,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::coding::Decoder;
+    use crate::coding::ContentDecoder;
 
     const ALL: [Coding; 3] = [Coding::Gzip, Coding::Brotli, Coding::Zstd];
 
     fn decoded(coding: Coding, coded: &[u8]) -> Vec<u8> {
-        let mut decoder = Decoder::for_codings(coding.name().as_bytes()).expect("it is known");
+        let mut decoder =
+            ContentDecoder::for_codings(coding.name().as_bytes()).expect("it is known");
         let mut out = Vec::new();
         let mut at = 0;
         loop {
@@ -251,7 +252,7 @@ mod tests {
         fn what_was_written_can_be_decoded_before_the_next_is(pieces in prop::collection::vec(text(), 1..5)) {
             for coding in ALL {
                 let mut encoder = Encoder::new(coding, None).expect("the level is right");
-                let mut decoder = Decoder::for_codings(coding.name().as_bytes()).expect("it is known");
+                let mut decoder = ContentDecoder::for_codings(coding.name().as_bytes()).expect("it is known");
                 let (mut sent, mut got) = (Vec::new(), Vec::new());
                 for piece in &pieces {
                     let mut out = Vec::new();

@@ -4,13 +4,11 @@
 //! header then says. Answers are compressed on the thread of the worker that gives them, so that no reactor waits for it.
 
 mod answer_fields;
-#[cfg(test)]
 mod decoder;
 mod encoder;
 
 pub(crate) use answer_fields::{may_encode, rewrite};
-#[cfg(test)]
-use decoder::Decoder;
+pub use decoder::{ContentDecoder, Decoded};
 pub(crate) use encoder::{Encoder, Encoders};
 
 /// A content coding that is made and understood.

@@ -10,6 +10,7 @@ mod support;
 mod answers;
 mod bodies;
 mod detaching;
+mod forms;
 mod handover;
 mod handover_model;
 mod lifecycle;
