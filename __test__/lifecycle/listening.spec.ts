@@ -94,7 +94,7 @@ test('an abstract unix socket has a name and no file', async (t) => {
 test('systemd hands over sockets by number and by name', async (t) => {
   const place = new Workplace(t, {
     'app.mjs': app(),
-    'sluice.config.json': JSON.stringify({ app: 'app.mjs', workers: 1, listen: [{ fd: 'web' }, { fd: 3 }], stateDir: false, log: { format: 'json' } }),
+    'sluice.config.json': JSON.stringify({ app: 'app.mjs', workers: 1, listen: [{ fd: 'web' }, { fd: 3 }], log: { format: 'json' } }),
   })
   const cli = fileURLToPath(new URL('../../dist/cli.js', import.meta.url))
   /** What systemd does: it listens, and starts the server with the sockets from descriptor 3 on. */
@@ -115,6 +115,10 @@ test('systemd hands over sockets by number and by name', async (t) => {
   const ended = once(child, 'exit')
   // The connection waits in the queue of the socket until the server accepts it.
   t.is(await (await fetch(`http://127.0.0.1:${port}/`)).text(), 'one')
+  const restart = await place.run(['restart'])
+  t.is(restart.code, 1)
+  t.regex(restart.stderr, /inherited sockets/)
+  t.is(await (await fetch(`http://127.0.0.1:${port}/`)).text(), 'one')
   child.kill('SIGTERM')
   t.deepEqual(await ended, [0, null])
 
@@ -130,6 +134,21 @@ test('a server with inherited sockets does not go to the background', async (t) 
   const { code, stderr } = await place.run(['start', '-d'])
   t.is(code, 2)
   t.regex(stderr, /inherited.*ERR_SLUICE_INVALID_OPTION/)
+})
+
+test('with deferAccept a connection is accepted when it has sent something', async (t) => {
+  const server = await serve({ fetch: () => new Response('ok'), stateDir: false, listen: { port: 0 }, tcp: { deferAccept: 3_600_000, fastOpen: true, userTimeout: 60_000, keepAlive: 60_000 } })
+  t.teardown(() => server.shutdown({ timeout: 500 }))
+  const silent = connect(portOf(server), '127.0.0.1')
+  t.teardown(() => silent.destroy())
+  await once(silent, 'connect')
+  for (let i = 1; i <= 3; i++) {
+    t.is((await ask(server, '/')).text, 'ok')
+    t.is(server.port().stats().acceptCount, i)
+  }
+  silent.write('GET / HTTP/1.1\r\nhost: a\r\n\r\n')
+  t.regex(String((await once(silent, 'data'))[0]), /200 OK/)
+  t.is(server.port().stats().acceptCount, 4)
 })
 
 test('out of descriptors, accepting rests and goes on, and costs nothing meanwhile', async (t) => {

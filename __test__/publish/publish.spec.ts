@@ -68,6 +68,11 @@ test('addresses are those that can be connected to', (t) => {
   t.deepEqual(upstreams('http://[::]:8080'), [{ host: '[::1]', port: 8080, secure: false }])
   t.deepEqual(upstreams('https://[::1]:8443'), [{ host: '[::1]', port: 8443, secure: true }])
   t.deepEqual(upstreams('unix:/run/a b.sock'), [{ path: '/run/a b.sock', secure: false }])
+  const plain = { name: 'main', protocol: 'http', url: 'http://127.0.0.1:80' }
+  const secure = { name: 'main2', protocol: 'http', url: 'unix:/run/a.sock', tls: true }
+  t.deepEqual(siteOf(shop, [plain, secure]).upstreams, [{ host: '127.0.0.1', port: 80, secure: false }])
+  t.deepEqual(siteOf(shop, [secure], { upstreams: ['a:443'] }).upstreams, [{ path: '/run/a.sock', secure: true }, { host: 'a', port: 443, secure: true }])
+  t.regex(nginxConfig(siteOf(shop, [secure])), /proxy_pass https:/)
   t.throws(() => upstreams('http://127.0.0.1:0'), { code: 'ERR_SLUICE_NOT_RUNNING' })
   t.throws(() => upstreams('fd:web'), { code: 'ERR_SLUICE_NOT_RUNNING' })
   t.throws(() => siteOf(shop, []), { code: 'ERR_SLUICE_INVALID_OPTION' })

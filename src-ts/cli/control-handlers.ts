@@ -28,6 +28,7 @@ export interface PortAnswer {
   name: string
   protocol: string
   url: string
+  tls: boolean
   /** Why an optional port is not bound. */
   error?: string
 }
@@ -54,11 +55,13 @@ export interface InfoAnswer {
   configFile: string | undefined
   workers: number
   reactors: number
+  /** It has sockets that only whoever started it can hand to a next one. */
+  inherited: boolean
   ports: PortAnswer[]
 }
 
 export function controlHandlers(server: Server, config: ResolvedConfig, operation: Operation): ControlHandlers {
-  const ports = () => server.ports.map(({ name, protocol, url, error }) => ({ name, protocol, url, ...(error && { error: error.message }) }))
+  const ports = () => server.ports.map(({ name, protocol, url, error, isSecure }) => ({ name, protocol, url, tls: isSecure, ...(error && { error: error.message }) }))
   return {
     ping: (): ControlAnswers['ping'] => ({ pid: process.pid }),
     status: (): StatusAnswer => ({
@@ -80,6 +83,7 @@ export function controlHandlers(server: Server, config: ResolvedConfig, operatio
       configFile: config.source,
       workers: config.workers,
       reactors: config.core.threads,
+      inherited: config.ports.some(({ listen }) => 'fd' in listen),
       ports: ports(),
     }),
     reload: async (params): Promise<ControlAnswers['reload']> => {

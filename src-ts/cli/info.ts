@@ -2,7 +2,7 @@ import type { ResolvedPort } from '../options.ts'
 import { shownSocket } from '../port.ts'
 import { sluiceVersion } from '../version.ts'
 import { ControlClient } from './control-client.ts'
-import type { InfoAnswer } from './control-handlers.ts'
+import type { InfoAnswer, PortAnswer } from './control-handlers.ts'
 import type { InfoFlags } from './program.ts'
 import { resolveConfig } from './resolve-config.ts'
 import type { ExitCode } from './run.ts'
@@ -39,19 +39,19 @@ async function factsOfStart(config: string | undefined): Promise<Facts> {
     configFile: source,
     workers,
     reactors: core.threads,
-    ports: ports.map(({ name, protocol, listen }) => ({
-      name,
-      protocol,
-      url: urlOf(listen),
-    })),
+    ports: ports.map(factsOfPort),
   }
 }
 
-/** An address of the configuration, as the running server would show it. */
-export function urlOf(listen: ResolvedPort['listen']): string {
+/** A port of the configuration, as the running server would show it. */
+export function factsOfPort({ name, protocol, listen, tls }: ResolvedPort): PortAnswer {
+  return { name, protocol, url: urlOf(listen, tls === undefined ? 'http' : 'https'), tls: tls !== undefined }
+}
+
+function urlOf(listen: ResolvedPort['listen'], scheme: string): string {
   if ('path' in listen) return `unix:${shownSocket(listen.path)}`
   if ('fd' in listen) return `fd:${listen.fd}`
-  return `http://${listen.host.includes(':') ? `[${listen.host}]` : listen.host}:${listen.port}`
+  return `${scheme}://${listen.host.includes(':') ? `[${listen.host}]` : listen.host}:${listen.port}`
 }
 
 function infoText({ sluice, node, platform, configFile, workers, reactors, ports, pid }: Facts, isRunning: boolean): string {

@@ -6,7 +6,7 @@ import { caddyConfig } from '../publish/caddy.ts'
 import { haproxyConfig } from '../publish/haproxy.ts'
 import { nginxConfig } from '../publish/nginx.ts'
 import { siteOf, type Site } from '../publish/site.ts'
-import { askInfo, urlOf } from './info.ts'
+import { askInfo, factsOfPort } from './info.ts'
 import type { PublishFlags } from './program.ts'
 import { resolveConfig } from './resolve-config.ts'
 import type { ExitCode } from './run.ts'
@@ -21,7 +21,7 @@ export async function publish(proxy: string, { config: file, output, serverName,
   const running = await askInfo((await findState(file)).socket)
   const configFile = file ?? running?.configFile
   const config = await resolveConfig(undefined, { state: true, ...(configFile !== undefined && { config: configFile }) })
-  const ports = running?.ports ?? config.ports.map(({ name, protocol, listen }) => ({ name, protocol, url: urlOf(listen) }))
+  const ports = running?.ports ?? config.ports.map(factsOfPort)
   const text = write(siteOf(config, ports, { serverName, upstreams: upstream }))
   if (output === undefined) process.stdout.write(text)
   else writeFileSync(resolve(output), text)

@@ -1,4 +1,4 @@
-import { ControlClient } from './control-client.ts'
+import { askInfo } from './info.ts'
 import type { StartFlags, StopFlags } from './program.ts'
 import { run, type ExitCode } from './run.ts'
 import { findState } from './state-dir.ts'
@@ -6,7 +6,13 @@ import { stop } from './stop.ts'
 
 /** `sluice restart`: stop, and if that succeeded, start: with these arguments, else with those the server was started with. */
 export async function restart(app: string | undefined, flags: StartFlags & StopFlags, args: readonly string[]): Promise<ExitCode> {
-  const before = args.length === 0 ? await commandLineOfRunning(flags.config) : undefined
+  // A server that does not answer is stopped all the same.
+  const running = await askInfo((await findState(flags.config)).socket).catch(() => undefined)
+  if (running?.inherited) {
+    process.stderr.write('sluice: The server has inherited sockets, which a restart from here would lose; restart it by what started it\n')
+    return 1
+  }
+  const before = args.length === 0 ? running : undefined
   const stopped = await stop(flags, { isRestart: true })
   if (stopped !== 0) return stopped
   if (before !== undefined) {
@@ -15,17 +21,6 @@ export async function restart(app: string | undefined, flags: StartFlags & StopF
   }
   const { start } = await import('./start.ts')
   return await start(app, flags, withoutStopOptions(args))
-}
-
-async function commandLineOfRunning(config: string | undefined): Promise<{ cwd: string; args: string[] } | undefined> {
-  const files = await findState(config)
-  const client = await ControlClient.connect(files.socket).catch(() => undefined)
-  try {
-    const info = (await client?.call('info')) as { cwd: string; args: string[] } | undefined
-    return info && { cwd: info.cwd, args: info.args }
-  } finally {
-    client?.close()
-  }
 }
 
 /** `start` does not know them. */

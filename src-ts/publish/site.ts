@@ -37,6 +37,8 @@ export interface PortFacts {
   readonly name: string
   readonly protocol: string
   readonly url: string
+  /** Whether it speaks TLS; needed where the URL does not tell. */
+  readonly tls?: boolean | undefined
   readonly error?: string | undefined
 }
 
@@ -60,11 +62,15 @@ export function siteOf(config: ResolvedConfig, ports: readonly PortFacts[], { se
   if (serverName !== undefined && !/^[\w*.-]{1,253}$/.test(serverName)) throw unusable(`--server-name must be a host name, got ${JSON.stringify(serverName)}`)
   const bound = ports.filter(({ error }) => error === undefined)
   const isMain = ({ name }: PortFacts): boolean => /^main\d*$/.test(name)
+  const all = bound.filter(isMain).map(upstreamOf)
+  // In front of a server that speaks both, the proxy spares itself a second TLS.
+  const plain = all.filter(({ secure }) => !secure)
+  const own = plain.length > 0 ? plain : all
   const sockets = bound.filter(({ protocol }) => protocol === 'websocket')
   const site: Site = {
     id: `sluice_${identifier(config.name ?? 'app')}`,
     serverName,
-    upstreams: [...bound.filter(isMain).map(upstreamOf), ...upstreams.map(parseUpstream)],
+    upstreams: [...own, ...upstreams.map((text) => parseUpstream(text, own[0]?.secure ?? false))],
     sockets: sockets.map((port) => ({ id: `sluice_${identifier(config.name ?? 'app')}_${identifier(port.name)}`, path: `/${encodeURIComponent(port.name)}`, upstream: upstreamOf(port) })),
     unpublished: bound.filter((port) => !isMain(port) && !sockets.includes(port)).map(({ name, protocol }) => `${name} (${protocol})`),
     patience: patienceOf(config),
@@ -85,21 +91,21 @@ function patienceOf({ ports }: ResolvedConfig): number {
   return Math.min(DAY_S, Math.ceil(Math.max(0, ...silences)) + MARGIN_S)
 }
 
-function upstreamOf({ name, url }: PortFacts): Upstream {
-  if (url.startsWith('unix:')) return { path: checkedPath(url.slice('unix:'.length)), secure: false }
+function upstreamOf({ name, tls = false, url }: PortFacts): Upstream {
+  if (url.startsWith('unix:')) return { path: checkedPath(url.slice('unix:'.length)), secure: tls }
   if (url.startsWith('fd:')) throw sluiceError('ERR_SLUICE_NOT_RUNNING', `Port "${name}" has an inherited socket: its address is known when the server runs`)
   const { hostname, port, protocol } = new URL(url)
-  const secure = protocol === 'https:' || protocol === 'wss:'
+  const secure = tls || protocol === 'https:'
   const number = port === '' ? (secure ? 443 : 80) : Number(port)
   if (number === 0) throw sluiceError('ERR_SLUICE_NOT_RUNNING', `Port "${name}" takes a free number: it is known when the server runs`)
   return { host: reachable(hostname), port: number, secure }
 }
 
-function parseUpstream(text: string): Upstream {
-  if (text.startsWith('/')) return { path: checkedPath(text), secure: false }
+function parseUpstream(text: string, secure: boolean): Upstream {
+  if (text.startsWith('/')) return { path: checkedPath(text), secure }
   const [, host, port] = /^([\w.-]+|\[[\da-fA-F:.]+\]):(\d{1,5})$/.exec(text) ?? []
   if (host === undefined || Number(port) < 1 || Number(port) > 65_535) throw unusable(`--upstream must be host:port or the path of a socket, got ${JSON.stringify(text)}`)
-  return { host, port: Number(port), secure: false }
+  return { host, port: Number(port), secure }
 }
 
 /** Every address of this machine is reached by its loopback address; a name could be the other family. */

@@ -288,3 +288,64 @@ fn poll_write<S: AsyncWrite>(
         many => stream.poll_write_vectored(cx, many),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What an accepted connection has after these options were set.
+    fn configured<T>(tcp: &TcpConfig, read: impl Fn(SockRef<'_>) -> io::Result<T>) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .build()
+            .expect("there are descriptors");
+        runtime.block_on(async {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port is free");
+            let address = listener.local_addr().expect("it is bound");
+            let _client = StdTcpStream::connect(address).expect("it listens");
+            let (accepted, _) = listener.accept().expect("one waits");
+            accepted.set_nonblocking(true).expect("it is a socket");
+            let stream = TcpStream::from_std(accepted).expect("the runtime runs");
+            let stream = Stream::Tcp(stream);
+            stream.configure(tcp);
+            let Stream::Tcp(stream) = &stream else {
+                unreachable!("it was TCP two lines above");
+            };
+            read(SockRef::from(stream)).expect("it is a TCP socket")
+        })
+    }
+
+    #[test]
+    fn options_of_accepted_connections_are_set_as_they_say() {
+        let tcp = TcpConfig::default();
+        assert!(configured(&tcp, |socket| socket.tcp_nodelay()));
+        assert!(!configured(&tcp, |socket| socket.keepalive()));
+        let tcp = TcpConfig {
+            nodelay: false,
+            keep_alive: 7_000,
+            ..tcp
+        };
+        assert!(!configured(&tcp, |socket| socket.tcp_nodelay()));
+        assert!(configured(&tcp, |socket| socket.keepalive()));
+        let seven = Duration::from_secs(7);
+        assert_eq!(
+            configured(&tcp, |socket| socket.tcp_keepalive_time()),
+            seven
+        );
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_user_timeout_is_the_systems_unless_it_is_set() {
+        let timeout = |user_timeout| {
+            let tcp = TcpConfig {
+                user_timeout,
+                ..TcpConfig::default()
+            };
+            configured(&tcp, |socket| socket.tcp_user_timeout())
+        };
+        let unset = timeout(0);
+        assert!(unset.is_none_or(|time| time.is_zero()), "{unset:?}");
+        assert_eq!(timeout(1_500), Some(Duration::from_millis(1_500)));
+    }
+}
