@@ -149,6 +149,9 @@ export declare function releaseServer(server: number): void
 /** Reads the certificates of every port again, for connections to come; notices tell what is wrong with them. */
 export declare function renewCertificates(server: number): void
 
+/** Sends a packet by a UDP port to an IP address and port, or to the path of a unix socket. False when that cannot be. */
+export declare function sendTo(server: number, worker: number, port: number, address: string, udpPort: number, data: string | Uint8Array): boolean
+
 /** JSON: `{ ports: [{ name, host?, port?, path? }], reactors }`. */
 export declare function serverInfo(server: number): string
 

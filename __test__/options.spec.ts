@@ -165,11 +165,15 @@ test('the native configuration has every field of the core, and no other', (t) =
   const native = JSON.parse(toNativeConfig(parseConfig({})))
   // The rule of dispatch is said for each port.
   t.deepEqual(Object.keys(native).sort(), rustFields('ServerConfig').filter((field) => field !== 'dispatch').sort())
-  const portFields = rustFields('PortConfig').filter((field) => field !== 'fixedAnswer')
+  const portFields = rustFields('PortConfig').filter((field) => field !== 'fixedAnswer' && field !== 'udp')
   t.deepEqual(Object.keys(native.ports[0]).sort(), portFields.sort())
   t.deepEqual(Object.keys(native.ports[0].limits).sort(), rustFields('Limits').sort())
   t.deepEqual(Object.keys(native.ports[0].heartbeat).sort(), rustFields('Heartbeat').sort())
   t.deepEqual(Object.keys(native.ports[0].tcp).sort(), rustFields('TcpConfig').sort())
+  const [, udp] = JSON.parse(toNativeConfig(parseConfig({ ports: { udp: { protocol: 'udp', listen: { port: 0 } } } }))).ports
+  t.deepEqual(Object.keys(udp).sort(), [...portFields, 'udp'].sort())
+  t.deepEqual(udp.udp, { ...rustDefaults('UdpConfig'), multicast: [] })
+  t.deepEqual(Object.keys(udp.udp).sort(), rustFields('UdpConfig').sort())
   t.deepEqual(Object.keys(native.topics).sort(), rustFields('TopicsConfig').sort())
   t.deepEqual(Object.keys(native.topics.history).sort(), rustFields('HistoryConfig').sort())
   t.deepEqual(Object.keys(native.replay).sort(), rustFields('ReplayConfig').sort())
@@ -214,7 +218,7 @@ test('every limit is taken at the bounds of the core and refused beyond', (t) =>
 
 const refusedPorts: [ports: unknown, message: string][] = [
   [{ a: {} }, 'ports.a.protocol is required in sluice.config.js'],
-  [{ a: { protocol: 'gopher', listen: { port: 0 } } }, 'ports.a.protocol must be "http" or "websocket" or "tcp", got "gopher" (in sluice.config.js)'],
+  [{ a: { protocol: 'gopher', listen: { port: 0 } } }, 'ports.a.protocol must be "http" or "websocket" or "tcp" or "udp", got "gopher" (in sluice.config.js)'],
   [{ a: { protocol: 'http', listen: { port: 0 }, framing: 'lines' } }, 'ports.a.framing is for protocol "tcp", not for "http" (in sluice.config.js)'],
   [{ a: { protocol: 'websocket', listen: { port: 0 }, maxMessage: 5 } }, 'ports.a.maxMessage is for protocol "tcp", not for "websocket" (in sluice.config.js)'],
   [{ a: { protocol: 'tcp', listen: { port: 0 }, maxMessage: 0 } }, 'ports.a.maxMessage must be a whole number of bytes ≥ 1, got 0 (in sluice.config.js)'],

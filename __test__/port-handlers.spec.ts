@@ -27,6 +27,21 @@ test('without entries an HTTP port is the app, and a WebSocket port its WebSocke
   t.deepEqual(handled.map((port) => port.app), [app, app, { websocket: app.websocket! }])
 })
 
+test('a UDP port has handlers of packets, and nothing else fits', (t) => {
+  const packet = (): void => undefined
+  const udp = [{ name: 'telemetry', protocol: 'udp' }] as const
+  const telemetry = { packet, concurrency: 1 }
+  t.is(handledPorts({ ports: { telemetry } }, udp)[0]!.udp, telemetry)
+  for (const [given, message] of [
+    [undefined, /Port `telemetry` is for packets, and the app has no handlers/],
+    [{ message: packet }, /`ports\.telemetry` of the app must be an object with a function `packet`/],
+    [packet, /must be an object with a function `packet`/],
+    [{ packet, concurrency: 0 }, /`concurrency` must be a whole number from 1 to 65536, got 0/],
+  ] as const) {
+    t.throws(() => handledPorts({ fetch: answer, ports: given === undefined ? {} : { telemetry: given as never } }, udp), { code: 'ERR_SLUICE_INVALID_ARG', message })
+  }
+})
+
 test('a function is the app of an HTTP port, and an app with `websocket` fits a WebSocket port', (t) => {
   const app: App = { fetch: answer, ports: { admin: answer, push: { websocket: { message }, fetch: answer } } }
   const [, admin, push] = handledPorts(app, ports)

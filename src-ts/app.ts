@@ -3,6 +3,7 @@ import type { Context } from './context.ts'
 import { sluiceTypeError } from './errors.ts'
 import type { PortProtocol } from './options.ts'
 import type { AnyTcpHandlers } from './tcp/handlers.ts'
+import type { UdpHandlers } from './udp.ts'
 import { type AnyWebSocketHandlers, checkWebSocketHandlers } from './websocket/handlers.ts'
 
 export type { Phase, Report, RequestSummary } from './http/report.ts'
@@ -31,8 +32,8 @@ export interface App {
   readonly ports?: Readonly<Record<string, PortHandlers>>
 }
 
-/** What may stand in `App.ports`: an app for an HTTP port, handlers for a WebSocket or a TCP port. */
-export type PortHandlers = Omit<App, 'ports'> | NonNullable<App['fetch']> | AnyWebSocketHandlers | AnyTcpHandlers
+/** What may stand in `App.ports`: an app for an HTTP port, handlers for a WebSocket or a TCP port, for the packets of a UDP port. */
+export type PortHandlers = Omit<App, 'ports'> | NonNullable<App['fetch']> | AnyWebSocketHandlers | AnyTcpHandlers | UdpHandlers
 
 /** A port with what handles it. */
 export interface HandledPort {
@@ -41,6 +42,8 @@ export interface HandledPort {
   readonly app: App
   /** Of a TCP port. */
   readonly tcp?: AnyTcpHandlers
+  /** Of a UDP port. */
+  readonly udp?: UdpHandlers
 }
 
 /** Gives `app` back; for the types of its handlers. */

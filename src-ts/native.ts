@@ -55,7 +55,7 @@ export interface NativeServer {
 }
 
 /** Worker side, on the thread that attached. The hot ones take primitives only. */
-export interface NativeWorker extends NativeConnections, NativeBodies {
+export interface NativeWorker extends NativeConnections, NativeBodies, NativePackets {
   /** Attaches the calling thread to a slot. `wake` is called when a record waits and the worker is parked. */
   attachWorker(server: number, slot: number, wake: () => void): WorkerMemory
   /** Detaches; what is still in this worker's hands is handed over. Also done by the thread's end, however it ends. Idempotent. */
@@ -193,6 +193,19 @@ export interface NativeConnections {
   handshakeOf(worker: number, handle: number): string | null
 }
 
+/** Packets of UDP ports in the hands of a worker, on the thread that attached. */
+export interface NativePackets {
+  /**
+   * Sends a packet by the port that another one came by. `meta` = port | flags << 8 | peer's port << 16; `peer` and `local` as in the PACKET
+   * record, `address` what follows its payload, or null. False when it is too large or the lane is closed.
+   */
+  replyPacket(worker: number, lane: number, meta: number, peer: number, local: number, address: Uint8Array | null, data: string | Uint8Array): boolean
+  /** Gives a PACKET record back, whole, as it lies in the ring, before a handler has begun it. */
+  returnPacket(worker: number, lane: number, record: Uint8Array): boolean
+  /** No packet of a port is delivered from now on (what is in the ring already is to be returned), or packets are again. */
+  pausePackets(worker: number, lane: number, port: number, yes: boolean): boolean
+}
+
 /** What every thread may ask and do about all connections of a server. `worker` is the calling thread's attachment, -1 where there is none. */
 export interface NativePush {
   /**
@@ -208,6 +221,8 @@ export interface NativePush {
   closeById(server: number, worker: number, id: number, code: number, reason: string, terminate: boolean): boolean
   /** `target`: JSON `{ id?: number, uid?: string, group?: string }`. How many were asked to close. */
   kick(server: number, worker: number, target: string, code: number, reason: string): number
+  /** By UDP port `port` to an IP address and port, or to the path of a unix socket. False when it is no such port, cannot reach the address, or the packet is too large. */
+  sendTo(server: number, worker: number, port: number, address: string, udpPort: number, data: string | Uint8Array): boolean
   bindUidById(server: number, id: number, uid: string | null): boolean
   /** JSON of `ConnectionInfo`, or null when there is no such connection. */
   connectionById(server: number, worker: number, id: number): string | null

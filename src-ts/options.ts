@@ -194,12 +194,15 @@ export interface TcpOptions {
   deferAccept?: number | false | undefined
 }
 
-/** What is spoken on a port: HTTP with WebSockets by its upgrade, WebSockets only, or messages of the app's own over TCP. */
-export type PortProtocol = 'http' | 'websocket' | 'tcp'
+/** What is spoken on a port: HTTP with WebSockets by its upgrade, WebSockets only, messages of the app's own over TCP, or packets. */
+export type PortProtocol = 'http' | 'websocket' | 'tcp' | 'udp'
 
-/** A port of {@link Config.ports}. What it does not say itself is as for the whole server. */
-export interface PortSpec {
-  protocol: PortProtocol
+/** A port of {@link Config.ports}. */
+export type PortSpec = ConnectionPortSpec | UdpPortSpec
+
+/** A port with connections. What it does not say itself is as for the whole server. */
+export interface ConnectionPortSpec {
+  protocol: Exclude<PortProtocol, 'udp'>
   listen: Listen
   limits?: Config['limits']
   heartbeat?: Heartbeat | undefined
@@ -240,6 +243,26 @@ export interface Tls extends TlsIdentity {
   sni?: Readonly<Record<string, TlsIdentity>> | undefined
   /** Reads the files again when they change, for connections to come. @default true */
   watch?: boolean | undefined
+}
+
+/** A port with packets: UDP, or datagrams of a unix socket. */
+export interface UdpPortSpec {
+  protocol: 'udp'
+  listen: TcpListen | UnixListen
+  /** Which worker gets a packet: each in turn, one that has nothing to do, or always the same for an address. @default 'round-robin' */
+  dispatch?: 'round-robin' | 'idle' | 'ip' | undefined
+  /** Multicast groups to join, at most 64: an address, or `address%interface`, the interface by name, number or IPv4 address. @default [] */
+  multicast?: readonly string[] | undefined
+  /** `SO_BROADCAST`: packets may be sent to broadcast addresses. @default false */
+  broadcast?: boolean | undefined
+  /** Bytes of packets that wait for workers, and of those that wait to be sent, 64 KiB to 1 GiB; beyond, packets are dropped and counted. @default 4_194_304 */
+  queue?: number | undefined
+  /** `SO_RCVBUF` in bytes, up to 1 GiB; the system has a bound of its own. @default 0 what the system gives */
+  receiveBuffer?: number | undefined
+  /** `SO_SNDBUF`, likewise. @default 0 */
+  sendBuffer?: number | undefined
+  /** As for other ports. @default false */
+  optional?: boolean | undefined
 }
 
 /**
@@ -509,6 +532,8 @@ export interface ResolvedPort {
   }
   readonly optional: boolean
   readonly tls: ResolvedTls | undefined
+  /** Of a UDP port. */
+  readonly udp?: ResolvedUdp
 }
 
 /** A {@link Tls} with every member, as the core takes it. */
@@ -524,6 +549,15 @@ export interface ResolvedTls {
   readonly alpn: readonly string[]
   readonly sni: Readonly<Record<string, { readonly cert: PemSource; readonly key: PemSource }>>
   readonly watch: boolean
+}
+
+/** What only a UDP port has. */
+export interface ResolvedUdp {
+  readonly multicast: readonly string[]
+  readonly broadcast: boolean
+  readonly queue: number
+  readonly receiveBuffer: number
+  readonly sendBuffer: number
 }
 
 /** A {@link TcpListen} with every member. */

@@ -7,6 +7,7 @@ import { nearest } from './config/nearest.ts'
 import { sluiceTypeError } from './errors.ts'
 import type { PortRecord } from './process/messages.ts'
 import { type AnyTcpHandlers, checkTcpHandlers } from './tcp/handlers.ts'
+import { checkUdpHandlers, type UdpHandlers } from './udp.ts'
 import { checkWebSocketHandlers } from './websocket/handlers.ts'
 
 /**
@@ -29,6 +30,8 @@ export function handledPorts(app: App, ports: readonly Pick<PortRecord, 'name' |
         return { protocol, app: webSocketsFor(name, given.get(name), app) }
       case 'tcp':
         return { protocol, app: NO_APP, tcp: tcpFor(name, given.get(name)) }
+      case 'udp':
+        return { protocol, app: NO_APP, udp: udpFor(name, given.get(name)) }
     }
   })
 }
@@ -56,6 +59,11 @@ function webSocketsFor(name: string, given: unknown, app: App): App {
 function tcpFor(name: string, given: unknown): AnyTcpHandlers {
   if (given === undefined) throw wrong(`Port \`${name}\` speaks TCP, and the app has no handlers in \`ports.${name}\``)
   return checkTcpHandlers(given, `ports.${name}`)
+}
+
+function udpFor(name: string, given: unknown): UdpHandlers {
+  if (given === undefined) throw wrong(`Port \`${name}\` is for packets, and the app has no handlers in \`ports.${name}\``)
+  return checkUdpHandlers(given, `\`ports.${name}\` of the app`)
 }
 
 function isWebSocketHandlers(value: unknown): boolean {

@@ -12,7 +12,7 @@ export type PortAddress = { readonly host: string; readonly port: number } | { r
 const ANY_HOSTS: ReadonlySet<string> = new Set(['0.0.0.0', '::'])
 
 /** What an encrypted port's URL begins with, by what it would without. */
-const SECURE = { http: 'https', tcp: 'tls' } as const
+const SECURE = { udp: 'udp', http: 'https', tcp: 'tls' } as const
 
 /** What a port can do with its connections. */
 export interface PortReach {
@@ -63,12 +63,12 @@ export class Port {
     this.#reach = reach
   }
 
-  /** Without a slash at its end: `http://127.0.0.1:5200`, `tcp://[::1]:5291`, `unix:/run/app.sock`. */
+  /** Without a slash at its end: `http://127.0.0.1:5200`, `tcp://[::1]:5291`, `udp://127.0.0.1:5292`, `unix:/run/app.sock`. */
   get url(): string {
     if ('path' in this.address) return `unix:${shownSocket(this.address.path)}`
     const { host, port } = this.address
     const reachable = ANY_HOSTS.has(host) ? 'localhost' : host
-    const scheme = this.protocol === 'tcp' ? 'tcp' : 'http'
+    const scheme = this.protocol === 'tcp' || this.protocol === 'udp' ? this.protocol : 'http'
     return `${this.isSecure ? SECURE[scheme] : scheme}://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`
   }
 

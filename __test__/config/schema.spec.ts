@@ -50,6 +50,14 @@ test('docs/reference/configuration.md lists every member of a port', (t) => {
   )
 })
 
+test('docs/reference/udp.md lists every member of a UDP port', (t) => {
+  const part = readFileSync(new URL('../../docs/reference/udp.md', import.meta.url), 'utf8').split('## The port\n')[1]?.split('\n## ')[0]
+  t.deepEqual(
+    rows(part, 2).map(([name]) => name),
+    Object.keys(unwrap(portSchema as Part, { protocol: 'udp' }).inner.entries ?? {}),
+  )
+})
+
 test('docs/reference/configuration.md lists every environment variable', (t) => {
   const documented = rows(sections.find((text) => text.startsWith('Environment variables')), 1)
   t.deepEqual(

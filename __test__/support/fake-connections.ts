@@ -42,6 +42,8 @@ export abstract class FakeConnections implements NativeConnections, NativePush {
   readonly messages = new Map<string, Buffer>()
   /** What the last `resumeConnection` of a handle named as the next message. */
   readonly resumedAt = new Map<number, number>()
+  /** What `replyPacket` and `sendTo` answer. */
+  sendsPackets = true
   /** Ids that cannot be attached any more. */
   readonly missing = new Set<number>()
   /** States that connections have when they are attached, by id. */
@@ -68,6 +70,28 @@ export abstract class FakeConnections implements NativeConnections, NativePush {
   takeCalls(): string[] {
     const taken = this.connectionCalls.splice(0)
     return taken.filter(({ call }) => call !== 'isConnectionOpen').map(({ call, args }) => [call, ...args.filter((arg) => typeof arg !== 'object')].join(' '))
+  }
+
+  replyPacket(_worker: number, lane: number, meta: number, peer: number, local: number, address: Uint8Array | null, data: string | Uint8Array): boolean {
+    return this.#packet('replyPacket', lane, meta, peer, local, address && Buffer.from(address), typeof data === 'string' ? data : Buffer.from(data))
+  }
+
+  returnPacket(_worker: number, lane: number, record: Uint8Array): boolean {
+    return this.#packet('returnPacket', lane, Buffer.from(record))
+  }
+
+  pausePackets(_worker: number, lane: number, port: number, yes: boolean): boolean {
+    return this.#packet('pausePackets', lane, port, yes)
+  }
+
+  sendTo(server: number, worker: number, port: number, address: string, udpPort: number, data: string | Uint8Array): boolean {
+    return this.#packet('sendTo', server, worker, port, address, udpPort, typeof data === 'string' ? data : Buffer.from(data))
+  }
+
+  #packet(call: string, ...args: unknown[]): boolean {
+    this.noted(call)
+    this.connectionCalls.push({ call, handle: -1, args })
+    return this.sendsPackets
   }
 
   upgrade(_worker: number, lane: number, index: number, generation: number, headers: string, protocol: string, settings: Uint8Array, state: Uint8Array | null): boolean {

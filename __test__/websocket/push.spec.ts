@@ -2,6 +2,7 @@
 import { inspect } from 'node:util'
 import test from 'ava'
 import { ChannelKind, Opcode, SendFlag } from '../../src-ts/bridge/record.ts'
+import { portsFrom } from '../../src-ts/port.ts'
 import { PushServer } from '../../src-ts/websocket/push.ts'
 import { FakeNative } from '../support/fake-native.ts'
 
@@ -11,6 +12,13 @@ const TEXT = Opcode.TEXT | SendFlag.FIN | SendFlag.COMPRESS
 const BINARY = Opcode.BINARY | SendFlag.FIN | SendFlag.COMPRESS
 
 class Pusher extends PushServer {
+  readonly ports = portsFrom(
+    [
+      { name: 'main', protocol: 'http', host: '127.0.0.1', port: 5200, path: undefined, error: undefined, tls: false },
+      { name: 'telemetry', protocol: 'udp', host: '127.0.0.1', port: 5292, path: undefined, error: undefined, tls: false },
+    ],
+    this.reach(),
+  )
   protected coreServer(): number {
     return SERVER
   }
@@ -30,6 +38,20 @@ function pusher(): { native: FakeNative; server: Pusher; last(): unknown[] } {
   const server = new Pusher(native)
   return { native, server, last: () => [...native.connectionCalls.at(-1)!.args] }
 }
+
+test('sendTo() hands a packet to the UDP port of this name or position, and to no other port', (t) => {
+  const { last, native, server } = pusher()
+  t.true(server.sendTo('telemetry', '192.0.2.1', 9, 'naïve'))
+  t.deepEqual(last(), [SERVER, WORKER, 1, '192.0.2.1', 9, 'naïve'])
+  t.true(server.sendTo(1, '/run/peer.sock', 0, Uint8Array.of(1)))
+  t.deepEqual(last(), [SERVER, WORKER, 1, '/run/peer.sock', 0, Buffer.from([1])])
+  native.connectionCalls.length = 0
+  t.false(server.sendTo('main', '192.0.2.1', 9, 'a'))
+  t.false(server.sendTo('telemetri', '192.0.2.1', 9, 'a'))
+  t.deepEqual(native.connectionCalls, [])
+  for (const port of [-1, 65_536, 1.5, '9' as never]) t.throws(() => server.sendTo('telemetry', '192.0.2.1', port, 'a'), { instanceOf: RangeError, code: 'ERR_SLUICE_INVALID_ARG' })
+  t.throws(() => server.sendTo('telemetry', '192.0.2.1', 9, 5 as never), { code: 'ERR_SLUICE_INVALID_ARG' })
+})
 
 test('push() hands over data, kind and the calling thread', (t) => {
   const { last, native, server } = pusher()

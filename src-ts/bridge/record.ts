@@ -22,6 +22,8 @@ export const RecordKind = {
   WS_ADOPT: 11,
   WS_HANDOVER: 12,
   WS_SETTLE: 13,
+  /** A packet of a UDP port. */
+  PACKET: 14,
 } as const
 
 /** Flags of an HTTP record, as they stand in word 1 (bits 8–15). */
@@ -88,6 +90,15 @@ export const METHOD_HEAD = 2
 export const Word = { LENGTH: 0, KIND: 1, SLOT: 2, GENERATION: 3, TARGET: 4, BODY_LENGTH: 5, HEAD_LENGTH: 6, INDEX: 7 } as const
 /** The same words, as the records about connections name them. */
 export const SocketWord = { KIND: 1, SLOT: 2, GENERATION: 3, DETAIL: 4, PAYLOAD_LENGTH: 5, ID_LOW: 5, ID_HIGH: 6, SEQUENCE: 7 } as const
+/** The words of a PACKET record. The peer is an IPv4 address, or with a flag the length of what follows the payload; LOCAL 0 is: as bound. */
+export const PacketWord = { LENGTH: 0, KIND: 1, PEER: 3, PEER_PORT: 4, PAYLOAD_LENGTH: 5, RECEIVED: 6, LOCAL: 7 } as const
+/** Flags of a PACKET record, as they stand in bits 8–15 of word 1, shifted down. */
+export const PacketFlag = {
+  /** 36 bytes follow the payload: address, scope, and the address of ours or zeros. */
+  V6: 2,
+  /** The path of a unix socket follows the payload. */
+  UNIX: 4,
+} as const
 /** The slot in word 2; the reactor is above it. */
 export const SLOT_MASK = 0xffffff
 /** Words before the field table. */
@@ -105,7 +116,7 @@ export const LaneWord = { TAIL: 0, HEAD: 16 } as const
 export const LANE_HEADER_BYTES = 256
 
 /** Word indexes in the worker block. */
-export const BlockWord = { PARKED: 0, HEARTBEAT: 16, CURRENT_LANE: 48, CURRENT_POSITION: 49, PENDING_MESSAGES: 50, EVENTS: 64, BATCHES: 65, WAKES: 66 } as const
+export const BlockWord = { PARKED: 0, HEARTBEAT: 16, CURRENT_LANE: 48, CURRENT_POSITION: 49, PENDING_MESSAGES: 50, PENDING_PACKETS: 51, EVENTS: 64, BATCHES: 65, WAKES: 66 } as const
 /** Bytes of a worker block. */
 export const BLOCK_BYTES = 4096
 

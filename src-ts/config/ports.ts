@@ -25,14 +25,25 @@ export function resolvePorts(options: Options, root: string, answerTimeout: numb
     return resolvePort(mainName(index), port, options.listen.length === 1 ? 'listen.tls' : `listen[${index}].tls`)
   })
   const named = Object.entries(options.ports).map(([name, port]) =>
-    resolvePort(name, port, port.tls === undefined && port.listen.tls !== undefined ? `ports.${name}.listen.tls` : `ports.${name}.tls`),
+    resolvePort(name, port, !('tls' in port && port.tls !== undefined) && port.listen.tls !== undefined ? `ports.${name}.listen.tls` : `ports.${name}.tls`),
   )
   const ports = [...main, ...named]
   if (ports.length === 0) throw invalidOption(`listen must have at least one address, or ports at least one port, got a list${where}`)
   if (ports.length > PORTS_MAX) throw invalidOption(`ports and listen must have at most ${PORTS_MAX} addresses together, got ${ports.length}${where}`)
   return ports
 
+  function absolute(listen: ResolvedPort['listen']): ResolvedPort['listen'] {
+    return 'path' in listen ? { ...listen, path: socketPath(root, listen.path) } : listen
+  }
+
   function resolvePort(name: string, port: Port, tlsOption: string): ResolvedPort {
+    if (port.protocol === 'udp') {
+      const { protocol, listen: { tls, ...listen }, dispatch, optional, ...udp } = port
+      if (tls !== undefined) throw invalidOption(`ports.${name}.listen.tls is for ports with connections, not for "udp"${where}`)
+      // Without connections there is nothing that the rest could hold for.
+      const { heartbeat, tcp } = options
+      return { name, protocol, listen: absolute(listen), dispatch, optional, udp, limits: { ...limits, ...waterMarks(limits) }, heartbeat, tcp, framing: 'raw', http2: false, tls: undefined }
+    }
     for (const option of ['framing', 'maxMessage'] as const) {
       if (port[option] !== undefined && port.protocol !== 'tcp') throw invalidOption(`ports.${name}.${option} is for protocol "tcp", not for "${port.protocol}"${where}`)
     }
@@ -47,7 +58,7 @@ export function resolvePorts(options: Options, root: string, answerTimeout: numb
     return {
       name,
       protocol: port.protocol,
-      listen: 'path' in listen ? { ...listen, path: socketPath(root, listen.path) } : listen,
+      listen: absolute(listen),
       limits: { ...own, ...waterMarks(own) },
       heartbeat: { ...options.heartbeat, ...given(port.heartbeat) },
       dispatch: port.dispatch ?? options.dispatch,

@@ -3,6 +3,7 @@
  * A message says what the value must be; `explain.ts` puts the path before and the value behind it.
  */
 import type { ResourceLimits } from 'node:worker_threads'
+import { isIPv4, isIPv6 } from 'node:net'
 import * as v from 'valibot'
 import type { Dispatch, Limits, PortProtocol, RequestHook, ResolvedFraming } from '../options.ts'
 import { contentCodings } from '../http/content-coding.ts'
@@ -14,7 +15,7 @@ const millisMax = 2 ** 31 - 1
 const u32Max = 2 ** 32 - 1
 
 /** What may be spoken on a port. */
-export const portProtocols = ['http', 'websocket', 'tcp'] as const satisfies PortProtocol[]
+export const portProtocols = ['http', 'websocket', 'tcp', 'udp'] as const satisfies PortProtocol[]
 
 export const lifecycleEvents = [
   'serverStart',
@@ -330,8 +331,39 @@ const framingSchema = v.lazy((value) => {
   return schema as unknown as v.GenericSchema<unknown, ResolvedFraming>
 })
 
-/** A port of `ports`. */
-export const portSchema = exactObject(
+/** Descriptors and abstract names are for connections. */
+const packetListenSchema = v.pipe(
+  listenSchema,
+  v.check((listen) => !('fd' in listen) && !('path' in listen && listen.path.startsWith('\0')), 'must be { port } or { path } of a file on a UDP port'),
+)
+
+/** A port of `ports` with packets. */
+const udpPortSchema = exactObject(
+  {
+    protocol: v.literal('udp'),
+    listen: packetListenSchema,
+    dispatch: v.optional(only(['round-robin', 'idle', 'ip']), 'round-robin'),
+    multicast: v.pipe(
+      v.optional(v.array(v.custom<string>(isGroup, 'must be a multicast address, or one with %interface'), 'must be a list of multicast addresses'), []),
+      v.maxLength(64, 'must have at most 64 groups'),
+    ),
+    broadcast: v.optional(flag, false),
+    queue: v.optional(bytes(65_536, gib), 4_194_304),
+    receiveBuffer: v.optional(bytes(0, gib), 0),
+    sendBuffer: v.optional(bytes(0, gib), 0),
+    optional: v.optional(flag, false),
+  },
+  'must be { protocol, listen }',
+)
+
+function isGroup(value: unknown): boolean {
+  if (typeof value !== 'string') return false
+  const [address = ''] = value.split('%')
+  return isIPv4(address) ? /^2(?:2[4-9]|3\d)\./.test(address) : isIPv6(address) && /^ff/i.test(address)
+}
+
+/** A port of `ports` with connections. */
+const connectionPortSchema = exactObject(
   {
     protocol: only(portProtocols),
     listen: listenSchema,
@@ -353,6 +385,15 @@ export const portSchema = exactObject(
     tls: ownTls,
   },
   'must be { protocol, listen }',
+)
+
+/** A port of `ports`. */
+export const portSchema = v.lazy(
+  (value) =>
+    (typeof value === 'object' && value !== null && 'protocol' in value && value.protocol === 'udp' ? udpPortSchema : connectionPortSchema) as unknown as v.GenericSchema<
+      unknown,
+      v.InferOutput<typeof udpPortSchema> | (v.InferOutput<typeof connectionPortSchema> & { protocol: Exclude<PortProtocol, 'udp'> })
+    >,
 )
 
 const portNames = v.pipe(

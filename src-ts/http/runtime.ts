@@ -10,6 +10,8 @@ import type { ContentCoding } from './content-coding.ts'
 import { type DetachedRequest, respond } from './detached.ts'
 import { Exchange } from './exchange.ts'
 import { createPipeline } from './pipeline.ts'
+import { PacketCommands } from '../udp/packet-commands.ts'
+import type { BoundAddress } from '../udp/packets.ts'
 import type { Report } from './report.ts'
 import { WorkerHost } from './worker-host.ts'
 
@@ -21,7 +23,7 @@ export interface RuntimeOptions {
   /** The slot that was reserved for this worker. */
   readonly slot: number
   /** The ports of the server, in their order. */
-  readonly ports: readonly Pick<PortRecord, 'bodyBytes'>[]
+  readonly ports: readonly (Pick<PortRecord, 'bodyBytes'> & BoundAddress)[]
   /** Who handles what comes by them. */
   readonly handled: readonly HandledPort[]
   /** How answers are compressed, the preferred coding first; none: not at all. @default [] */
@@ -67,15 +69,20 @@ export function startRuntime(options: RuntimeOptions): WorkerRuntime {
   let drain: Drain | undefined
   const memory = native.attachWorker(options.server, options.slot, () => drain?.())
   const commands = new Commands(native, memory.worker)
-  const host = new WorkerHost(commands, new SocketCommands(native, options.server, memory.worker, commands), memory, options)
-  const answer = byPort(handled.map(({ app, tcp }) => (tcp === undefined ? app : undefined)), (app) => createPipeline(app, host, options))
+  const packetCommands = new PacketCommands(native, memory.worker, commands)
+  const host = new WorkerHost(commands, new SocketCommands(native, options.server, memory.worker, commands), packetCommands, memory, options)
+  const answer = byPort(handled.map(({ app, tcp, udp }) => (tcp === undefined && udp === undefined ? app : undefined)), (app) => createPipeline(app, host, options))
   drain = createDrain(
     commands,
     memory,
     {
       batch: (now) => host.beginBatch(now),
       request: (lane, at) => answer(new Exchange(host, lane, at)),
-      follow: (lane, at, kind) => (kind < RecordKind.WS_OPEN ? host.exchangesOf(lane).deliver(lane, at, kind) : host.sockets.deliver(lane, at, kind)),
+      follow: (lane, at, kind) => {
+        if (kind < RecordKind.WS_OPEN) host.exchangesOf(lane).deliver(lane, at, kind)
+        else if (kind === RecordKind.PACKET) host.packets.deliver(lane, at)
+        else host.sockets.deliver(lane, at, kind)
+      },
       failed: (error) => report(error, 'bridge'),
     },
     { spinMicros: options.spinMicros },

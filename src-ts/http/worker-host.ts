@@ -15,12 +15,14 @@ import { openEventStream, type SseOptions, type SseStream } from '../websocket/e
 import type { UpgradeOptions } from '../websocket/handlers.ts'
 import { Sockets } from '../websocket/sockets.ts'
 import { upgradeResponse } from '../websocket/upgrade.ts'
+import type { PacketCommands } from '../udp/packet-commands.ts'
+import { type BoundAddress, Packets } from '../udp/packets.ts'
 import type { Report } from './report.ts'
 import type { SluiceResponse } from './response.ts'
 
 /** What a worker serves with. */
 export interface WorkerHostOptions {
-  readonly ports: readonly Pick<PortRecord, 'bodyBytes'>[]
+  readonly ports: readonly (Pick<PortRecord, 'bodyBytes'> & BoundAddress)[]
   /** Who handles what comes by them. */
   readonly handled: readonly HandledPort[]
   /** How answers are compressed, the preferred coding first; none: not at all. @default [] */
@@ -53,11 +55,13 @@ export class WorkerHost implements DetachedHost, ContextHost {
   #abortReason: unknown
   /** WebSockets and event streams of this worker. */
   readonly sockets: Sockets
+  /** Packets that come to this worker. */
+  readonly packets: Packets
   #inflight = 0
   #pending = 0
   #waiting: (() => void)[] = []
 
-  constructor(commands: Commands, socketCommands: SocketCommands, memory: WorkerMemory, options: WorkerHostOptions) {
+  constructor(commands: Commands, socketCommands: SocketCommands, packetCommands: PacketCommands, memory: WorkerMemory, options: WorkerHostOptions) {
     this.commands = commands
     this.bodyBytes = options.ports.map(({ bodyBytes }) => bodyBytes)
     this.codings = options.codings === undefined || options.codings.length === 0 ? null : new CodingChoice(options.codings)
@@ -66,12 +70,8 @@ export class WorkerHost implements DetachedHost, ContextHost {
     this.worker = options.worker
     this.root = options.root ?? '.'
     this.#report = options.report
-    this.sockets = new Sockets({
-      commands: socketCommands,
-      lanes: memory.events.length,
-      block: new Int32Array(memory.block),
-      handlers: options.handled.map(({ app, tcp }) => ({ websocket: app.websocket, tcp })),
-      report: options.report,
+    const block = new Int32Array(memory.block)
+    const account = {
       begin: () => {
         this.#pending++
       },
@@ -79,6 +79,22 @@ export class WorkerHost implements DetachedHost, ContextHost {
         this.#pending--
         this.#settle()
       },
+    }
+    this.sockets = new Sockets({
+      commands: socketCommands,
+      lanes: memory.events.length,
+      block,
+      handlers: options.handled.map(({ app, tcp }) => ({ websocket: app.websocket, tcp })),
+      report: options.report,
+      ...account,
+    })
+    this.packets = new Packets({
+      commands: packetCommands,
+      block,
+      handlers: options.handled.map(({ udp }) => udp),
+      bound: options.ports,
+      report: (error) => options.report(error, 'udp'),
+      ...account,
     })
     this.#exchanges = Array.from({ length: memory.events.length }, () => new Exchanges<Exchange | ClaimedExchange>())
   }

@@ -140,6 +140,12 @@ export interface ServerStats {
   readonly messagesLost: number
   /** Connections that a worker took over from another. */
   readonly adoptions: number
+  /** Packets received by UDP ports; those that were dropped are counted in `rejected.packets`. */
+  readonly packetsIn: number
+  /** Packets sent; those that could not be are counted in `rejected.packetSends`. */
+  readonly packetsOut: number
+  /** Packets whose handlers were running when their worker died. */
+  readonly packetsLost: number
   /** Requests refused by the core, by the limit or rule that refused them. */
   readonly rejected: Readonly<Record<string, number>>
   /** Workers that serve. */
@@ -183,7 +189,7 @@ export interface HealthReport {
 
 /** How connections are reached, in every thread of a server. */
 type PushMethods =
-  | 'push' | 'send' | 'close' | 'reset' | 'exists' | 'isEstablished' | 'getConnection' | 'connections' | 'broadcast'
+  | 'push' | 'send' | 'sendTo' | 'close' | 'reset' | 'exists' | 'isEstablished' | 'getConnection' | 'connections' | 'broadcast'
   | 'publish' | 'subscribers' | 'bindUid' | 'sendToUid' | 'sendToGroup' | 'isUidOnline' | 'kick'
 
 /** The running server. In a worker thread the calls that concern the whole server are forwarded to the master. */

@@ -1,7 +1,7 @@
 import { ChannelKind, SendFlag } from '../bridge/record.ts'
-import { sluiceTypeError } from '../errors.ts'
+import { sluiceRangeError, sluiceTypeError } from '../errors.ts'
 import type { NativePush } from '../native.ts'
-import type { PortReach, PortStats } from '../port.ts'
+import type { Port, PortReach, PortStats } from '../port.ts'
 import { channelName, uidText } from './channel-name.ts'
 import { checkClose } from './close-info.ts'
 import { type SocketInfo, socketInfoOf } from './connection-info.ts'
@@ -79,6 +79,9 @@ export abstract class PushServer {
     return new Connections(this.#native, () => this.coreServer(), port)
   }
 
+  /** In the order of the configuration. */
+  abstract readonly ports: readonly Port[]
+
   /** What the server's ports need of it. */
   protected reach(): PortReach {
     return {
@@ -97,6 +100,21 @@ export abstract class PushServer {
   /** The same as {@link push}; to a connection of a TCP port the bytes as they are. */
   send(id: number, data: Bytes): number {
     return this.push(id, data)
+  }
+
+  /**
+   * Sends a packet by a UDP port, to an IP address and port, or to the path of a unix socket (`udpPort` 0). True says no more than that it is on its way.
+   * False when there is no UDP port of this name, when it cannot reach such an address (host names are not looked up), when the packet is
+   * too large: 65 507 bytes over IPv4, 65 527 over IPv6, 64 KiB over unix sockets.
+   * @throws RangeError ERR_SLUICE_INVALID_ARG when `udpPort` is none
+   */
+  sendTo(port: string | number, address: string, udpPort: number, data: Bytes): boolean {
+    if (!Number.isInteger(udpPort) || udpPort < 0 || udpPort > 65_535) {
+      throw sluiceRangeError('ERR_SLUICE_INVALID_ARG', `\`udpPort\` must be a whole number from 0 to 65535, got ${String(udpPort)}`)
+    }
+    const found = this.ports.find(({ index, name }) => name === port || index === port)
+    if (found?.protocol !== 'udp') return false
+    return this.#native.sendTo(this.coreServer(), this.coreWorker(), found.index, String(address), udpPort, bytesOf(data))
   }
 
   /** Closes a connection, a WebSocket with the closing handshake. False when there is none with this id. @throws as `ws.close()` for code and reason */

@@ -139,6 +139,9 @@ pub struct PortConfig {
     /// Speak HTTP/2, too. Default true.
     #[serde(default = "yes")]
     pub http2: bool,
+    /// What only a UDP port has.
+    #[serde(default)]
+    pub udp: UdpConfig,
     /// Answer every request with this text from the reactor, without JavaScript.
     /// For the benchmark's floor and for health endpoints.
     #[serde(default)]
@@ -156,6 +159,8 @@ pub enum PortProtocol {
     WebSocket,
     /// Messages as [`PortConfig::framing`] finds them.
     Tcp,
+    /// Packets: UDP, or unix datagrams.
+    Udp,
 }
 
 /// An address to bind.
@@ -362,6 +367,35 @@ impl Default for TcpConfig {
             fast_open: false,
             user_timeout: 0,
             defer_accept: 0,
+        }
+    }
+}
+
+/// A UDP port.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct UdpConfig {
+    /// Groups to join, each `address` or `address%interface`; at most 64.
+    pub multicast: Vec<String>,
+    /// `SO_BROADCAST`: packets may be sent to broadcast addresses. Default false.
+    pub broadcast: bool,
+    /// Bytes of packets that wait for workers, and of those that wait to be sent, 64 KiB to 1 GiB; beyond, packets are dropped.
+    /// Default 4 MiB.
+    pub queue: u32,
+    /// `SO_RCVBUF`, 0 to 1 GiB; the system has a bound of its own. Default 0: what the system gives.
+    pub receive_buffer: u32,
+    /// `SO_SNDBUF`, likewise.
+    pub send_buffer: u32,
+}
+
+impl Default for UdpConfig {
+    fn default() -> Self {
+        Self {
+            multicast: Vec::new(),
+            broadcast: false,
+            queue: 4 * 1024 * 1024,
+            receive_buffer: 0,
+            send_buffer: 0,
         }
     }
 }

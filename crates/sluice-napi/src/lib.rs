@@ -14,6 +14,7 @@ mod error;
 mod file;
 mod hot;
 mod memory;
+mod packet;
 mod push;
 mod server;
 mod socket;

@@ -47,6 +47,34 @@ pub fn broadcast(
     }
 }
 
+/// Sends a packet by a UDP port to an IP address and port, or to the path of a unix socket. False when that cannot be.
+#[napi(catch_unwind)]
+pub fn send_to(
+    server: u32,
+    worker: i32,
+    port: u32,
+    address: String,
+    udp_port: u32,
+    data: Either<String, Uint8Array>,
+) -> Result<bool> {
+    let data: &[u8] = match &data {
+        Either::A(text) => text.as_bytes(),
+        Either::B(bytes) => bytes,
+    };
+    let (Ok(port), Ok(udp_port)) = (u16::try_from(port), u16::try_from(udp_port)) else {
+        return Ok(false);
+    };
+    match u32::try_from(worker) {
+        Ok(worker) => {
+            let sent = with_worker(worker, |worker| {
+                worker.send_to(port, &address, udp_port, data)
+            });
+            Ok(sent.unwrap_or(false))
+        }
+        Err(_) => Ok(self::server(server)?.send_to(port, &address, udp_port, data)),
+    }
+}
+
 /// Closes a connection. `terminate`: without a closing handshake. False when there is no such connection.
 #[napi(catch_unwind)]
 pub fn close_by_id(

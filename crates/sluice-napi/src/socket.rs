@@ -22,7 +22,8 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(4096));
 }
 
-type Call = unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> sys::napi_value;
+pub(crate) type Call =
+    unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> sys::napi_value;
 
 /// The functions, by the name that they have in JavaScript.
 pub(crate) const CALLS: [(&str, Call); 25] = [
@@ -59,7 +60,7 @@ fn guarded<T>(otherwise: T, call: impl FnOnce() -> T) -> T {
 }
 
 /// Calls `act` with the attachment that the first argument names.
-fn on_worker<T>(
+pub(crate) fn on_worker<T>(
     env: sys::napi_env,
     values: &[sys::napi_value],
     otherwise: T,
@@ -83,7 +84,7 @@ fn optional_text(env: sys::napi_env, value: sys::napi_value) -> Option<String> {
 }
 
 /// Calls `act` with the bytes of a string or a byte array.
-fn with_data<T>(
+pub(crate) fn with_data<T>(
     env: sys::napi_env,
     value: sys::napi_value,
     otherwise: T,

@@ -9,6 +9,7 @@ use sluice_core::id::WorkerSlot;
 use sluice_shared::record::{AdoptReason, Words};
 use sluice_shared::{Consumer, Producer, PushError};
 
+use crate::engine::PacketShare;
 use crate::fanout::Fanout;
 use crate::static_files::OpenFile;
 use crate::wake::lock;
@@ -115,6 +116,7 @@ pub(crate) struct EventLane {
     pub(crate) reason: AdoptReason,
     /// It is to go as soon as it owns nothing; this reactor still guards it.
     pub(crate) leaving: bool,
+    pub(crate) packets: PacketShare,
 }
 
 impl EventLane {
@@ -132,6 +134,7 @@ impl EventLane {
             owned: 0,
             reason: AdoptReason::Reload,
             leaving: false,
+            packets: PacketShare::default(),
         }
     }
 
@@ -198,7 +201,7 @@ impl EventLane {
     /// The worker has read on since it was asked to, and nobody has looked yet: its wake may have found the reactor
     /// awake, between its last look and its sleep.
     pub(crate) fn has_space_news(&self) -> bool {
-        self.asked && !self.shared.wants_space.load(Ordering::SeqCst)
+        (self.asked || self.packets.is_asked()) && !self.shared.wants_space.load(Ordering::SeqCst)
     }
 
     /// Asks the worker to wake this reactor when it has read on. The caller tries once more after it:

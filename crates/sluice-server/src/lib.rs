@@ -34,6 +34,7 @@ mod static_files;
 mod stats;
 mod stream;
 mod tls;
+mod udp;
 mod unix_socket;
 mod wake;
 mod watchdog;
@@ -51,5 +52,6 @@ pub use stats::{Counters, PortCounters, Rejected};
 pub use tls::{TlsFault, TlsInfo};
 pub use wake::WakeFn;
 pub use worker::{
-    AnswerBody, AnswerMeta, ExchangeName, FileToSend, FormContent, FormFile, HandshakeInfo, Worker,
+    AnswerBody, AnswerMeta, ExchangeName, FileToSend, FormContent, FormFile, HandshakeInfo,
+    PacketPeer, Worker,
 };

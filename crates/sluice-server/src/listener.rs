@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener as StdUnixListener;
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll};
 
-use sluice_core::config::{ListenConfig, PortConfig, TcpConfig};
+use sluice_core::config::{ListenConfig, PortConfig, PortProtocol, TcpConfig};
 use sluice_shared::{TcpOption, set_tcp_option};
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, UnixListener};
@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::inherited;
 use crate::owner::Owner;
 use crate::stream::{Peer, Stream};
+use crate::udp::{self, BoundPackets, PeerFamily};
 use crate::unix_socket::{self, SocketFile};
 
 /// A bound address, before it belongs to a reactor.
@@ -23,6 +24,18 @@ pub(crate) enum Bound {
     Tcp(StdTcpListener),
     /// The file is there if it is ours to remove.
     Unix(StdUnixListener, Option<SocketFile>),
+    /// No listener: it takes packets.
+    Packets(BoundPackets),
+}
+
+impl Bound {
+    /// What it can send packets to; `None` when it takes connections.
+    pub(crate) fn packet_family(&self) -> Option<PeerFamily> {
+        match self {
+            Self::Packets(bound) => Some(bound.family()),
+            _ => None,
+        }
+    }
 }
 
 /// Where a port really listens.
@@ -61,22 +74,20 @@ pub(crate) fn bind(port: &PortConfig) -> Result<(Vec<Bound>, LocalAddress), Erro
         }
     };
     let one = |(bound, address)| (vec![bound], address);
+    if port.protocol == PortProtocol::Udp {
+        return udp::bind(&port.listen, &port.udp)
+            .map(|(bound, local)| one((Bound::Packets(bound), local)))
+            .map_err(failed(shown(&port.listen)));
+    }
     match &port.listen {
         ListenConfig::Tcp {
             host,
             port: number,
             reuse_port,
             ipv6_only,
-        } => {
-            let shown = if host.contains(':') {
-                format!("[{host}]:{number}")
-            } else {
-                format!("{host}:{number}")
-            };
-            addresses(host, *number)
-                .and_then(|addresses| bind_all(&addresses, *reuse_port, *ipv6_only, &port.tcp))
-                .map_err(failed(shown))
-        }
+        } => addresses(host, *number)
+            .and_then(|addresses| bind_all(&addresses, *reuse_port, *ipv6_only, &port.tcp))
+            .map_err(failed(shown(&port.listen))),
         ListenConfig::Unix { path, mode, owner } => {
             bind_unix(path, *mode, owner.as_deref(), port.tcp.backlog)
                 .map(one)
@@ -86,6 +97,16 @@ pub(crate) fn bind(port: &PortConfig) -> Result<(Vec<Bound>, LocalAddress), Erro
             .and_then(|number| inherited::adopt(number, port.tcp.backlog))
             .map(one)
             .map_err(failed(format!("descriptor {}", inherited::shown(fd)))),
+    }
+}
+
+/// An address as an error names it.
+fn shown(listen: &ListenConfig) -> String {
+    match listen {
+        ListenConfig::Tcp { host, port, .. } if host.contains(':') => format!("[{host}]:{port}"),
+        ListenConfig::Tcp { host, port, .. } => format!("{host}:{port}"),
+        ListenConfig::Unix { path, .. } => shown_path(path),
+        ListenConfig::Inherited { fd } => format!("descriptor {}", inherited::shown(fd)),
     }
 }
 
@@ -99,7 +120,7 @@ pub(crate) fn shown_path(path: &Path) -> String {
 }
 
 /// What `host` stands for, IPv4 first: a client that tries one address of a name only tries that.
-fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+pub(crate) fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
     let mut found: Vec<SocketAddr> = Vec::new();
     for address in (host, port).to_socket_addrs()? {
         if !found.contains(&address) {
@@ -249,6 +270,7 @@ impl Listener {
         Ok(match bound {
             Bound::Tcp(listener) => Self::Tcp(TcpListener::from_std(listener)?),
             Bound::Unix(listener, file) => Self::Unix(UnixListener::from_std(listener)?, file),
+            Bound::Packets(_) => return Err(io::ErrorKind::Unsupported.into()),
         })
     }
 

@@ -3,6 +3,7 @@
 //! What a worker sends goes through its lanes, behind everything it has sent before. Other threads use the reactors'
 //! inboxes.
 
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -16,6 +17,7 @@ use sluice_shared::record::{CommandKind, Words};
 use crate::fanout::{Fanout, Post, Slow, Target, plain_event};
 use crate::reactor::Message;
 use crate::server::Shared;
+use crate::udp::{Peer, PeerFamily};
 use crate::websocket::{self, Opcode};
 
 /// How a message is to be sent, as JavaScript packs it: the opcode in bits 0–3, 16 FIN, 32 COMPRESS.
@@ -130,6 +132,14 @@ impl Carrier for Inboxes<'_> {
 /// A command that names a connection.
 pub(crate) fn about(member: &Member, kind: CommandKind) -> Words {
     Words::command(kind, 0, 0).with_socket(member.place.slot, member.place.generation)
+}
+
+/// An IP address, that of an IPv6 link with its scope (`fe80::1%2`), and a port.
+fn parse_address(address: &str, port: u16) -> Option<SocketAddr> {
+    match address.parse::<IpAddr>() {
+        Ok(address) => Some(SocketAddr::new(address, port)),
+        Err(_) => format!("[{address}]:{port}").parse().ok(),
+    }
 }
 
 impl Shared {
@@ -344,6 +354,38 @@ impl Shared {
             carrier.command(member.place.reactor, words, &[]);
         }
         true
+    }
+
+    /// Sends a packet by a UDP port to an IP address and port, or to the path of a unix socket. False when there is no such UDP
+    /// port, when it cannot reach such an address, or the packet is too large.
+    pub(crate) fn send_packet_to(
+        &self,
+        carrier: &mut dyn Carrier,
+        port: u16,
+        address: &str,
+        udp_port: u16,
+        data: &[u8],
+    ) -> bool {
+        let Some(family) = self.packet_family(port) else {
+            return false;
+        };
+        let peer = match family {
+            PeerFamily::Unix => Peer::unix(address.as_bytes()),
+            PeerFamily::V4 | PeerFamily::V6 => match parse_address(address, udp_port) {
+                Some(address) => Peer::new(address, None),
+                None => return false,
+            },
+        };
+        if !peer.is_reachable_by(family) || data.len() > family.packet_bytes() {
+            return false;
+        }
+        let mut body = Vec::new();
+        let words = peer.write(
+            Words::command(CommandKind::PacketSend, 0, 0).with_port(port),
+            &mut body,
+        );
+        body.extend_from_slice(data);
+        carrier.command(self.packet_reactor(port), words, &body)
     }
 
     /// Closes one connection. False when it is gone.

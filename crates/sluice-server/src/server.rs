@@ -29,6 +29,7 @@ use crate::reactor::{Message, Reactor};
 use crate::static_files;
 use crate::stats::{Counters, PortCounters, Rejected};
 use crate::tls::{Renewal, TlsPort};
+use crate::udp::PeerFamily;
 use crate::wake::{WakeFn, lock};
 use crate::watchdog::Watchdog;
 use crate::worker::{Worker, WorkerLane, WorkerLink};
@@ -61,6 +62,8 @@ pub(crate) struct Shared {
     pub(crate) reactor_connections: Vec<AtomicU32>,
     /// Exchanges of each reactor, as of its last pass.
     pub(crate) reactors_pending: Vec<AtomicU32>,
+    /// By port: what a packet socket there can reach, `None` for other protocols.
+    packet_families: Vec<Option<PeerFamily>>,
     port_connections: Vec<AtomicU32>,
     /// For each port: nothing is accepted until it is resumed.
     paused: Vec<AtomicBool>,
@@ -78,7 +81,11 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    fn new(config: ServerConfig, tls: Vec<Option<TlsPort>>) -> Self {
+    fn new(
+        config: ServerConfig,
+        tls: Vec<Option<TlsPort>>,
+        packet_families: Vec<Option<PeerFamily>>,
+    ) -> Self {
         let counters = |count: usize| (0..count).map(|_| AtomicU32::new(0)).collect::<Vec<_>>();
         let (reactors, ports) = (usize::from(config.reactors), config.ports.len());
         Self {
@@ -93,6 +100,7 @@ impl Shared {
             nonce: getrandom::u32().unwrap_or_else(|_| std::process::id()) & 0xf_ffff,
             reactor_connections: counters(reactors),
             reactors_pending: counters(reactors),
+            packet_families,
             port_connections: counters(ports),
             paused: (0..ports).map(|_| AtomicBool::new(false)).collect(),
             port_full: counters(ports),
@@ -146,6 +154,11 @@ impl Shared {
         self.started_unix_ms
     }
 
+    /// The wall clock at `now`, in milliseconds.
+    pub(crate) fn unix_millis(&self, now: u64) -> u64 {
+        self.started_unix_ms + now
+    }
+
     /// The wall clock at `now`. Follows the start and the monotonic clock: a set-back system clock does not
     /// make `Date` jump, nor does it cost a system call per answer.
     pub(crate) fn unix_seconds(&self, now: u64) -> u64 {
@@ -162,6 +175,16 @@ impl Shared {
             .min()
             .unwrap_or(1000);
         std::time::Duration::from_millis((shortest / 4).clamp(10, 250))
+    }
+
+    /// What the packets of a port can reach; `None` when it is no UDP port.
+    pub(crate) fn packet_family(&self, port: u16) -> Option<PeerFamily> {
+        *self.packet_families.get(usize::from(port))?
+    }
+
+    /// Which reactor has the packet socket of a port.
+    pub(crate) fn packet_reactor(&self, port: u16) -> u8 {
+        (port % u16::from(self.config.reactors)) as u8
     }
 
     pub(crate) fn send(&self, reactor: u8, message: Message) {
@@ -356,6 +379,7 @@ impl Shared {
             pending_messages: AtomicU32::new(
                 holder.map_or(0, |link| link.block.pending_messages()),
             ),
+            pending_packets: AtomicU32::new(holder.map_or(0, |link| link.block.pending_packets())),
             reason: if is_stuck {
                 AdoptReason::Stuck
             } else {
@@ -389,6 +413,8 @@ pub(crate) struct GoneReport {
     replayed: AtomicU32,
     /// Messages that were being handled and will be by nobody else; the first reactor that looks counts them.
     pending_messages: AtomicU32,
+    /// Packets, likewise.
+    pending_packets: AtomicU32,
     /// What the next owners of its connections are told.
     pub(crate) reason: AdoptReason,
 }
@@ -403,6 +429,11 @@ impl GoneReport {
     /// How many messages were being handled, beside the current one; 0 for all reactors but the first that asks.
     pub(crate) fn take_pending_messages(&self) -> u64 {
         u64::from(self.pending_messages.swap(0, Ordering::Relaxed))
+    }
+
+    /// The same of packets.
+    pub(crate) fn take_pending_packets(&self) -> u64 {
+        u64::from(self.pending_packets.swap(0, Ordering::Relaxed))
     }
 
     /// One reactor is done; the last one frees the slot and tells the master.
@@ -561,7 +592,11 @@ impl Server {
             ports,
             reactors: config.reactors,
         };
-        let shared = Arc::new(Shared::new(config, tls));
+        let mut families = vec![None; config.ports.len()];
+        for (port, bound) in &listeners {
+            families[usize::from(*port)] = bound.packet_family();
+        }
+        let shared = Arc::new(Shared::new(config, tls, families));
         let reactors: Vec<_> = (0..shared.config.reactors)
             .map(|id| Reactor::new(id, Arc::clone(&shared)))
             .collect();
@@ -800,6 +835,14 @@ impl Server {
     pub fn push_to(&self, id: u64, data: &[u8], kind: MessageKind) -> i32 {
         let carrier = &mut Inboxes(&self.shared);
         self.shared.push_to(carrier, id, data, kind)
+    }
+
+    /// Sends a packet by a UDP port to an IP address and port, or to the path of a unix socket. False when there is no such UDP
+    /// port, when it cannot reach such an address, or the packet is too large.
+    pub fn send_to(&self, port: u16, address: &str, udp_port: u16, data: &[u8]) -> bool {
+        let carrier = &mut Inboxes(&self.shared);
+        self.shared
+            .send_packet_to(carrier, port, address, udp_port, data)
     }
 
     /// Closes any connection, by id. False when there is none.

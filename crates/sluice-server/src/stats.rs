@@ -64,6 +64,10 @@ counters! {
         control_frames,
         /// HTTP/2 connections ended because of `streamResets`.
         stream_resets,
+        /// Packets that came and were dropped: no worker could take them, and as many waited as may.
+        packets,
+        /// Packets that could not be sent: too many waited, the system refused them, or the peer cannot be reached.
+        packet_sends,
         /// Other refusals: an unknown expectation, version or method.
         unsupported,
     }
@@ -128,5 +132,11 @@ counters! {
         messages_lost,
         /// Connections that a worker took over from another.
         adoptions,
+        /// Packets received.
+        packets_in,
+        /// Packets sent.
+        packets_out,
+        /// Packets whose handlers were running when their worker died.
+        packets_lost,
     }
 }

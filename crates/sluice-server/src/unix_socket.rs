@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ pub(crate) fn bind(
 ) -> io::Result<(UnixListener, SocketFile)> {
     // Of two servers that start at once, the second sees the first listen.
     let _alone = lock_directory(path);
-    refuse_live(path)?;
+    refuse_live(path, Type::STREAM)?;
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".{}", std::process::id()));
     let temporary = PathBuf::from(temporary);
@@ -108,20 +108,53 @@ fn lock_directory(path: &Path) -> Option<std::fs::File> {
 const LOCK_TRIES: u32 = 100;
 const LOCK_WAIT: Duration = Duration::from_millis(5);
 
+/// Binds `path` for packets, as [`bind`] does for connections. Not under another name first: that is what receivers of our
+/// packets would see.
+pub(crate) fn bind_datagram(
+    path: &Path,
+    mode: Option<u32>,
+    owner: Owner,
+) -> io::Result<(UnixDatagram, SocketFile)> {
+    let _alone = lock_directory(path);
+    refuse_live(path, Type::DGRAM)?;
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let socket = Socket::new(Domain::UNIX, Type::DGRAM.nonblocking().cloexec(), None)?;
+    // The file is made with the mode of the socket: at no time may anybody write to it who may not.
+    rustix::fs::fchmod(&socket, rustix::fs::Mode::empty())?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    let identity = SocketFile::identity(path)?;
+    let path = path.to_owned();
+    let file = SocketFile { path, identity };
+    if owner != Owner::default() {
+        std::os::unix::fs::lchown(&file.path, owner.uid, owner.gid)?;
+    }
+    let mode = std::fs::Permissions::from_mode(mode.unwrap_or(0o660));
+    std::fs::set_permissions(&file.path, mode)?;
+    Ok((socket.into(), file))
+}
+
 /// Refuses a path that is in use: by a socket somebody listens on, or by a file that is no socket.
-fn refuse_live(path: &Path) -> io::Result<()> {
+fn refuse_live(path: &Path, kind: Type) -> io::Result<()> {
     match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
         Ok(meta) if !meta.file_type().is_socket() => Err(io::ErrorKind::AlreadyExists.into()),
         Ok(_) => {
-            let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+            let socket = Socket::new(Domain::UNIX, kind, None)?;
             // A listener whose queue is full would make a blocking connect wait.
             socket.set_nonblocking(true)?;
             match socket.connect(&SockAddr::unix(path)?) {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
                 Ok(()) => Err(io::ErrorKind::AddrInUse.into()),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                // Its queue is full, or it is a socket of the other type: somebody is there.
+                Err(error)
+                    if error.kind() == io::ErrorKind::WouldBlock
+                        || error.raw_os_error()
+                            == Some(rustix::io::Errno::PROTOTYPE.raw_os_error()) =>
+                {
                     Err(io::ErrorKind::AddrInUse.into())
                 }
                 Err(error) => Err(error),

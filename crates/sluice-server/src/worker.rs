@@ -22,12 +22,14 @@ use crate::wake::{WakeFn, lock};
 mod coded;
 mod forms;
 mod held;
+mod packets;
 
 use coded::{Choice, Coded, Form};
 use forms::Forms;
 pub use forms::{FormContent, FormFile};
 pub use held::HandshakeInfo;
 use held::Held;
+pub use packets::PacketPeer;
 
 /// A body above this goes beside the ring.
 const INLINE_BODY: usize = 16 * 1024;

@@ -47,6 +47,8 @@ pub enum EventKind {
     SocketHandover = 12,
     /// The worker is to say when no handler of a connection runs.
     SocketSettle = 13,
+    /// A packet that came to a UDP port.
+    Packet = 14,
 }
 
 impl EventKind {
@@ -66,6 +68,7 @@ impl EventKind {
             11 => Self::SocketAdopt,
             12 => Self::SocketHandover,
             13 => Self::SocketSettle,
+            14 => Self::Packet,
             _ => return None,
         })
     }
@@ -204,11 +207,27 @@ pub enum CommandKind {
     SocketSettled = 19,
     /// A connection was bound to a uid, on a port whose connections go to workers by uid.
     SocketRebalance = 20,
+    /// A packet to be sent by a UDP port.
+    PacketSend = 21,
+    /// A packet that the worker could not take: its record, as it came.
+    PacketReturn = 22,
+    /// No more packets of a port until a PACKET_RESUME.
+    PacketPause = 23,
+    /// Packets of a port again.
+    PacketResume = 24,
     /// A whole answer with a file, which lies beside the ring.
     File = 32,
 }
 
 impl CommandKind {
+    /// Whether it is about packets.
+    pub fn is_packet(self) -> bool {
+        matches!(
+            self,
+            Self::PacketSend | Self::PacketReturn | Self::PacketPause | Self::PacketResume
+        )
+    }
+
     /// The kind of that number, if there is one.
     pub fn from_u8(number: u8) -> Option<Self> {
         Some(match number {
@@ -232,6 +251,10 @@ impl CommandKind {
             18 => Self::Fanout,
             19 => Self::SocketSettled,
             20 => Self::SocketRebalance,
+            21 => Self::PacketSend,
+            22 => Self::PacketReturn,
+            23 => Self::PacketPause,
+            24 => Self::PacketResume,
             32 => Self::File,
             _ => return None,
         })
@@ -252,6 +275,15 @@ pub mod command_flag {
     pub const WANT_DRAIN: u8 = 16;
     /// HEAD: w2 and w6 are the content length.
     pub const LENGTH_KNOWN: u8 = 32;
+}
+
+/// Flags of PACKET and PACKET_SEND: what w3 is. Without any, the peer's IPv4 address.
+pub mod packet_flag {
+    /// The length of an IPv6 peer behind the payload of a PACKET, in front of that of a PACKET_SEND: address, scope (u32), and
+    /// the address of ours, or zeros.
+    pub const V6: u8 = 2;
+    /// The length of the path of a unix socket there.
+    pub const UNIX: u8 = 4;
 }
 
 /// Templates of commands: usual header lines that need no bytes in the record.
@@ -410,6 +442,22 @@ impl Words {
     #[inline]
     pub const fn with_returned(mut self, word: u32) -> Self {
         self.0[5] = word;
+        self
+    }
+
+    /// PACKET and PACKET_SEND: the peer's IPv4 address, or as [`packet_flag`] says; its port; the address of ours, 0 = as bound.
+    #[inline]
+    pub const fn with_peer(mut self, peer: u32, port: u16, local: u32) -> Self {
+        self.0[3] = peer;
+        self.0[4] = port as u32;
+        self.0[7] = local;
+        self
+    }
+
+    /// PACKET: when it came, the low 32 bits of the Unix time in milliseconds.
+    #[inline]
+    pub const fn with_received(mut self, at: u32) -> Self {
+        self.0[6] = at;
         self
     }
 
@@ -576,6 +624,40 @@ impl Words {
         self.0[7]
     }
 
+    /// PACKET and PACKET_SEND: see [`with_peer`](Self::with_peer).
+    #[inline]
+    pub const fn peer(&self) -> u32 {
+        self.0[3]
+    }
+
+    /// PACKET and PACKET_SEND: see [`with_peer`](Self::with_peer).
+    #[inline]
+    pub const fn peer_port(&self) -> u16 {
+        self.0[4] as u16
+    }
+
+    /// PACKET and PACKET_SEND: see [`with_peer`](Self::with_peer).
+    #[inline]
+    pub const fn local(&self) -> u32 {
+        self.0[7]
+    }
+
+    /// PACKET: see [`with_received`](Self::with_received).
+    #[inline]
+    pub const fn received(&self) -> u32 {
+        self.0[6]
+    }
+
+    /// The words as bytes in the ring, to be read back from what a worker returns. `None`: not as many.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let bytes: &[u8; RECORD_HEADER_BYTES as usize] = bytes.try_into().ok()?;
+        let mut words = [0; 8];
+        for (word, bytes) in words.iter_mut().zip(bytes.as_chunks::<4>().0) {
+            *word = u32::from_le_bytes(*bytes);
+        }
+        Some(Self(words))
+    }
+
     /// SOCKET_OPEN and SOCKET_ADOPT: the id of the connection.
     #[inline]
     pub const fn id(&self) -> u64 {
@@ -650,9 +732,10 @@ mod tests {
     fn kinds_and_numbers_name_each_other() {
         for number in 0..=u8::MAX {
             let event = EventKind::from_u8(number).map(|kind| kind as u8);
-            assert_eq!(event, (1..=13).contains(&number).then_some(number));
+            assert_eq!(event, (1..=14).contains(&number).then_some(number));
             let command = CommandKind::from_u8(number).map(|kind| kind as u8);
-            assert_eq!(command, (1..=19).contains(&number).then_some(number));
+            let is_known = (1..=24).contains(&number) || number == 32;
+            assert_eq!(command, is_known.then_some(number));
         }
     }
 

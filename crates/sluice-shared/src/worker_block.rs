@@ -187,6 +187,19 @@ impl WorkerBlock {
         self.words().current.pending.store(count, Ordering::Release);
     }
 
+    /// Handlers of packets that are pending: what is lost with the worker beside the current record.
+    #[inline]
+    pub fn pending_packets(&self) -> u32 {
+        self.words().current.pending_packets.load(Ordering::Acquire)
+    }
+
+    /// Sets the number of pending handlers, as JavaScript does when one begins or settles.
+    #[inline]
+    pub fn set_pending_packets(&self, count: u32) {
+        let pending = &self.words().current.pending_packets;
+        pending.store(count, Ordering::Release);
+    }
+
     /// The counters, each as it is now.
     pub fn counters(&self) -> Counters {
         let counters = &self.words().counters;
@@ -273,6 +286,7 @@ struct CurrentWords {
     lane: AtomicU32,
     position: AtomicU32,
     pending: AtomicU32,
+    pending_packets: AtomicU32,
 }
 
 #[derive(Default)]
@@ -301,6 +315,7 @@ const _: () = {
     assert!(offset_of!(BlockWords, current) == 192);
     assert!(offset_of!(BlockWords, current) + offset_of!(CurrentWords, position) == 196);
     assert!(offset_of!(BlockWords, current) + offset_of!(CurrentWords, pending) == 200);
+    assert!(offset_of!(BlockWords, current) + offset_of!(CurrentWords, pending_packets) == 204);
     assert!(offset_of!(BlockWords, counters) == 256);
     assert!(offset_of!(BlockWords, counters) + offset_of!(CounterWords, wakes) == 264);
 };
@@ -341,13 +356,14 @@ mod tests {
             position: 0xffff_fff8,
         }));
         block.set_pending_messages(7);
+        block.set_pending_packets(8);
         block.count_batch(30);
         block.count_batch(3);
         block.count_wake();
-        let words = [0, 64, 128, 132, 192, 196, 200, 256, 260, 264]
+        let words = [0, 64, 128, 132, 192, 196, 200, 204, 256, 260, 264]
             .map(|offset| word(&view, offset).load(Ordering::SeqCst));
-        assert_eq!(words, [1, 1, 12, 3, 256, 0xffff_fff8, 7, 33, 2, 1]);
-        assert_eq!(block.pending_messages(), 7);
+        assert_eq!(words, [1, 1, 12, 3, 256, 0xffff_fff8, 7, 8, 33, 2, 1]);
+        assert_eq!((block.pending_messages(), block.pending_packets()), (7, 8));
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! The ranges of the configuration.
 
 use std::fmt::Debug;
+use std::net::IpAddr;
 use std::ops::RangeInclusive;
 
 use super::{
-    ConfigError, Descriptor, HEADER_BYTES_MAX, Heartbeat, Limits, ListenConfig, PortConfig,
-    ServerConfig, TlsConfig, TopicsConfig,
+    ConfigError, Descriptor, DispatchConfig, HEADER_BYTES_MAX, Heartbeat, Limits, ListenConfig,
+    PortConfig, PortProtocol, ServerConfig, TlsConfig, TopicsConfig,
 };
 
 /// Longest duration: what a Node timer can count, and far below the overflow of `now + duration`.
@@ -18,6 +19,9 @@ const GIB: u64 = 1 << 30;
 
 /// Of anything per second: more is no limit.
 const RATE_MAX: u64 = 1_000_000;
+
+/// What one socket may join.
+const GROUPS_MAX: u64 = 64;
 
 /// Each is compared with the origin of every handshake.
 const ORIGINS_MAX: usize = 256;
@@ -102,7 +106,71 @@ impl PortConfig {
             &format!("{path}.tcp.deferAccept"),
             self.tcp.defer_accept,
             0..=DEFER_ACCEPT_MAX,
-        )
+        )?;
+        if self.protocol == PortProtocol::Udp {
+            self.check_udp(path)?;
+        }
+        Ok(())
+    }
+
+    /// What holds for UDP ports only.
+    fn check_udp(&self, path: &str) -> Result<(), ConfigError> {
+        let is_own = match &self.listen {
+            ListenConfig::Tcp { .. } => true,
+            ListenConfig::Unix { path, .. } => {
+                !path.as_os_str().as_encoded_bytes().starts_with(b"\0")
+            }
+            ListenConfig::Inherited { .. } => false,
+        };
+        if !is_own {
+            let expected = "an address or the path of a file on a UDP port";
+            return Err(wrong(&format!("{path}.listen"), expected, &self.listen));
+        }
+        let rules = [
+            DispatchConfig::RoundRobin,
+            DispatchConfig::Idle,
+            DispatchConfig::Ip,
+        ];
+        match &self.dispatch {
+            Some(rule) if !rules.contains(rule) => {
+                let expected = "round-robin, idle or ip on a UDP port";
+                return Err(wrong(&format!("{path}.dispatch"), expected, rule));
+            }
+            _ => {}
+        }
+        let groups = &self.udp.multicast;
+        let path = format!("{path}.udp");
+        number(
+            &format!("{path}.queue"),
+            self.udp.queue.into(),
+            64 * 1024..=GIB,
+        )?;
+        for (name, bytes) in [
+            ("receiveBuffer", self.udp.receive_buffer),
+            ("sendBuffer", self.udp.send_buffer),
+        ] {
+            number(&format!("{path}.{name}"), bytes.into(), 0..=GIB)?;
+        }
+        number(
+            &format!("number of {path}.multicast"),
+            groups.len() as u64,
+            0..=GROUPS_MAX,
+        )?;
+        for (index, group) in groups.iter().enumerate() {
+            let address = group.split('%').next().unwrap_or_default();
+            if !address
+                .parse::<IpAddr>()
+                .is_ok_and(|address| address.is_multicast())
+            {
+                let expected = "a multicast address, or one with %interface";
+                return Err(wrong(
+                    &format!("{path}.multicast[{index}]"),
+                    expected,
+                    group,
+                ));
+            }
+        }
+        Ok(())
     }
 }
 

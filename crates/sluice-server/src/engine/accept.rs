@@ -42,6 +42,10 @@ impl Acceptor {
 
 impl Engine {
     pub(super) fn listen(&mut self, port: u16, bound: Bound) {
+        let bound = match bound {
+            Bound::Packets(bound) => return self.open_packets(port, bound),
+            bound => bound,
+        };
         let token = FIRST_LISTENER + self.acceptors.len() as u32;
         let socket_waker = SocketWaker::new(token, Arc::clone(&self.ready));
         match Listener::register(bound) {
@@ -59,6 +63,7 @@ impl Engine {
     }
 
     pub(super) fn start_accepting(&mut self) {
+        self.receive_packets(!self.stopping);
         for index in 0..self.acceptors.len() {
             self.acceptors[index].accepting = true;
             self.accept(index);
@@ -75,6 +80,7 @@ impl Engine {
     }
 
     pub(super) fn stop_accepting(&mut self) {
+        self.receive_packets(false);
         self.acceptors.clear();
     }
 

@@ -71,6 +71,9 @@ impl Engine {
         let Some(kind) = CommandKind::from_u8(words.kind()) else {
             return;
         };
+        if kind.is_packet() {
+            return self.packet_command(kind, Some(worker), words, bytes, parcel);
+        }
         if kind as u8 >= CommandKind::SocketSend as u8 && kind != CommandKind::File {
             return self.socket_command(kind, Some(worker), words, bytes, parcel);
         }

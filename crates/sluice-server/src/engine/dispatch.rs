@@ -39,6 +39,7 @@ impl Engine {
             lane.home = home;
             self.active.push(Candidate { slot, home });
             self.retry_waiting = true;
+            self.packets.retry = true;
             self.deliver_orphans();
         }
     }
@@ -237,6 +238,7 @@ impl Engine {
     /// Tries again what found an event ring full.
     pub(super) fn unblock_rings(&mut self) {
         for lane in self.events.iter_mut().flatten() {
+            self.packets.retry |= lane.takes_packets_again();
             lane.drain_overflow();
         }
         if !self.waiting.is_empty() {

@@ -39,6 +39,7 @@ impl Engine {
         let lane = self.events.get_mut(slot.index()).and_then(Option::take);
         if let Some(lane) = &lane {
             self.take_sockets(slot, lane, report.reason);
+            self.take_packets(lane, report);
             let consumed = lane.consumed();
             let current = lane
                 .link
@@ -63,6 +64,7 @@ impl Engine {
         }
         drop(lane);
         self.retry_waiting = true;
+        self.packets.retry = true;
         report.done(&self.shared);
     }
 
@@ -180,6 +182,7 @@ impl Engine {
     pub(super) fn abort_all(&mut self) {
         self.stopping = true;
         self.stop_accepting();
+        self.close_packets();
         for slot in 0..self.connections.len() as u32 {
             self.lose(slot);
             // Nobody is left to be told.

@@ -15,6 +15,7 @@ mod handover;
 mod http2;
 mod intake;
 mod opening;
+mod packet;
 mod refusal;
 mod socket;
 mod turn;
@@ -43,6 +44,7 @@ use crate::websocket::{Deflaters, Tools};
 use crate::worker::WorkerLink;
 
 pub(crate) use accept::Acceptor;
+pub(crate) use packet::PacketShare;
 
 /// Read at once from one socket.
 const READ_BYTES: usize = 64 * 1024;
@@ -62,6 +64,7 @@ pub(crate) struct Engine {
     /// By port.
     dispatchers: Vec<Dispatcher>,
     acceptors: Vec<Acceptor>,
+    packets: packet::PacketPorts,
     pub(crate) connections: Vec<Option<Box<Connection>>>,
     /// Tells the connections of one place apart.
     pub(crate) generations: Vec<u32>,
@@ -173,6 +176,7 @@ impl Engine {
             now: 0,
             date: DateCache::default(),
             acceptors: Vec::new(),
+            packets: packet::PacketPorts::default(),
             connections: Vec::new(),
             generations: Vec::new(),
             deadlines: Vec::new(),
@@ -256,6 +260,10 @@ impl Engine {
             self.accept((token - accept::FIRST_LISTENER) as usize);
             return;
         }
+        if token >= packet::FIRST_PACKET_SOCKET {
+            self.packet_socket_ready((token - packet::FIRST_PACKET_SOCKET) as usize);
+            return;
+        }
         let Some(connection) = self.connection(token) else {
             return;
         };
@@ -285,11 +293,13 @@ impl Engine {
     pub(crate) fn end_pass(&mut self, wakes: &mut Vec<Arc<WorkerLink>>) {
         self.unblock_rings();
         self.dispatch_waiting();
+        self.deliver_packets();
         self.flush_connections();
+        self.send_packets();
         self.publish_events(wakes);
         self.shared.reactors_pending[usize::from(self.id)]
             .store(self.pending.len() as u32, Ordering::Relaxed);
-        if self.stopping && self.open == 0 && !self.stopped {
+        if self.stopping && self.open == 0 && !self.stopped && self.packets_are_settled() {
             self.stopped = true;
             self.shared.reactor_stopped();
         }
@@ -303,7 +313,9 @@ impl Engine {
 
     /// Whether deadlines need watching.
     pub(crate) fn wants_tick(&self) -> bool {
-        self.open > 0 || self.acceptors.iter().any(Acceptor::is_backing_off)
+        self.open > 0
+            || self.acceptors.iter().any(Acceptor::is_backing_off)
+            || (self.stopping && !self.stopped)
     }
 
     /// Exchanges in flight, waiting ones included.

@@ -43,7 +43,7 @@ impl Held {
 }
 
 /// The lanes of a worker as the way to the reactors.
-struct Lanes<'a>(&'a mut [WorkerLane]);
+pub(super) struct Lanes<'a>(pub(super) &'a mut [WorkerLane]);
 
 impl Carrier for Lanes<'_> {
     fn command(&mut self, reactor: u8, words: Words, body: &[u8]) -> bool {

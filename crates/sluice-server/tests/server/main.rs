@@ -17,6 +17,7 @@ mod lifecycle;
 mod limits;
 mod listening;
 mod ordering;
+mod packets;
 mod rings;
 mod sockets;
 mod static_files;

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Instant;
 
 use sluice_core::id::WorkerSlot;
-use sluice_server::{AnswerBody, AnswerMeta, ExchangeName, Server, Worker};
+use sluice_server::{AnswerBody, AnswerMeta, ExchangeName, PacketPeer, Server, Worker};
 use sluice_shared::record::{AbortReason, EventKind, Words, event_flag};
 use sluice_shared::{Consumer, Current, WorkerBlock};
 
@@ -45,6 +45,59 @@ pub enum Event {
     Drain(ExchangeName),
     /// Something about a WebSocket or an event stream.
     Socket(SocketEvent),
+    Packet(PacketEvent),
+}
+
+/// A packet as the worker sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PacketEvent {
+    pub lane: u32,
+    pub words: Words,
+    /// Payload and address, as they lie in the ring.
+    pub bytes: Vec<u8>,
+    pub position: u32,
+}
+
+impl PacketEvent {
+    pub fn payload(&self) -> &[u8] {
+        &self.bytes[..self.words.event_body_len() as usize]
+    }
+
+    /// The peer of the packet, to be replied to.
+    pub fn peer(&self) -> PacketPeer<'_> {
+        let flags = self.words.flags();
+        let address = if flags == 0 {
+            0
+        } else {
+            self.words.peer() as usize
+        };
+        PacketPeer {
+            flags,
+            peer: self.words.peer(),
+            port: self.words.peer_port(),
+            local: self.words.local(),
+            address: &self.bytes[self.payload().len()..][..address],
+        }
+    }
+
+    /// The whole record, as JavaScript gives it back.
+    pub fn record(&self) -> Vec<u8> {
+        let words = self.words;
+        let mut record = vec![0; 32];
+        let mut put = |index: usize, word: u32| {
+            record[index * 4..][..4].copy_from_slice(&word.to_le_bytes());
+        };
+        put(0, words.len_bytes());
+        let kind = u32::from(words.kind()) | u32::from(words.flags()) << 8;
+        put(1, kind | u32::from(words.port()) << 26);
+        put(3, words.peer());
+        put(4, words.peer_port().into());
+        put(5, words.event_body_len());
+        put(6, words.received());
+        put(7, words.local());
+        record.extend_from_slice(&self.bytes);
+        record
+    }
 }
 
 /// See the module. Dropping it is the death of the worker: nothing more is flushed or released than was.
@@ -149,6 +202,12 @@ impl WorkerDouble {
                     payload: record.bytes.to_vec(),
                     position: record.position,
                 }),
+                EventKind::Packet => Event::Packet(PacketEvent {
+                    lane,
+                    words,
+                    bytes: record.bytes.to_vec(),
+                    position: record.position,
+                }),
             };
             if self.eager {
                 ring.release();
@@ -173,6 +232,33 @@ impl WorkerDouble {
 
     pub(super) fn keep(&mut self, event: Event) {
         self.kept.push_back(event);
+    }
+
+    /// The next packet; nothing else may come before it.
+    pub fn packet(&mut self, what: &str) -> PacketEvent {
+        match self.event(what) {
+            Event::Packet(packet) => packet,
+            other => panic!("waited for {what}, got {other:?}"),
+        }
+    }
+
+    /// Replies to a packet; the caller flushes.
+    pub fn reply(&mut self, packet: &PacketEvent, data: &[u8]) -> bool {
+        self.worker
+            .reply_packet(packet.lane, packet.words.port(), &packet.peer(), data)
+    }
+
+    /// The record at `position` of `lane` is being run.
+    pub fn executes(&self, packet: &PacketEvent) {
+        self.block.set_current(Some(Current {
+            lane: packet.lane as u8,
+            position: packet.position,
+        }));
+    }
+
+    /// So many packets are in handlers that have not ended.
+    pub fn hold_packets(&self, count: u32) {
+        self.block.set_pending_packets(count);
     }
 
     /// The oldest record about a connection that was kept.

@@ -92,10 +92,14 @@ impl Engine {
 
     /// A command from a thread that is no worker.
     pub(in crate::engine) fn outside_command(&mut self, words: Words, bytes: &[u8]) {
-        if let Some(kind) = CommandKind::from_u8(words.kind())
-            && kind as u8 >= CommandKind::SocketSend as u8
-        {
-            self.socket_command(kind, None, words, bytes, None);
+        match CommandKind::from_u8(words.kind()) {
+            Some(kind) if kind.is_packet() => {
+                self.packet_command(kind, None, words, bytes, None);
+            }
+            Some(kind) if kind as u8 >= CommandKind::SocketSend as u8 => {
+                self.socket_command(kind, None, words, bytes, None);
+            }
+            _ => {}
         }
     }
 

@@ -1,0 +1,4 @@
+/** Sends every packet back. */
+export default {
+  ports: { echo: { packet: (data, peer) => void peer.reply(data) } }
+}
