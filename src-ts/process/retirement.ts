@@ -44,7 +44,7 @@ export class Retirement {
     drain(worker.slot, reason)
     const isIdle = drainGrace > 0 && (await within(clock, Math.min(drainGrace, maxWaitTime), worker.drained, signal))
     worker.drain(reason)
-    if (!isIdle) await within(clock, deadline - clock.now(), worker.drained, signal)
+    if (!isIdle) await within(clock, Math.max(0, deadline - clock.now()), worker.drained, signal)
     const wasHurried = signal.aborted
     const timeout = Math.max(wasHurried ? 0 : deadline - clock.now(), STOP_MIN_MS)
     worker.stop(timeout)
