@@ -2,18 +2,17 @@
 //! objects, allocate nothing for small answers and never throw.
 
 use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
 use napi::bindgen_prelude::Object;
 use napi::{Env, sys};
 use napi_derive::napi;
-use sluice_server::{AnswerBody, AnswerMeta, ExchangeName};
+use sluice_server::{AnswerBody, AnswerMeta};
 
 use crate::error::{Result, internal};
 use crate::value::{
-    append_latin1, append_utf8, arguments, boolean, bytes, double, from_bool, from_bytes,
-    from_text, uint32,
+    append_latin1, append_utf8, arguments, boolean, bytes, double, exchange, from_bool, from_bytes,
+    from_text, guarded, uint32,
 };
 use crate::worker::{Raw, with_worker};
 
@@ -75,19 +74,9 @@ pub fn worker_calls(env: Env) -> Result<Raw> {
     Ok(Raw(napi::bindgen_prelude::JsValue::raw(&object)))
 }
 
-/// Runs a call. A panic is a bug of ours; it must not unwind into Node, and one request is all it may cost.
-fn guarded(env: sys::napi_env, call: impl FnOnce() -> bool) -> sys::napi_value {
-    let done = catch_unwind(AssertUnwindSafe(call)).unwrap_or(false);
-    from_bool(env, done)
-}
-
-/// The exchange that arguments 1 to 3 name.
-fn exchange(env: sys::napi_env, values: &[sys::napi_value]) -> ExchangeName {
-    ExchangeName {
-        lane: uint32(env, values[1]),
-        index: uint32(env, values[2]),
-        generation: uint32(env, values[3]),
-    }
+/// Tells JavaScript whether a call has done what it says; not, if it panicked.
+fn answered(env: sys::napi_env, call: impl FnOnce() -> bool) -> sys::napi_value {
+    from_bool(env, guarded(false, call))
 }
 
 /// Calls `act` with a body argument, wherever its bytes are.
@@ -111,7 +100,7 @@ fn with_body(
 
 extern "C" fn respond(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     let values = arguments::<7>(env, info);
-    guarded(env, || {
+    answered(env, || {
         SCRATCH.with_borrow_mut(|Scratch { headers, body }| {
             headers.clear();
             append_latin1(env, values[5], headers);
@@ -129,7 +118,7 @@ extern "C" fn respond(env: sys::napi_env, info: sys::napi_callback_info) -> sys:
 
 extern "C" fn respond_head(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     let values = arguments::<7>(env, info);
-    guarded(env, || {
+    answered(env, || {
         SCRATCH.with_borrow_mut(|Scratch { headers, .. }| {
             headers.clear();
             append_latin1(env, values[5], headers);
@@ -146,7 +135,7 @@ extern "C" fn respond_head(env: sys::napi_env, info: sys::napi_callback_info) ->
 
 extern "C" fn respond_chunk(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     let values = arguments::<6>(env, info);
-    guarded(env, || {
+    answered(env, || {
         SCRATCH.with_borrow_mut(|Scratch { body, .. }| {
             let name = exchange(env, &values);
             let want_drain = boolean(env, values[5]);
@@ -162,7 +151,7 @@ extern "C" fn respond_chunk(env: sys::napi_env, info: sys::napi_callback_info) -
 
 extern "C" fn respond_end(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     let values = arguments::<4>(env, info);
-    guarded(env, || {
+    answered(env, || {
         with_worker(uint32(env, values[0]), |worker| {
             worker.respond_end(exchange(env, &values))
         })
@@ -172,7 +161,7 @@ extern "C" fn respond_end(env: sys::napi_env, info: sys::napi_callback_info) -> 
 
 extern "C" fn respond_reset(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     let values = arguments::<4>(env, info);
-    guarded(env, || {
+    answered(env, || {
         with_worker(uint32(env, values[0]), |worker| {
             worker.respond_reset(exchange(env, &values))
         })
@@ -182,7 +171,7 @@ extern "C" fn respond_reset(env: sys::napi_env, info: sys::napi_callback_info) -
 
 extern "C" fn credit(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     let values = arguments::<5>(env, info);
-    guarded(env, || {
+    answered(env, || {
         with_worker(uint32(env, values[0]), |worker| {
             worker.credit(exchange(env, &values), uint32(env, values[4]))
         })
@@ -195,7 +184,7 @@ extern "C" fn mark_idempotent(
     info: sys::napi_callback_info,
 ) -> sys::napi_value {
     let values = arguments::<4>(env, info);
-    guarded(env, || {
+    answered(env, || {
         with_worker(uint32(env, values[0]), |worker| {
             worker.mark_idempotent(exchange(env, &values))
         })
@@ -205,13 +194,12 @@ extern "C" fn mark_idempotent(
 
 extern "C" fn take_blob(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     let values = arguments::<4>(env, info);
-    let blob = catch_unwind(AssertUnwindSafe(|| {
+    let blob = guarded(None, || {
         with_worker(uint32(env, values[0]), |worker| {
             worker.take_blob(exchange(env, &values))
         })
         .flatten()
-    }))
-    .unwrap_or(None);
+    });
     from_bytes(env, blob.as_deref())
 }
 
@@ -220,19 +208,18 @@ extern "C" fn connection_info(
     info: sys::napi_callback_info,
 ) -> sys::napi_value {
     let values = arguments::<4>(env, info);
-    let json = catch_unwind(AssertUnwindSafe(|| {
+    let json = guarded(None, || {
         let info = with_worker(uint32(env, values[0]), |worker| {
             worker.connection_info(exchange(env, &values))
         })??;
         serde_json::to_string(&info).ok()
-    }))
-    .unwrap_or(None);
+    });
     from_text(env, json.as_deref())
 }
 
 extern "C" fn flush(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     let values = arguments::<1>(env, info);
-    guarded(env, || {
+    answered(env, || {
         with_worker(uint32(env, values[0]), sluice_server::Worker::flush).is_some()
     })
 }

@@ -2,15 +2,14 @@
 //! functions that take numbers, strings and byte arrays, and never throw.
 
 use std::cell::RefCell;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use napi::sys;
 use sluice_core::channel::ChannelKind;
-use sluice_server::{ExchangeName, MessageKind, PostFlags, Worker};
+use sluice_server::{MessageKind, PostFlags, Worker};
 
 use crate::value::{
-    append_latin1, append_utf8, arguments, boolean, bytes, double, from_bool, from_bytes, from_i32,
-    from_text, uint32,
+    append_latin1, append_utf8, arguments, boolean, bytes, double, exchange, from_bool, from_bytes,
+    from_i32, from_text, guarded, uint32,
 };
 use crate::worker::with_worker;
 
@@ -53,11 +52,6 @@ pub(crate) const CALLS: [(&str, Call); 25] = [
     ("publish", publish),
     ("pushTo", push_to),
 ];
-
-/// Runs what a call does. A panic is a bug of ours; it must not unwind into Node.
-fn guarded<T>(otherwise: T, call: impl FnOnce() -> T) -> T {
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or(otherwise)
-}
 
 /// Calls `act` with the attachment that the first argument names.
 pub(crate) fn on_worker<T>(
@@ -126,14 +120,6 @@ pub(crate) fn channel_kind(number: u32) -> ChannelKind {
         1 => ChannelKind::Group,
         2 => ChannelKind::Uid,
         _ => ChannelKind::Topic,
-    }
-}
-
-fn exchange(env: sys::napi_env, values: &[sys::napi_value]) -> ExchangeName {
-    ExchangeName {
-        lane: uint32(env, values[1]),
-        index: uint32(env, values[2]),
-        generation: uint32(env, values[3]),
     }
 }
 

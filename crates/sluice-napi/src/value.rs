@@ -1,8 +1,10 @@
 //! Reading arguments of the hot calls, without objects and without allocation.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
 use napi::sys;
+use sluice_server::ExchangeName;
 
 /// The first `N` arguments of a call; missing ones read as `undefined`.
 pub(crate) fn arguments<const N: usize>(
@@ -23,6 +25,20 @@ pub(crate) fn arguments<const N: usize>(
         );
     }
     values
+}
+
+/// Runs what a call does. A panic is a bug of ours; it must not unwind into Node, and one request is all it may cost.
+pub(crate) fn guarded<T>(otherwise: T, call: impl FnOnce() -> T) -> T {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or(otherwise)
+}
+
+/// The exchange that arguments 1 to 3 name.
+pub(crate) fn exchange(env: sys::napi_env, values: &[sys::napi_value]) -> ExchangeName {
+    ExchangeName {
+        lane: uint32(env, values[1]),
+        index: uint32(env, values[2]),
+        generation: uint32(env, values[3]),
+    }
 }
 
 /// A number as u32; 0 for anything else.
