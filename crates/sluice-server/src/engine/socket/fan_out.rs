@@ -27,30 +27,26 @@ impl Engine {
                 },
                 Some(post),
             ) => {
-                let mut members = std::mem::take(&mut self.members);
-                members.clear();
-                for channel in channels {
-                    channel.members_on(self.id, &mut members);
-                }
-                // One that goes from one uid to another right now is in both lists.
-                members.sort_unstable();
-                members.dedup();
-                for &(slot, generation) in &members {
-                    if self.is_in_group(slot, group.as_deref()) {
-                        self.offer_on(*port, slot, generation, post);
+                let list = |id, members: &mut Vec<_>| {
+                    for channel in channels {
+                        channel.members_on(id, members);
                     }
-                }
-                self.members = members;
+                    // One that goes from one uid to another right now is in both lists.
+                    members.sort_unstable();
+                    members.dedup();
+                };
+                self.for_members(list, |engine, slot, generation| {
+                    if engine.is_in_group(slot, group.as_deref()) {
+                        engine.offer_on(*port, slot, generation, post);
+                    }
+                });
             }
             (Target::All { port, group }, Some(post)) => {
                 if let Some(group) = group {
-                    let mut members = std::mem::take(&mut self.members);
-                    members.clear();
-                    group.members_on(self.id, &mut members);
-                    for &(slot, generation) in &members {
-                        self.offer_on(*port, slot, generation, post);
-                    }
-                    self.members = members;
+                    let list = |id, members: &mut Vec<_>| group.members_on(id, members);
+                    self.for_members(list, |engine, slot, generation| {
+                        engine.offer_on(*port, slot, generation, post);
+                    });
                 } else {
                     for slot in 0..self.connections.len() as u32 {
                         if port.is_none()
@@ -83,11 +79,23 @@ impl Engine {
     }
 
     fn fan_out_to(&mut self, channel: &Arc<Channel>, post: &Arc<Post>, id: Option<EventId>) {
+        let list = |reactor, members: &mut Vec<_>| channel.members_on(reactor, members);
+        self.for_members(list, |engine, slot, generation| {
+            engine.offer(slot, generation, post, Some(channel), id);
+        });
+    }
+
+    /// Calls `each` with the places that `list` finds on this reactor, in a list that is used again.
+    fn for_members(
+        &mut self,
+        list: impl FnOnce(u8, &mut Vec<(u32, u32)>),
+        mut each: impl FnMut(&mut Self, u32, u32),
+    ) {
         let mut members = std::mem::take(&mut self.members);
         members.clear();
-        channel.members_on(self.id, &mut members);
+        list(self.id, &mut members);
         for &(slot, generation) in &members {
-            self.offer(slot, generation, post, Some(channel), id);
+            each(self, slot, generation);
         }
         self.members = members;
     }

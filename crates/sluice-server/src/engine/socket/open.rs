@@ -5,21 +5,24 @@ use std::sync::atomic::Ordering;
 
 use serde::Deserialize;
 use sluice_core::channel::ChannelKind;
-use sluice_core::id::WorkerSlot;
+use sluice_core::id::{ConnectionId, WorkerSlot};
 use sluice_core::member::{Member, MemberKind, Place};
-use sluice_shared::record::{AdoptReason, EventKind, Words, event_flag};
+use sluice_shared::record::{AbortReason, AdoptReason, EventKind, Words, event_flag};
 
 use super::super::answer::Body;
 use super::Engine;
 use crate::connection::Phase;
 use crate::delivery::Delivery;
 use crate::fanout::EventId;
+use crate::http1::head::known_id;
 use crate::http1::{AnswerHead, Length, answer};
 use crate::pending::{Exchange, Stage as ExchangeStage};
 use crate::recorded::Recorded;
 use crate::session::Session;
 use crate::socket::{Compression, Handshake, Owner, Protocol, Rate, Socket, SocketSettings, Stage};
 use crate::websocket::{self, Decoder, Deflater, Offer, Role, Settings};
+
+const ORIGIN: u8 = known_id("origin");
 
 /// What a worker wants an event stream to be; JSON.
 #[derive(Deserialize)]
@@ -162,11 +165,7 @@ impl Engine {
                 .head
                 .fields
                 .iter()
-                .filter(|field| {
-                    self.head
-                        .bytes(input, field.name)
-                        .eq_ignore_ascii_case(b"origin")
-                })
+                .filter(|field| field.name_id == ORIGIN)
                 .map(|field| self.head.bytes(input, field.value));
             let is_allowed = |origin: &[u8]| {
                 limits.allow_origins.iter().any(|allowed| {
@@ -210,7 +209,7 @@ impl Engine {
         if !is_first {
             // An answer without an end cannot wait behind others that came in the same pipeline: who asks for it does so
             // alone. Its worker hears that nothing will come of it.
-            self.abort(index, sluice_shared::record::AbortReason::ClientGone);
+            self.abort(index, AbortReason::ClientGone);
             return self.refuse(index, 503, "pipelined");
         }
         let chunked = !exchange.http10;
@@ -341,7 +340,7 @@ impl Engine {
         connection.first = rest;
         if rest.is_some() {
             // Requests that came behind it in the pipeline will not be answered.
-            self.abort_exchanges(slot, sluice_shared::record::AbortReason::ClientGone);
+            self.abort_exchanges(slot, AbortReason::ClientGone);
             self.drop_exchanges(slot);
         }
         if let Some(connection) = self.connection(slot) {
@@ -425,7 +424,7 @@ impl Engine {
         };
         let (id, port) = self
             .connection(slot)
-            .map_or((sluice_core::id::ConnectionId(0), 0), |connection| {
+            .map_or((ConnectionId(0), 0), |connection| {
                 (connection.id, connection.port)
             });
         let place = Place {
