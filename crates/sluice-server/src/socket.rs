@@ -229,7 +229,7 @@ pub(crate) struct Socket {
     pub(crate) pinged: Option<u64>,
     /// The server stops: it is closed when what has come is handled.
     pub(crate) is_stopping: bool,
-    /// The peer has sent its last byte: it is closed when what has come is handled.
+    /// The peer has sent its last byte, or its Close frame: it is closed when what has come is handled.
     pub(crate) is_half_closed: bool,
     /// Messages that still come are thrown away: the server stops and has enough to do.
     pub(crate) is_deaf: bool,
@@ -253,6 +253,9 @@ pub(crate) struct Socket {
     pub(crate) messages_in: u64,
     pub(crate) messages_out: u64,
 }
+
+/// Closing takes this long when the worker has not said how long, ms.
+const CLOSE_TIMEOUT: u32 = 5_000;
 
 /// The last message of a channel that a slow receiver has not got.
 pub(crate) struct Latest {
@@ -281,6 +284,14 @@ impl Socket {
         let is_owed = self.member.account.take_wants_drain(low);
         self.may_owe_drain = self.is_accounted;
         is_owed
+    }
+
+    /// How long the closing handshake may take, ms.
+    pub(crate) fn close_timeout(&self) -> u64 {
+        match self.close_timeout {
+            0 => u64::from(CLOSE_TIMEOUT),
+            timeout => u64::from(timeout),
+        }
     }
 
     pub(crate) fn is_web_socket(&self) -> bool {

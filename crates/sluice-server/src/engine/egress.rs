@@ -32,7 +32,7 @@ impl Engine {
                 let is_at_end = connection.eof;
                 self.resume(slot);
                 if is_at_end {
-                    self.tcp_ends(slot);
+                    self.peer_ends(slot);
                 }
             }
             self.flush(slot);

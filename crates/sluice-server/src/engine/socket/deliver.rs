@@ -73,14 +73,11 @@ impl Engine {
         let Some(connection) = self.connections[slot as usize].as_deref() else {
             return;
         };
-        let is_at_end = connection.eof;
         // There may be input that was not read because too much waited.
         if connection.stalled || !connection.input.is_empty() {
             self.mark_dirty(slot);
         }
-        if is_at_end {
-            self.tcp_ends(slot);
-        }
+        self.peer_ends(slot);
     }
 
     /// Tries again when the worker has read on.

@@ -15,9 +15,6 @@ use crate::socket::{By, Ending, Owner, Protocol, Socket, Stage};
 use crate::stream::Stream;
 use crate::websocket;
 
-/// Closing takes this long when the worker has not said how long, ms.
-const CLOSE_TIMEOUT: u32 = 5_000;
-
 impl Engine {
     /// Begins the closing handshake of a WebSocket, or ends an event stream, behind what was sent before.
     pub(in crate::engine) fn close_socket(&mut self, slot: u32, ending: Ending) {
@@ -29,6 +26,13 @@ impl Engine {
             return;
         }
         match socket.protocol {
+            Protocol::WebSocket { .. } if socket.is_half_closed => {
+                // The peer's Close has come already: this is the answer to it.
+                self.write_close(slot, ending.code, &ending.reason);
+                let clean = true;
+                self.end_socket(slot, Ending { clean, ..ending });
+                return self.begin_close(slot);
+            }
             Protocol::WebSocket { .. } => {}
             Protocol::EventStream { .. } => return self.end_stream(slot, ending),
             Protocol::Tcp { .. } => {
@@ -39,13 +43,9 @@ impl Engine {
         }
         socket.stage = Stage::Closing;
         socket.latest.clear();
-        let timeout = match socket.close_timeout {
-            0 => CLOSE_TIMEOUT,
-            timeout => timeout,
-        };
         let (code, reason) = (ending.code, ending.reason.clone());
         socket.ending = Some(Box::new(ending));
-        let close_at = now + u64::from(timeout);
+        let close_at = now + socket.close_timeout();
         socket.close_at = close_at;
         let member = Arc::clone(&socket.member);
         self.shared.registry.close(&member);
@@ -162,7 +162,7 @@ impl Engine {
         socket.is_asked = false;
         let is_settled = socket.delivery.is_empty() && socket.delivery.number() == next;
         if !socket.is_stopping {
-            return self.tcp_settled(slot, is_settled);
+            return self.peer_settled(slot, is_settled);
         }
         if is_settled {
             self.close_by_stop(slot);
@@ -198,7 +198,12 @@ impl Engine {
     /// Returns whether it does.
     pub(in crate::engine) fn keep_closed(&mut self, slot: u32) -> bool {
         self.take_rest(slot);
-        self.end_socket(slot, Ending::new(By::Peer, 1006, ""));
+        // A Close frame of the peer's that is not answered yet is its word all the same.
+        let clean = self
+            .socket_of(slot)
+            .is_some_and(|socket| socket.is_web_socket() && socket.is_half_closed);
+        let ending = Ending::new(By::Peer, 1006, "");
+        self.end_socket(slot, Ending { clean, ..ending });
         let Some(connection) = self.connection(slot) else {
             return false;
         };

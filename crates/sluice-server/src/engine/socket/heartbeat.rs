@@ -19,6 +19,10 @@ impl Engine {
             return;
         };
         match socket.stage {
+            // The peer has closed, and what it sent before takes too long.
+            Stage::Open if socket.is_half_closed && socket.is_web_socket() => {
+                return self.answer_close(slot);
+            }
             Stage::Open => {}
             // The peer has not answered our Close frame.
             Stage::Closing => {
@@ -70,6 +74,9 @@ impl Engine {
             return;
         };
         match socket.stage {
+            Stage::Open if socket.is_half_closed && socket.is_web_socket() => {
+                return self.set_deadline(slot, socket.close_at.max(self.now + 1));
+            }
             Stage::Open => {}
             Stage::Closing => return self.set_deadline(slot, socket.close_at.max(self.now + 1)),
             Stage::Ended => return,

@@ -147,7 +147,7 @@ impl Engine {
         };
         self.disown(worker);
         self.deliver_waiting(slot);
-        self.tcp_ends(slot);
+        self.peer_ends(slot);
         self.free_socket(slot);
     }
 
@@ -254,7 +254,7 @@ impl Engine {
                 self.adopt_socket(slot);
             }
             self.deliver_waiting(slot);
-            self.tcp_ends(slot);
+            self.peer_ends(slot);
             self.free_socket(slot);
         }
     }
@@ -269,7 +269,7 @@ impl Engine {
                     self.adopt_socket(slot);
                 }
                 self.deliver_waiting(slot);
-                self.tcp_ends(slot);
+                self.peer_ends(slot);
             }
         }
     }

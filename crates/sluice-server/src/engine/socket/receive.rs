@@ -25,7 +25,8 @@ impl Engine {
             return Step::Consumed(input.len());
         };
         socket.last_received = now;
-        if socket.is_event_stream() || socket.stage == Stage::Ended {
+        let is_closed = socket.is_web_socket() && socket.is_half_closed;
+        if socket.is_event_stream() || is_closed || socket.stage == Stage::Ended {
             return Step::Consumed(input.len());
         }
         if socket.delivery.is_full() {
@@ -227,19 +228,37 @@ impl Engine {
 
     /// The peer's Close frame: answered by ours, unless it is the answer.
     fn peer_closes(&mut self, slot: u32, code: u16, reason: String) {
+        let now = self.now;
         let Some(socket) = self.socket_of(slot) else {
             return;
         };
-        let mut ending = match socket.ending.take() {
-            Some(ending) => *ending,
-            None => {
-                let ending = Ending::new(By::Peer, code, reason);
-                self.write_close(slot, code, "");
-                ending
-            }
+        if socket.stage == Stage::Open {
+            // What came before it is handled, and answered, first (RFC 6455 section 5.5.1 lets us).
+            socket.is_half_closed = true;
+            socket.ending = Some(Box::new(Ending::new(By::Peer, code, reason)));
+            socket.close_at = now + socket.close_timeout();
+            self.arm_socket(slot);
+            return self.peer_ends(slot);
+        }
+        let Some(ending) = socket.ending.take() else {
+            return;
         };
-        ending.clean = true;
-        self.end_socket(slot, ending);
+        let clean = true;
+        self.end_socket(slot, Ending { clean, ..*ending });
+        self.begin_close(slot);
+    }
+
+    /// The peer of a WebSocket has closed it, and everything it sent before is handled.
+    pub(super) fn answer_close(&mut self, slot: u32) {
+        let Some(ending) = self
+            .socket_of(slot)
+            .and_then(|socket| socket.ending.as_deref().cloned())
+        else {
+            return;
+        };
+        self.write_close(slot, ending.code, "");
+        let clean = true;
+        self.end_socket(slot, Ending { clean, ..ending });
         self.begin_close(slot);
     }
 }

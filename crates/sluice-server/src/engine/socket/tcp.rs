@@ -122,11 +122,11 @@ impl Engine {
         }
         // Goes on with what could not be taken yet, or closes if that is already the plan.
         self.mark_dirty(slot);
-        self.tcp_ends(slot);
+        self.peer_ends(slot);
     }
 
-    /// Of a connection whose peer has sent its last byte: asks for word when everything is handled.
-    pub(in crate::engine) fn tcp_ends(&mut self, slot: u32) {
+    /// Of a connection whose peer has said its last: asks for word when everything is handled.
+    pub(in crate::engine) fn peer_ends(&mut self, slot: u32) {
         let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
             return;
         };
@@ -134,6 +134,8 @@ impl Engine {
         let Some(socket) = connection.socket.as_deref_mut() else {
             return;
         };
+        // Behind a Close frame nothing counts.
+        let is_taken = is_taken || socket.is_web_socket();
         if !socket.is_half_closed || socket.stage != Stage::Open || !socket.delivery.is_empty() {
             return;
         }
@@ -146,13 +148,13 @@ impl Engine {
             }
             // It goes on when its worker has let go of it.
             Owner::Leaving(_) => {}
-            Owner::None if is_taken => self.tcp_is_done(slot),
+            Owner::None if is_taken => self.peer_is_done(slot),
             Owner::None => self.mark_dirty(slot),
         }
     }
 
     /// Its worker has nothing to do for it any more, if `is_settled`; or has got something back meanwhile.
-    pub(super) fn tcp_settled(&mut self, slot: u32, is_settled: bool) {
+    pub(super) fn peer_settled(&mut self, slot: u32, is_settled: bool) {
         if !self
             .socket_of(slot)
             .is_some_and(|socket| socket.is_half_closed)
@@ -160,15 +162,21 @@ impl Engine {
             return;
         }
         if is_settled {
-            self.tcp_is_done(slot);
+            self.peer_is_done(slot);
         } else {
             self.deliver_waiting(slot);
-            self.tcp_ends(slot);
+            self.peer_ends(slot);
         }
     }
 
-    /// The peer has left, and everything it sent is handled.
-    fn tcp_is_done(&mut self, slot: u32) {
+    /// The peer has said its last, and everything it sent is handled.
+    pub(super) fn peer_is_done(&mut self, slot: u32) {
+        if self
+            .socket_of(slot)
+            .is_some_and(|socket| socket.is_web_socket())
+        {
+            return self.answer_close(slot);
+        }
         let is_whole = self.connections[slot as usize]
             .as_deref()
             .is_some_and(|connection| connection.input.is_empty());

@@ -44,6 +44,7 @@ fn a_close_frame_is_answered_with_its_code() {
             let (mut client, id) = served.web_socket(&mut worker);
             client.send([text("last"), bytes, text("never read")].concat());
             assert_eq!(worker.message(id).text(), "last");
+            worker.settle(id);
             assert_eq!(worker.closed(id), ended(code, PEER, true, reason));
             let back = client.frame();
             assert_eq!(back.code(), (code != 1005).then_some(code));
@@ -51,6 +52,59 @@ fn a_close_frame_is_answered_with_its_code() {
         }
         assert_over(&served, &mut worker, 3);
     }
+}
+
+#[test]
+fn what_came_before_a_close_frame_is_answered_before_it() {
+    for served in servers(&json!({})) {
+        let mut worker = served.worker(0);
+        let (mut client, id) = served.web_socket(&mut worker);
+        client.send([text("a"), text("b"), close(1000, "bye"), text("never read")].concat());
+        assert_eq!(worker.message(id).text(), "a");
+        assert_eq!(worker.message(id).text(), "b");
+        worker.settle_after(id, |worker| {
+            worker.send(id, b"A", TEXT);
+            worker.send(id, b"B", TEXT);
+        });
+        assert_eq!(worker.closed(id), ended(1000, PEER, true, "bye"));
+        assert_eq!((client.text(), client.text()), ("A".into(), "B".into()));
+        assert_eq!(client.frame().code(), Some(1000));
+        assert_eq!(client.rest(), b"");
+        assert_over(&served, &mut worker, 1);
+    }
+}
+
+#[test]
+fn a_close_frame_does_not_wait_longer_than_the_handshake_may_take() {
+    let served = Served::new();
+    let mut worker = served.worker(0);
+    let upgrade = Upgrade {
+        close_timeout: 50,
+        ..Upgrade::default()
+    };
+    let (mut client, id) = served.web_socket_with(&mut worker, "", &upgrade);
+    client.send([text("a"), close(1000, "")].concat());
+    assert_eq!(worker.message(id).text(), "a");
+    // The worker does not say that it has settled.
+    assert_eq!(client.frame().code(), Some(1000));
+    worker.settle(id);
+    assert_eq!(worker.closed(id), ended(1000, PEER, true, ""));
+    assert_over(&served, &mut worker, 1);
+}
+
+#[test]
+fn a_worker_that_dies_does_not_hold_up_the_answer_to_a_close_frame() {
+    let served = Served::new();
+    let mut worker = served.worker(0);
+    let (mut client, id) = served.web_socket(&mut worker);
+    client.send([text("a"), close(1000, "")].concat());
+    assert_eq!(worker.message(id).text(), "a");
+    drop(worker);
+    let mut next = served.worker(1);
+    assert_eq!(client.frame().code(), Some(1000));
+    assert_eq!(client.rest(), b"");
+    assert_eq!(next.adopted().0, id);
+    assert_eq!(next.closed(id), ended(1000, PEER, true, ""));
 }
 
 #[test]
