@@ -1,11 +1,14 @@
 /** Files that the core sends by itself, as clients see them. */
 import { execFile } from 'node:child_process'
-import { mkdir, mkdtemp, open, realpath, rename, rm, symlink, writeFile } from 'node:fs/promises'
+import { once } from 'node:events'
+import { mkdir, mkdtemp, open, readFile, realpath, rename, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
-import type { Server, StaticOptions } from 'sluice'
+import type { Config, Server, StaticOptions } from 'sluice'
+import { Authority } from '../support/certificates.ts'
+import { openSession, request } from '../support/http2-client.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { answering, AppFolder, ask, portOf, startServer } from '../support/server.ts'
 
@@ -19,14 +22,14 @@ interface Site {
 }
 
 /** A server with one worker and a document root that `fill` has filled. */
-async function site(t: ExecutionContext, options: Partial<StaticOptions>, fill: (root: string) => Promise<void>): Promise<Site> {
+async function site(t: ExecutionContext, options: Partial<StaticOptions>, fill: (root: string) => Promise<void>, config: Config = {}): Promise<Site> {
   const folder = await realpath(await mkdtemp(join(tmpdir(), 'sluice-static-')))
   t.teardown(() => rm(folder, { recursive: true, force: true }))
   const root = join(folder, 'public')
   await mkdir(root)
   await fill(root)
   const app = await AppFolder.create(t)
-  const server = await startServer(t, { app: await app.write(answering('app')), workers: 1, static: { root, ...options } })
+  const server = await startServer(t, { app: await app.write(answering('app')), workers: 1, static: { root, ...options }, ...config })
   return { root, server, app, url: (path) => `http://127.0.0.1:${portOf(server)}${path}` }
 }
 
@@ -139,6 +142,55 @@ test('1 GiB reaches curl whole', async (t) => {
     await file.close()
   })
   await t.notThrowsAsync(run('bash', ['-c', 'set -o pipefail; curl -sS --fail "$0" | cmp - "$1"', url('/huge.bin'), join(root, 'huge.bin')]))
+})
+
+test('files come over TLS and HTTP/2, in ranges and past a stalled stream', async (t) => {
+  const authority = await Authority.create(t)
+  const { certFile: cert, keyFile: key } = await authority.sign('a', ['a.test'])
+  const { server, url } = await site(t, {}, async (root) => {
+    await writeFile(join(root, 'a.bin'), bytes)
+    const file = await open(join(root, 'huge.bin'), 'w')
+    await file.truncate(2 ** 30)
+    await file.close()
+  }, { listen: [{ port: 0 }, { port: 0, tls: { cert, key } }] })
+  const { address } = server.port('main2')
+  const port = 'port' in address ? address.port : 0
+  for (const version of ['--http1.1', '--http2']) {
+    const curl = async (...args: string[]): Promise<Buffer> =>
+      (await run('curl', ['-sS', '--fail', version, '--cacert', authority.caFile, '--resolve', `a.test:${port}:127.0.0.1`, ...args], { encoding: 'buffer', maxBuffer: 1 << 24 })).stdout
+    t.deepEqual(await curl(`https://a.test:${port}/a.bin`), bytes, version)
+    t.deepEqual(await curl('--range', '70000-250000', `https://a.test:${port}/a.bin`), bytes.subarray(70_000, 250_001), version)
+  }
+  t.deepEqual((await run('curl', ['-sS', '--http2-prior-knowledge', url('/a.bin')], { encoding: 'buffer', maxBuffer: 1 << 24 })).stdout, bytes)
+  const session = await openSession(t, server)
+  const stalled = session.request({ ':path': '/huge.bin' })
+  const [head] = (await once(stalled, 'response')) as [{ ':status': number; 'content-length': string }]
+  t.is(`${head[':status']} ${head['content-length']}`, `200 ${2 ** 30}`)
+  for (let round = 0; round < 5; round++) t.deepEqual((await request(session, '/a.bin')).body, bytes)
+  stalled.close()
+})
+
+test('the configurations of docs/reference/static-files.md do what the page says', async (t) => {
+  const page = await readFile(new URL('../../docs/reference/static-files.md', import.meta.url), 'utf8')
+  const blocks = [...page.matchAll(/```js\n\/\/ sluice\.config\.js\n.*?defineConfig\((.*?)\n\}\)\n```/gs)].map(([, text]) => new Function(`return ${text}\n}`)() as { static: StaticOptions[] })
+  const app = await AppFolder.create(t)
+  await mkdir(app.path('dist/assets'), { recursive: true })
+  await mkdir(app.path('public'))
+  for (const name of ['dist/assets/a.js', 'dist/index.html', 'dist/b.js', 'public/c.txt']) await writeFile(app.path(name), name)
+  await writeFile(app.path('dist/assets/a.js.gz'), 'packed')
+  const appPath = await app.write(answering('app'))
+  const [first, second] = await Promise.all(blocks.map((block) => startServer(t, { app: appPath, root: app.path('.'), workers: 1, static: block.static })))
+  const client = await RawClient.connect(portOf(first!))
+  t.teardown(() => client.destroy())
+  client.send('GET /assets/a.js HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n')
+  const packed = await client.response()
+  t.is(packed.text, 'packed')
+  t.like(Object.fromEntries(packed.headers), { 'cache-control': 'public, max-age=31536000, immutable', 'content-encoding': 'gzip', vary: 'accept-encoding' })
+  t.is((await ask(first!, '/c.txt')).text, 'public/c.txt')
+  t.is((await ask(first!, '/none')).text, 'app')
+  t.is((await ask(second!, '/build-17/b.js')).text, 'dist/b.js')
+  t.is((await ask(second!, '/app/deep/link?x')).text, 'dist/index.html')
+  t.is((await ask(second!, '/other')).text, 'app')
 })
 
 test('a root that does not exist is an error that names it', async (t) => {

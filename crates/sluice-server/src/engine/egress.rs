@@ -238,11 +238,14 @@ impl Engine {
 fn send_file(connection: &mut Connection, max: usize) -> Poll<io::Result<usize>> {
     let mut cx = Context::from_waker(&connection.waker);
     let stream = &mut connection.stream;
-    if stream.sends_files() {
-        return match connection.output.front_file() {
-            Some(slice) => stream.poll_send_file(&mut cx, slice, max),
-            None => Poll::Ready(Ok(0)),
-        };
+    if stream.sends_files()
+        && let Some(slice) = connection.output.front_file()
+    {
+        match stream.poll_send_file(&mut cx, slice, max) {
+            // A file system that cannot do it.
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::InvalidInput => {}
+            sent => return sent,
+        }
     }
     connection.output.load_file()?;
     connection

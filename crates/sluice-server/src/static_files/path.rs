@@ -81,15 +81,14 @@ impl FilePath {
     pub(super) fn ends_with_slash(&self) -> bool {
         self.bytes.ends_with(b"/")
     }
+}
 
-    /// Whether a segment begins with a dot. `/.well-known/` is meant to be seen (RFC 8615).
-    pub(super) fn has_dotfile(&self) -> bool {
-        let public = self.bytes.strip_prefix(b"/.well-known/");
-        public
-            .unwrap_or(&self.bytes)
-            .split(|&byte| byte == b'/')
-            .any(|segment| segment.first() == Some(&b'.'))
-    }
+/// Whether a segment of what is below a prefix begins with a dot. `.well-known/` is meant to be seen (RFC 8615).
+pub(super) fn has_dotfile(name: &[u8]) -> bool {
+    name.strip_prefix(b".well-known/")
+        .unwrap_or(name)
+        .split(|&byte| byte == b'/')
+        .any(|segment| segment.first() == Some(&b'.'))
 }
 
 /// The path as it was sent, without scheme, authority and query.
@@ -206,14 +205,10 @@ mod tests {
 
     #[test]
     fn dotfiles_are_seen_anywhere() {
-        let has = |path: &str| {
-            FilePath::of_decoded(path.into())
-                .expect("a good path")
-                .has_dotfile()
-        };
-        assert!(has("/.env") && has("/a/.git/config") && has("/...") && has("/.well-known"));
-        assert!(has("/.well-known/.secret") && has("/a/.well-known/x"));
-        assert!(!has("/a.b/c.") && !has("/") && !has("/.well-known/acme-challenge/x"));
+        let has = |name: &str| has_dotfile(name.as_bytes());
+        assert!(has(".env") && has("a/.git/config") && has("...") && has(".well-known"));
+        assert!(has(".well-known/.secret") && has("a/.well-known/x"));
+        assert!(!has("a.b/c.") && !has("") && !has(".well-known/acme-challenge/x"));
     }
 
     proptest! {

@@ -91,9 +91,16 @@ impl Root {
         if self.dir.is_some() && now.saturating_sub(self.looked_up) < LOOK_UP_MS {
             return Ok(());
         }
-        self.dir = None;
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        self.dir = Some(rustix::fs::open(&self.path, flags, Mode::empty())?);
+        match rustix::fs::open(&self.path, flags, Mode::empty()).map_err(OpenFault::from) {
+            Ok(dir) => self.dir = Some(dir),
+            // The one that is open is as good as it was.
+            Err(OpenFault::Unavailable) if self.dir.is_some() => {}
+            Err(fault) => {
+                self.dir = None;
+                return Err(fault);
+            }
+        }
         self.looked_up = now;
         Ok(())
     }

@@ -7,7 +7,7 @@ use super::answer::{self, Body, Content, FileAnswer};
 use super::coding;
 use super::conditions::Conditions;
 use super::listing;
-use super::path::{FilePath, PathFault, raw_path};
+use super::path::{FilePath, PathFault, has_dotfile, raw_path};
 use super::root::{Node, OpenFault, Root};
 
 /// What a site says to a request.
@@ -126,7 +126,7 @@ impl Site {
                 Found::Refusal(405, "method-not-allowed")
             };
         }
-        if self.config.dotfiles != Dotfiles::Allow && path.has_dotfile() {
+        if self.config.dotfiles != Dotfiles::Allow && has_dotfile(name) {
             return match self.config.dotfiles {
                 Dotfiles::Deny => Found::Refusal(403, "dotfile"),
                 _ => self.missing(),
@@ -153,7 +153,9 @@ impl Site {
 
     /// A target that names no file: the application may see more in it.
     fn faulty(&self, fault: PathFault, question: &Question<'_>) -> Found {
-        let is_below = raw_path(question.target).starts_with(&self.prefix);
+        let is_below = raw_path(question.target)
+            .strip_prefix(self.prefix.as_slice())
+            .is_some_and(|rest| matches!(rest.first(), None | Some(b'/')));
         if self.config.fallthrough || !is_below {
             return Found::Nothing;
         }

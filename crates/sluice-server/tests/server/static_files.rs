@@ -265,6 +265,7 @@ fn without_fallthrough_the_core_refuses() {
         ("/files/../a.txt", 400),
         ("/files/%zz", 400),
         ("/files/.env", 403),
+        ("/files/%2e%2e/a.txt", 400),
     ] {
         assert_eq!(site.get(path).status, status, "{path}");
     }
@@ -390,6 +391,33 @@ fn an_old_client_gets_a_file_and_the_end() {
     client.send("GET /a.txt HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nxx");
     let response = client.response();
     assert!(response.closes() && response.text() == "hello");
+    assert!(client.rest().is_empty());
+}
+
+#[test]
+fn a_client_that_has_said_all_still_gets_all() {
+    let site = Site::new();
+    site.write("large.bin", vec![7; 700_000]);
+    let mut client = site.served.connect();
+    for _ in 0..5 {
+        client.get("/large.bin");
+    }
+    client.half_close();
+    for _ in 0..5 {
+        assert_eq!(client.response().body.len(), 700_000);
+    }
+    assert!(client.rest().is_empty());
+}
+
+#[test]
+fn a_stop_sends_what_was_begun() {
+    let site = Site::new();
+    site.write("large.bin", vec![7; 8_000_000]);
+    let mut client = site.served.connect();
+    client.get("/large.bin");
+    assert_eq!(client.head().status, 200);
+    site.served.server.stop(0, 1001);
+    assert_eq!(client.exactly(8_000_000), vec![7; 8_000_000]);
     assert!(client.rest().is_empty());
 }
 
