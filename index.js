@@ -773,8 +773,7 @@ if (
   }
 }
 
-const { BodyDecoder, acceptConnections, activateWorker, attachMaster, attachWorker, bindUidById, broadcast, channelSize, claimExchange, closeById, connectionById, connectionCount, connectionIds, connectionKind, createWorker, detachExchange, detachWorker, drainWorker, errorCodes, formBytes, formClose, formContent, formEnd, formOpen, formWrite, kick, lookUpOwner, mayEncode, nameThread, pauseAccept, pinThread, portStats, releaseServer, renewCertificates, sendTo, serverInfo, serverStats, startServer, stopServer, takeNotices, workerCalls, writeOffWorker } = nativeBinding
-export { BodyDecoder }
+const { acceptConnections, activateWorker, attachMaster, attachWorker, bindUidById, broadcast, channelSize, claimExchange, closeById, connectionById, connectionCount, connectionIds, connectionKind, createWorker, detachExchange, detachWorker, drainWorker, errorCodes, formBytes, formClose, formContent, formEnd, formOpen, formWrite, kick, lookUpOwner, mayEncode, nameThread, pauseAccept, pinThread, portStats, releaseServer, renewCertificates, serverInfo, serverStats, startServer, stopServer, takeNotices, workerCalls, writeOffWorker } = nativeBinding
 export { acceptConnections }
 export { activateWorker }
 export { attachMaster }
@@ -808,7 +807,6 @@ export { pinThread }
 export { portStats }
 export { releaseServer }
 export { renewCertificates }
-export { sendTo }
 export { serverInfo }
 export { serverStats }
 export { startServer }

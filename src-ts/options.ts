@@ -174,7 +174,7 @@ export interface Heartbeat {
   ping?: number | false | undefined
   /** A WebSocket from which nothing comes for so long after a ping is cut off. @default 20_000 */
   pongTimeout?: number | undefined
-  /** A WebSocket without a message for so long is closed with 1001; pongs are no messages. @default false */
+  /** A WebSocket or TCP connection without a message for so long is closed, with 1001; pongs are no messages. @default false */
   idle?: number | false | undefined
 }
 
@@ -424,11 +424,11 @@ export interface Limits {
   highWaterMark: number
   /** Unsent bytes at which `drain` follows; less than `highWaterMark`. @default 0.25 × `sendBuffer`, at most half of `highWaterMark` */
   lowWaterMark: number
-  /** A WebSocket message, inflated, up to 1 GiB; beyond: closed with 1009. @default 2_097_152 */
+  /** A WebSocket message, inflated, or one of a TCP port, up to 1 GiB; beyond: closed with 1009. @default 2_097_152 */
   message: number
-  /** WebSocket handshakes of a port per second; beyond: 503. 0 = off. @default 0 */
+  /** WebSocket handshakes of a port per second; beyond: 503. Connections of a TCP port; beyond: reset. 0 = off. @default 0 */
   openPerSecond: number
-  /** Messages of one WebSocket per second; beyond: it is not read until the next second. 0 = off. @default 0 */
+  /** Messages of one WebSocket or TCP connection per second; beyond: it is not read until the next second. 0 = off. @default 0 */
   messagesPerSecond: number
   /**
    * Origins whose pages may open a WebSocket, such as `https://example.com`, or `*`; others: 403. At most 256. Empty: any. Clients that

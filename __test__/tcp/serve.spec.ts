@@ -1,4 +1,7 @@
 /** TCP ports through the built package, with ordinary sockets as clients. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import type { Config, Server } from 'sluice'
 
@@ -226,6 +229,38 @@ for (const way of ['throw', 'exit', 'loop'] as const) {
     t.is(server.stats().connections, 6)
   })
 }
+
+serial('with dispatch by uid the connections of a user come to one worker, and move there when they are bound', async (t) => {
+  const { server, notes, connect } = await start(t, { workers: 2, ports: { ...ports, line: { protocol: 'tcp', listen, framing: 'lines', dispatch: 'uid' } } })
+  const owners = new Map<string, Set<number>>()
+  for (const uid of ['ann', 'bob', 'cy', 'dan', 'eve', 'flo']) {
+    for (let count = 0; count < 3; count += 1) {
+      const client = await connect()
+      await client.ask(`belong ${uid} all`)
+      await client.ask('echo now')
+      const { id } = await show(client)
+      const { worker } = notes.of(id).findLast(({ event }) => event === 'begin')!
+      owners.set(uid, (owners.get(uid) ?? new Set()).add(worker))
+    }
+  }
+  for (const [uid, workers] of owners) t.is(workers.size, 1, uid)
+  const reasons = notes.of().filter(({ event }) => event === 'adopt').map(({ from }) => from?.reason)
+  t.true(reasons.length > 0 && reasons.every((reason) => reason === 'rebalance'))
+  notes.check(t)
+  t.is(server.sendToGroup('all', ''), 18)
+})
+
+serial('a TCP port may be a unix socket', async (t) => {
+  const folder = await mkdtemp(join(tmpdir(), 'sluice-tcp-'))
+  t.teardown(() => rm(folder, { recursive: true, force: true }))
+  const path = join(folder, 'line.sock')
+  const { server, connect } = await start(t, { ports: { ...ports, line: { protocol: 'tcp', listen: { path }, framing: 'lines' } } })
+  const client = await connect()
+  t.is(await client.ask('echo here'), 'echo here')
+  t.like(server.getConnection((await show(client)).id), { kind: 'tcp', family: 'unix' })
+  client.send('quit')
+  t.is(await client.rest(), 'bye\n')
+})
 
 serial('a stop answers what has come, and closes', async (t) => {
   const { server, notes, connect } = await start(t)

@@ -14,7 +14,7 @@ impl Engine {
         };
         let heartbeat = &self.shared.config.ports[usize::from(connection.port)].heartbeat;
         let (ping, pong_timeout, idle) = (heartbeat.ping, heartbeat.pong_timeout, heartbeat.idle);
-        let stalled = connection.stalled;
+        let (stalled, is_at_end) = (connection.stalled, connection.eof);
         let Some(socket) = connection.socket.as_deref_mut() else {
             return;
         };
@@ -43,6 +43,10 @@ impl Engine {
         if socket.pinged.is_some_and(|at| socket.last_received > at) || stalled {
             // Anything that comes shows life; and who is not read cannot show any.
             socket.pinged = None;
+        }
+        if stalled && !is_at_end {
+            // What it says is not heard because its worker is behind.
+            socket.last_message = now;
         }
         if !socket.is_protected {
             if idle > 0 && now >= socket.last_message + idle {

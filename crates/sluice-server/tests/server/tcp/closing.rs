@@ -220,6 +220,32 @@ fn a_connection_without_messages_is_closed_when_idle_is_set() {
 }
 
 #[test]
+fn who_is_not_heard_because_its_worker_is_behind_is_not_idle() {
+    let served = served_with(
+        json!({ "heartbeat": { "idle": 60 }, "limits": { "headerTimeout": 40 } }),
+        json!({}),
+    );
+    let mut worker = served.worker(0);
+    let mut busy = served.connect();
+    let busy_id = worker.opened();
+    worker.pause(busy_id);
+    // More than is taken while nobody reads it.
+    let lines = [vec![b'x'; 999], vec![b'\n']].concat().repeat(200);
+    busy.send(&lines);
+    for _ in 0..3 {
+        let client = served.connect();
+        let id = worker.opened();
+        assert_eq!(worker.closed(id).by, IDLE);
+        drop(client);
+    }
+    assert!(served.server.connection(busy_id).is_some());
+    worker.resume(busy_id);
+    for _ in 0..200 {
+        worker.message(busy_id);
+    }
+}
+
+#[test]
 fn a_stop_waits_until_what_has_come_is_answered() {
     for served in servers() {
         let mut worker = served.worker(0);
