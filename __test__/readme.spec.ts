@@ -102,7 +102,7 @@ test('every npm script that is named exists', (t) => {
   }
 })
 
-const pages = ['README.md', 'CONTRIBUTING.md', 'docs/server-behavior.md', 'docs/architecture.md', 'docs/reference/realtime.md', 'docs/reference/tcp.md', 'docs/reference/udp.md', 'examples/hello/README.md', 'examples/embed/README.md']
+const pages = ['README.md', 'CONTRIBUTING.md', 'docs/server-behavior.md', 'docs/architecture.md', 'docs/reference/realtime.md', 'docs/reference/tcp.md', 'docs/reference/udp.md', 'docs/reference/listening.md', 'docs/reference/publish.md', 'examples/hello/README.md', 'examples/embed/README.md']
 for (const page of pages) {
   test(`every relative link of ${page} leads somewhere`, (t) => {
     const links = [...text(page).matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, link = '']) => link)

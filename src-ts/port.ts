@@ -68,8 +68,7 @@ export class Port {
     if ('path' in this.address) return `unix:${shownSocket(this.address.path)}`
     const { host, port } = this.address
     const reachable = ANY_HOSTS.has(host) ? 'localhost' : host
-    const scheme = this.protocol === 'tcp' || this.protocol === 'udp' ? this.protocol : 'http'
-    return `${this.isSecure ? SECURE[scheme] : scheme}://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`
+    return `${schemeOf(this.protocol, this.isSecure)}://${reachable.includes(':') ? `[${reachable}]` : reachable}:${port}`
   }
 
   /** Sends to every WebSocket or TCP connection of this port that fits; returns how many that were. */
@@ -91,6 +90,12 @@ export class Port {
   stats(): PortStats {
     return this.#reach.stats(this.index)
   }
+}
+
+/** What the URL of a port begins with. */
+export function schemeOf(protocol: PortProtocol, isSecure: boolean): string {
+  const scheme = protocol === 'tcp' || protocol === 'udp' ? protocol : 'http'
+  return isSecure ? SECURE[scheme] : scheme
 }
 
 /** The ports of a server, from what the core has bound. @throws ERR_SLUICE_INTERNAL for an address that is none */

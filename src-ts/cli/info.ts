@@ -1,5 +1,5 @@
 import type { ResolvedPort } from '../options.ts'
-import { shownSocket } from '../port.ts'
+import { schemeOf, shownSocket } from '../port.ts'
 import { sluiceVersion } from '../version.ts'
 import { ControlClient } from './control-client.ts'
 import type { InfoAnswer, PortAnswer } from './control-handlers.ts'
@@ -45,7 +45,7 @@ async function factsOfStart(config: string | undefined): Promise<Facts> {
 
 /** A port of the configuration, as the running server would show it. */
 export function factsOfPort({ name, protocol, listen, tls }: ResolvedPort): PortAnswer {
-  return { name, protocol, url: urlOf(listen, protocol === 'udp' ? 'udp' : tls === undefined ? 'http' : 'https'), tls: tls !== undefined }
+  return { name, protocol, url: urlOf(listen, schemeOf(protocol, tls !== undefined)), tls: tls !== undefined }
 }
 
 function urlOf(listen: ResolvedPort['listen'], scheme: string): string {
