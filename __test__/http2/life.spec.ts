@@ -108,7 +108,7 @@ test('a stop says GOAWAY, answers what it has and closes', async (t) => {
 })
 
 test('an idle connection is told to go after keepAliveTimeout', async (t) => {
-  const server = await start(t, { limits: { keepAliveTimeout: 100 } })
+  const server = await start(t, { limits: { keepAliveTimeout: 2000 } })
   const session = connect(server.port().url)
   t.teardown(() => session.destroy())
   const closed = once(session, 'close')

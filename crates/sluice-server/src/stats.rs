@@ -60,6 +60,8 @@ counters! {
         heartbeat_idle,
         /// WebSockets cut off after `heartbeat.pongTimeout`.
         pong_timeout,
+        /// HTTP/2 streams refused because of `streams`.
+        streams,
         /// HTTP/2 connections ended because of `controlFrames` or another flood of frames.
         control_frames,
         /// HTTP/2 connections ended because of `streamResets`.

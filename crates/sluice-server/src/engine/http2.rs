@@ -104,6 +104,7 @@ impl Engine {
             news.sent += last.sent;
             end = Some(None);
         }
+        self.rejected.streams += news.refused;
         self.counters.bytes_in += news.received;
         self.counters.bytes_out += news.sent;
         if let Some(Some(error)) = &end

@@ -145,7 +145,7 @@ impl Driver {
 
     /// The client is in the middle of something that it must finish in time: the preface, or the fields of a request.
     pub(crate) fn is_in_head(&self) -> bool {
-        matches!(self.phase, Phase::Handshake(_)) || self.wire.is_inside_fields()
+        matches!(self.phase, Phase::Handshake(_)) || self.wire.is_in_head()
     }
 
     /// No new requests: says so, and ends with the last stream.

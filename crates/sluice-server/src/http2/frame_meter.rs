@@ -11,6 +11,8 @@ const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
+/// The code of an RST_STREAM whose stream may be opened again.
+const REFUSED_STREAM: [u8; 4] = [0, 0, 0, 7];
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
@@ -35,6 +37,51 @@ pub(crate) enum Flood {
     Resets,
 }
 
+/// Counts the streams that `h2` refuses, in what it writes: it tells nobody else.
+#[derive(Debug, Default)]
+pub(crate) struct RefusalMeter {
+    /// The header of the current frame, and the first bytes of its payload.
+    begin: [u8; HEADER + 4],
+    have: usize,
+    /// What is still to come of the current frame, behind `begin`.
+    left: usize,
+}
+
+impl RefusalMeter {
+    /// Walks over what was written; returns how many refusals were in it.
+    pub(crate) fn take(&mut self, mut bytes: &[u8]) -> u64 {
+        let mut refused = 0;
+        while !bytes.is_empty() {
+            if self.left > 0 {
+                let skip = self.left.min(bytes.len());
+                self.left -= skip;
+                bytes = &bytes[skip..];
+                continue;
+            }
+            let want = if self.have < HEADER {
+                HEADER
+            } else {
+                HEADER + 4
+            };
+            let take = (want - self.have).min(bytes.len());
+            self.begin[self.have..self.have + take].copy_from_slice(&bytes[..take]);
+            self.have += take;
+            bytes = &bytes[take..];
+            if self.have == HEADER {
+                let [a, b, c, kind, ..] = self.begin;
+                if kind != RST_STREAM {
+                    self.left = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+                    self.have = 0;
+                }
+            } else if self.have == HEADER + 4 {
+                self.have = 0;
+                refused += u64::from(self.begin[HEADER..] == REFUSED_STREAM);
+            }
+        }
+        refused
+    }
+}
+
 /// Walks over the frames of one direction, fed in pieces of any size. Keeps no payload.
 #[derive(Debug, Default)]
 pub(crate) struct FrameMeter {
@@ -43,6 +90,8 @@ pub(crate) struct FrameMeter {
     /// Payload of the current frame that is still to come.
     left: usize,
     kind: u8,
+    /// A frame has come.
+    has_begun: bool,
     /// A HEADERS frame came whose CONTINUATION is still to come.
     in_block: bool,
     second: u64,
@@ -92,15 +141,18 @@ impl FrameMeter {
         }
     }
 
-    /// A request's fields have begun to come and are not complete.
-    pub(crate) fn is_inside_fields(&self) -> bool {
-        self.in_block || (self.left > 0 && matches!(self.kind, HEADERS | CONTINUATION))
+    /// The client owes the rest of something: its SETTINGS, or the fields of a request.
+    pub(crate) fn is_in_head(&self) -> bool {
+        !self.has_begun
+            || self.in_block
+            || (self.left > 0 && matches!(self.kind, HEADERS | CONTINUATION))
     }
 
     fn count(&mut self) {
         let [a, b, c, kind, flags, ..] = self.header;
         self.left = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
         self.kind = kind;
+        self.has_begun = true;
         match kind {
             // The empty frame that ends a stream costs the client the stream.
             DATA if self.left == 0 && flags & END_STREAM == 0 => self.control += 1,
@@ -184,12 +236,29 @@ mod tests {
     }
 
     #[test]
+    fn refusals_are_seen_wherever_the_split_is() {
+        let mut bytes = frame(1, 4, 10);
+        for code in [7, 8, 7] {
+            let mut reset = frame(3, 0, 4);
+            reset[HEADER..].copy_from_slice(&[0, 0, 0, code]);
+            bytes.extend(reset);
+            bytes.extend(frame(0, 0, 0));
+        }
+        for cut in 0..bytes.len() {
+            let mut meter = RefusalMeter::default();
+            let refused = meter.take(&bytes[..cut]) + meter.take(&bytes[cut..]);
+            assert_eq!(refused, 2, "{cut}");
+        }
+    }
+
+    #[test]
     fn fields_that_are_not_complete_are_seen() {
         let mut meter = FrameMeter::default();
         let mut take = |bytes: &[u8]| {
             meter.take(bytes, 1, 0, &LIMITS).unwrap();
-            meter.is_inside_fields()
+            meter.is_in_head()
         };
+        assert!(take(&[]), "nothing has come");
         let whole = frame(1, 4, 20);
         assert!(take(&whole[..20]), "half a HEADERS frame");
         assert!(!take(&whole[20..]), "all of it");

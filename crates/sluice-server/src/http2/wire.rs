@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::frame_meter::{Flood, FrameLimits, FrameMeter};
+use super::frame_meter::{Flood, FrameLimits, FrameMeter, RefusalMeter};
 use crate::stream::Stream;
 use crate::wake::lock;
 
@@ -21,6 +21,7 @@ struct Inner {
     prefix: Vec<u8>,
     taken: usize,
     meter: FrameMeter,
+    refusals: RefusalMeter,
     limits: FrameLimits,
     /// The preface is no frame.
     preface_left: usize,
@@ -37,6 +38,8 @@ struct Inner {
 pub(crate) struct News {
     pub(crate) received: u64,
     pub(crate) sent: u64,
+    /// Streams refused.
+    pub(crate) refused: u64,
     /// The socket took less than was offered; its waker is registered.
     pub(crate) is_blocked: bool,
     /// The peer has sent FIN.
@@ -54,6 +57,7 @@ impl Wire {
             prefix,
             taken: 0,
             meter: FrameMeter::default(),
+            refusals: RefusalMeter::default(),
             limits,
             preface_left: super::PREFACE.len(),
             second: 0,
@@ -81,14 +85,15 @@ impl Wire {
         inner.news = News {
             received: 0,
             sent: 0,
+            refused: 0,
             ..news
         };
         news
     }
 
-    /// The fields of a request have begun to come and are not complete.
-    pub(super) fn is_inside_fields(&self) -> bool {
-        self.inner().meter.is_inside_fields()
+    /// The client owes the rest of something that it must finish in time.
+    pub(super) fn is_in_head(&self) -> bool {
+        self.inner().meter.is_in_head()
     }
 
     /// The socket, while `h2` has it.
@@ -173,12 +178,19 @@ impl AsyncWrite for WireIo {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let mut inner = self.0.inner();
+        let inner = &mut *inner;
         let result = inner.stream.poll_write(cx, slices);
         inner.news.is_blocked = result.is_pending();
         match &result {
             Poll::Ready(Ok(count)) => {
                 inner.news.sent += *count as u64;
                 inner.unmetered += *count as u64;
+                let mut left = *count;
+                for slice in slices {
+                    let written = &slice[..left.min(slice.len())];
+                    left -= written.len();
+                    inner.news.refused += inner.refusals.take(written);
+                }
             }
             Poll::Ready(Err(_)) => inner.news.is_broken = true,
             Poll::Pending => {}

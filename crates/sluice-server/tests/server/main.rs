@@ -13,6 +13,7 @@ mod detaching;
 mod forms;
 mod handover;
 mod handover_model;
+mod http2;
 mod lifecycle;
 mod limits;
 mod listening;
