@@ -364,11 +364,11 @@ export interface Uploads {
 
 /** How answers are compressed. */
 export interface Compression {
-  /** The codings to use; the first of those that a client likes best. @default ['br', 'zstd', 'gzip'] */
+  /** The codings to use; the first of those that a client likes best. @default ['zstd', 'br', 'gzip'] */
   encodings?: readonly ContentCoding[] | undefined
   /** Shorter bodies are sent as they are. A stream of unknown length is not bound by it. @default 1024 */
   minBytes?: number | undefined
-  /** 1, the fastest, to 9, the smallest. @default what suits each coding: br 4, zstd 3, gzip 5 */
+  /** 1, the fastest, to 9, the smallest; for br, more than 4 counts as 4. @default what suits each coding: br 4, zstd 3, gzip 5 */
   level?: number | undefined
   /**
    * Media types: `type/subtype`, `type/*` or `*+suffix`. `text/event-stream` counts only under its full name.

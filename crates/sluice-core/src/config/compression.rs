@@ -14,7 +14,7 @@ const TYPES_MAX: usize = 256;
 pub struct CompressionConfig {
     /// Bodies of fewer bytes are sent as they are, 0 to 1 GiB. Default 1 KiB. A stream of unknown length is not bound by it.
     pub min_bytes: u32,
-    /// 1, the fastest, to 9; `None` (default): what suits each coding.
+    /// 1, the fastest, to 9; `None` (default): what suits each coding. For brotli, more than 4 counts as 4.
     pub level: Option<u32>,
     /// Media types, at most 256: `type/subtype`, `type/*` or `*+suffix`, in lower case. `text/event-stream` is compressed only
     /// where it is listed by its full name.

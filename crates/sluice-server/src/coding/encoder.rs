@@ -13,6 +13,8 @@ use super::Coding;
 const GZIP_LEVEL: u32 = 5;
 const BROTLI_LEVEL: u32 = 4;
 const ZSTD_LEVEL: u32 = 3;
+/// Above it, brotli takes 20 to 50 times as long for bodies of this size, and a worker stands still meanwhile.
+const BROTLI_LEVEL_MAX: u32 = 4;
 /// How far back a stream of unknown length may refer, as a power of two: it is what a stream costs in memory.
 const STREAM_WINDOW_BITS: u32 = 18;
 /// Of gzip; its format knows no more.
@@ -141,7 +143,7 @@ fn brotli(level: Option<u32>, length: Option<usize>) -> CompressorWriter<Vec<u8>
         length.max(1).next_power_of_two().ilog2().clamp(10, 22)
     });
     let params = BrotliEncoderParams {
-        quality: level.unwrap_or(BROTLI_LEVEL) as i32,
+        quality: level.unwrap_or(BROTLI_LEVEL).min(BROTLI_LEVEL_MAX) as i32,
         lgwin: window as i32,
         size_hint: length.unwrap_or(0),
         ..BrotliEncoderParams::default()

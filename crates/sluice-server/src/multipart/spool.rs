@@ -485,7 +485,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_that_is_not_there_and_a_disk_that_is_full_have_their_numbers() {
+    fn a_directory_that_is_not_there_has_its_number() {
         let dir = TestDir::new();
         let spooler = Spooler::new(&dir.0.join("none"));
         let (account, told) = account();
@@ -496,28 +496,34 @@ mod tests {
         let (code, reason) = file.failure().expect("it failed");
         assert_eq!(*code, NO_DIRECTORY);
         assert!(reason.contains("No such file"), "{reason}");
+    }
 
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_disk_that_is_full_has_its_number() {
+        let dir = TestDir::new();
+        let (account, _told) = account();
         let mut disk = Disk::new(dir.0.join("mine"));
         let full = OpenOptions::new()
             .write(true)
             .open("/dev/full")
             .expect("Linux has it");
-        disk.open.insert(file.id, full);
+        disk.open.insert(0, full);
         let (jobs, queue) = channel();
-        let full = Arc::new(SpoolFile {
-            id: file.id,
+        let file = Arc::new(SpoolFile {
+            id: 0,
             path: dir.0.join("full"),
             account: Arc::clone(&account),
             jobs,
             failure: OnceLock::new(),
         });
         let writer = SpoolWriter {
-            file: Arc::clone(&full),
+            file: Arc::clone(&file),
         };
         writer.write(b"x");
-        full.jobs.send(Job::End).expect("the queue is here");
+        file.jobs.send(Job::End).expect("the queue is here");
         disk.run(&queue);
-        let (code, reason) = full.failure().expect("it failed");
+        let (code, reason) = file.failure().expect("it failed");
         assert_eq!(*code, CANNOT_WRITE);
         assert!(reason.contains("No space left"), "{reason}");
     }

@@ -12,6 +12,8 @@ use crate::coding::{Coding, Encoder, Encoders, may_encode, rewrite};
 
 /// How far the choice of a coding stands above the template in [`AnswerMeta::template`].
 const CHOICE_SHIFT: u32 = 5;
+/// Compressors of streamed answers that a worker holds at once, each about a MiB; further streams go out as they are.
+const STREAMS_MAX: usize = 128;
 /// What is left allocated for the next answer.
 const SCRATCH_BYTES: usize = 256 * 1024;
 
@@ -41,7 +43,7 @@ impl AnswerMeta {
     }
 }
 
-/// Compressors of a worker: one for each streamed answer under way, at most as many as it has exchanges in flight.
+/// Compressors of a worker: one for whole answers of each coding, and one for each streamed answer under way.
 #[derive(Default)]
 pub(super) struct Coded {
     encoders: Encoders,
@@ -97,6 +99,7 @@ impl Coded {
         }
         self.block.clear();
         if let Choice::Coded(coding) = choice
+            && self.streams.len() < STREAMS_MAX
             && let Ok(encoder) = Encoder::new(coding, config.level)
         {
             rewrite(headers, Some(coding), &mut self.block);

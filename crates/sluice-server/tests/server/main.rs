@@ -9,6 +9,7 @@ mod support;
 
 mod answers;
 mod bodies;
+mod compression;
 mod detaching;
 mod forms;
 mod handover;
