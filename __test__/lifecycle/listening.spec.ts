@@ -214,6 +214,39 @@ root('with `user` all threads become somebody else when the ports are bound', as
   t.false(existsSync(place.file('.sluice/sluice.pid')))
 })
 
+root('a server in the background keeps its state as another user, too, and leaves none', async (t) => {
+  const place = new Workplace(t, {
+    'app.mjs': `export default { fetch: () => new Response([process.getuid(), process.getgid(), ...process.getgroups()].join()) }`,
+    'sluice.config.json': JSON.stringify({ app: 'app.mjs', workers: 1, listen: { path: 'web.sock' }, user: 'nobody', group: 'nogroup' }),
+  })
+  chmodSync(place.path, 0o777)
+  t.is((await place.run(['start', '-d'])).code, 0)
+  const { uid, gid } = statSync(place.file('.sluice/sluice.sock'))
+  t.regex(await askUnix(place.file('web.sock')), new RegExp(`${uid},${gid},${gid}$`))
+  t.is((await place.run(['restart'])).code, 0)
+  t.regex(await askUnix(place.file('web.sock')), new RegExp(`${uid},`))
+  t.is((await place.run(['stop'])).code, 0)
+  t.deepEqual(readdirSync(place.file('.sluice')), ['sluice.log'])
+  t.false(existsSync(place.file('web.sock')))
+})
+
+root('a directory with other things in it does not go over', async (t) => {
+  const place = new Workplace(t, {
+    'app.mjs': app(),
+    'state/precious': 'mine',
+    'sluice.config.json': JSON.stringify({ app: 'app.mjs', workers: 1, listen: { port: 0 }, user: 'nobody', stateDir: 'state', log: { file: 'state/sluice.log' } }),
+  })
+  chmodSync(place.path, 0o755)
+  const server = place.spawn(['start'])
+  while (!existsSync(place.file('state/sluice.log')) || !/chown nobody/.test(readFileSync(place.file('state/sluice.log'), 'utf8'))) {
+    t.is(server.child.exitCode, null)
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+  t.deepEqual([statSync(place.file('state')).uid, statSync(place.file('state/precious')).uid], [0, 0])
+  server.kill('SIGTERM')
+  t.is((await server.ended).code, 0)
+})
+
 test('a user that nobody is, or that only root could become, is an error that says so', async (t) => {
   const folder = await AppFolder.create(t)
   const config = { app: await folder.write(answering('ok')), workers: 1 }

@@ -1,5 +1,5 @@
-import { chownSync, closeSync, fchownSync, mkdirSync, openSync, writeSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { chownSync, closeSync, fchownSync, mkdirSync, openSync, readdirSync, writeSync } from 'node:fs'
+import { basename, dirname } from 'node:path'
 import type { Account } from '../process/privileges.ts'
 
 /**
@@ -9,12 +9,11 @@ import type { Account } from '../process/privileges.ts'
 export class LogFile {
   readonly #path: string
   #descriptor: number
-  readonly #isNewDirectory: boolean
 
   /** Opens or creates the file, and its directory. Throws the system's error. */
   constructor(path: string) {
     this.#path = path
-    this.#isNewDirectory = mkdirSync(dirname(path), { recursive: true }) !== undefined
+    mkdirSync(dirname(path), { recursive: true })
     this.#descriptor = openSync(path, 'a', 0o640)
   }
 
@@ -28,11 +27,12 @@ export class LogFile {
     }
   }
 
-  /** Lets another user go on with it: the file, and its directory if it was made for it. Throws the system's error. */
+  /** Lets another user go on with it: the file, and its directory if nothing else is in it. Throws the system's error. */
   giveTo({ uid, gid }: Account): void {
     if (process.geteuid?.() !== 0) return
     fchownSync(this.#descriptor, uid, gid)
-    if (this.#isNewDirectory) chownSync(dirname(this.#path), uid, gid)
+    const directory = dirname(this.#path)
+    if (readdirSync(directory).every((name) => name === basename(this.#path))) chownSync(directory, uid, gid)
   }
 
   /** Goes on in a new file of the same name, after the old one was moved away. If that cannot be opened, in the old one. */

@@ -1,4 +1,5 @@
-import { chownSync, mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { chownSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { basename } from 'node:path'
 import { sluiceError } from '../errors.ts'
 import type { ResolvedConfig } from '../options.ts'
 import type { Server } from '../process/api.ts'
@@ -30,12 +31,10 @@ export class ServerState {
   readonly #pidFile: PidFile | undefined
   #control: ControlServer | undefined
 
-  readonly #isNew: boolean
 
-  private constructor(files: StateFiles | undefined, pidFile: PidFile | undefined, isNew: boolean) {
+  private constructor(files: StateFiles | undefined, pidFile: PidFile | undefined) {
     this.#files = files
     this.#pidFile = pidFile
-    this.#isNew = isNew
   }
 
   /**
@@ -43,25 +42,27 @@ export class ServerState {
    * @throws ERR_SLUICE_INVALID_CONFIG when the directory cannot be written
    */
   static claim({ stateDir }: ResolvedConfig, { isIgnored }: { isIgnored: boolean }): ServerState | number {
-    if (stateDir === false) return new ServerState(undefined, undefined, false)
+    if (stateDir === false) return new ServerState(undefined, undefined)
     const files = stateFiles(stateDir)
     try {
-      const isNew = mkdirSync(stateDir, { recursive: true, mode: 0o700 }) !== undefined
+      mkdirSync(stateDir, { recursive: true, mode: 0o700 })
       if (isIgnored) rmSync(files.pid, { force: true })
       const pidFile = PidFile.claim(files.pid)
-      return typeof pidFile === 'number' ? pidFile : new ServerState(files, pidFile, isNew)
+      return typeof pidFile === 'number' ? pidFile : new ServerState(files, pidFile)
     } catch (cause) {
       throw sluiceError('ERR_SLUICE_INVALID_CONFIG', `Cannot use the state directory ${stateDir}: ${(cause as Error).message}. Set SLUICE_STATE_DIR or use --no-state`, { cause })
     }
   }
 
   /**
-   * Prepares for the end of the server as another user. The directory goes over only if it was made for this server; another one
-   * may have other things in it.
+   * Prepares for the end of the server as another user. The directory goes over only if nothing but the server's files is in it:
+   * then it was made for that.
    */
   giveTo({ uid, gid }: Account): void {
     if (this.#files === undefined || process.geteuid?.() !== 0) return
-    if (this.#isNew) chownSync(this.#files.directory, uid, gid)
+    const { directory, ...files } = this.#files
+    const own = new Set(Object.values(files).map((path) => basename(path)))
+    if (readdirSync(directory).every((name) => own.has(name))) chownSync(directory, uid, gid)
     this.#pidFile?.giveTo(uid, gid)
   }
 
