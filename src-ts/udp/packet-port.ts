@@ -2,7 +2,7 @@ import type { Lane } from '../bridge/lane.ts'
 import { PacketFlag, PacketWord, RECORD_WORDS } from '../bridge/record.ts'
 import { isThenable } from '../thenable.ts'
 import { UDP_CONCURRENCY, type UdpHandlers } from '../udp.ts'
-import { bytesAt } from '../websocket/payload.ts'
+import { sharedBytesAt } from '../websocket/payload.ts'
 import { Peer, type PeerHost } from './peer.ts'
 
 /** What a worker's UDP ports have in common with each other, and each for itself. */
@@ -46,7 +46,7 @@ export class PacketPort {
     const address = flags & (PacketFlag.V6 | PacketFlag.UNIX) ? lane.copy((at + RECORD_WORDS) * 4 + length, peerWord) : null
     const peer = new Peer(this.#host, lane.index, flags, meta, peerWord, words[at + PacketWord.LOCAL]!, address, words[at + PacketWord.RECEIVED]!)
     try {
-      const result = this.#handlers.packet(bytesAt(lane, at), peer)
+      const result = this.#handlers.packet(sharedBytesAt(lane, at), peer)
       if (isThenable(result)) this.#hold(lane.index, result)
     } catch (error) {
       this.#host.report(error)

@@ -30,15 +30,20 @@ let used = 0
 /** A copy of ring bytes. Between 64 bytes and 4 KiB in memory that it shares with others, for a tenth of what memory of its own costs. */
 function copyOf(lane: Lane, start: number, length: number): Uint8Array {
   if (length <= IN_HEAP_MAX || length > POOLED_MAX) return lane.copy(start, length)
+  const copy = pooled(length)
+  copy.set(lane.view(start, length))
+  return copy
+}
+
+function pooled(length: number): Uint8Array {
   if (used + length > pool.length) {
     pool = new Uint8Array(POOL_BYTES)
     used = 0
   }
-  const copy = pool.subarray(used, used + length)
-  copy.set(lane.view(start, length))
+  const bytes = pool.subarray(used, used + length)
   // The next one begins aligned, for apps that read words.
   used = (used + length + 7) & ~7
-  return copy
+  return bytes
 }
 
 /** Where the payload of a record about a connection begins, counted from the beginning of the ring. */
@@ -49,6 +54,20 @@ function payloadStart(at: number): number {
 /** The payload of a record as bytes: a copy. */
 export function bytesAt(lane: Lane, at: number): Uint8Array {
   return copyOf(lane, payloadStart(at), lane.words[at + SocketWord.PAYLOAD_LENGTH]!)
+}
+
+/**
+ * The same, in shared memory also when it is small: what lies inside its own object has to be moved out of it when the array is
+ * given to the core, as a packet is that is sent back.
+ */
+export function sharedBytesAt(lane: Lane, at: number): Uint8Array {
+  const start = payloadStart(at)
+  const length = lane.words[at + SocketWord.PAYLOAD_LENGTH]!
+  if (length > IN_HEAP_MAX) return copyOf(lane, start, length)
+  const copy = pooled(length)
+  // Cheaper than to make a view of it.
+  for (let index = 0; index < length; index++) copy[index] = lane.bytes[start + index]!
+  return copy
 }
 
 /** The payload of a record as text. The core has checked that it is UTF-8. */

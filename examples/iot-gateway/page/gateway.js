@@ -5,21 +5,23 @@ const $ = (id) => document.getElementById(id)
 const rows = new Map()
 
 const events = new EventSource('/events')
-events.onopen = async () => {
+events.addEventListener('open', async () => {
   $('state').textContent = 'live'
   const online = await (await fetch('/devices')).json()
   for (const [name, row] of rows) row.device.className = online.includes(name) ? '' : 'away'
   for (const name of online) rowOf(name)
-}
-events.onerror = () => ($('state').textContent = 'reconnecting…')
-events.onmessage = ({ data }) => {
+})
+events.addEventListener('error', () => {
+  $('state').textContent = 'reconnecting…'
+})
+events.addEventListener('message', ({ data }) => {
   const event = JSON.parse(data)
   log(event)
   if (event.device === undefined) return
   const row = rowOf(event.device)
   if (event.type === 'reading') row.reading.textContent = shown(event.values)
   if (event.type === 'online' || event.type === 'offline') row.device.className = event.type === 'online' ? '' : 'away'
-}
+})
 
 /** Everything is set as text: what devices send is not to be trusted. */
 function rowOf(name) {
@@ -32,10 +34,10 @@ function rowOf(name) {
   input.value = '{"every": 200}'
   input.ariaLabel = `Command for ${name}`
   form.append(input)
-  form.onsubmit = (submit) => {
+  form.addEventListener('submit', (submit) => {
     submit.preventDefault()
     void fetch(`/devices/${name}`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: input.value })
-  }
+  })
   send.append(form)
   const tr = document.createElement('tr')
   tr.append(device, reading, send)
