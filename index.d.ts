@@ -9,6 +9,18 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
+/** Undoes the coding of a request body. */
+export declare class BodyDecoder {
+  /** For the value of a `content-encoding`; see `isKnown`. */
+  constructor(coding: string)
+  /** Whether the coding is one that can be undone, and the decoder was not freed. */
+  get isKnown(): boolean
+  /** The next step. Null when the input breaks the rules of its coding. */
+  decode(input: Uint8Array): DecodedPiece | null
+  /** Frees its memory before it is collected. */
+  free(): void
+}
+
 /** Starts accepting connections. */
 export declare function acceptConnections(server: number): void
 
@@ -50,6 +62,18 @@ export declare function connectionKind(server: number, id: number): number
 
 /** Reserves a slot for a worker thread that is about to start. */
 export declare function createWorker(server: number): number
+
+/** What came out of one step. */
+export interface DecodedPiece {
+  /** At most 64 KiB. */
+  data: Buffer
+  /** Bytes of the input that are done with. */
+  consumed: number
+  /** Nothing more can come out of what was given so far. */
+  isDrained: boolean
+  /** The coded form has come to its end. */
+  isComplete: boolean
+}
 
 /** Lets go of an exchange that somebody else will answer. A token for `claimExchange`, or -1. */
 export declare function detachExchange(worker: number, lane: number, index: number, generation: number): number
@@ -124,6 +148,9 @@ export declare function releaseServer(server: number): void
 
 /** Reads the certificates of every port again, for connections to come; notices tell what is wrong with them. */
 export declare function renewCertificates(server: number): void
+
+/** Sends a packet by a UDP port to an IP address and port, or to the path of a unix socket. False when that cannot be. */
+export declare function sendTo(server: number, worker: number, port: number, address: string, udpPort: number, data: string | Uint8Array): boolean
 
 /** JSON: `{ ports: [{ name, host?, port?, path? }], reactors }`. */
 export declare function serverInfo(server: number): string

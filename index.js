@@ -773,7 +773,8 @@ if (
   }
 }
 
-const { acceptConnections, activateWorker, attachMaster, attachWorker, bindUidById, broadcast, channelSize, claimExchange, closeById, connectionById, connectionCount, connectionIds, connectionKind, createWorker, detachExchange, detachWorker, drainWorker, errorCodes, formBytes, formClose, formContent, formEnd, formOpen, formWrite, kick, lookUpOwner, mayEncode, nameThread, pauseAccept, pinThread, portStats, releaseServer, renewCertificates, serverInfo, serverStats, startServer, stopServer, takeNotices, workerCalls, writeOffWorker } = nativeBinding
+const { BodyDecoder, acceptConnections, activateWorker, attachMaster, attachWorker, bindUidById, broadcast, channelSize, claimExchange, closeById, connectionById, connectionCount, connectionIds, connectionKind, createWorker, detachExchange, detachWorker, drainWorker, errorCodes, formBytes, formClose, formContent, formEnd, formOpen, formWrite, kick, lookUpOwner, mayEncode, nameThread, pauseAccept, pinThread, portStats, releaseServer, renewCertificates, sendTo, serverInfo, serverStats, startServer, stopServer, takeNotices, workerCalls, writeOffWorker } = nativeBinding
+export { BodyDecoder }
 export { acceptConnections }
 export { activateWorker }
 export { attachMaster }
@@ -807,6 +808,7 @@ export { pinThread }
 export { portStats }
 export { releaseServer }
 export { renewCertificates }
+export { sendTo }
 export { serverInfo }
 export { serverStats }
 export { startServer }
