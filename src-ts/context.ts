@@ -6,6 +6,7 @@ import { fileBody, type FileOptions } from './http/file-body.ts'
 import type { RequestSummary } from './http/report.ts'
 import { fileResponse, type SluiceResponse } from './http/response.ts'
 import type { WorkerInfo } from './process/api.ts'
+import type { Forwarded, Proxies } from './http/forwarded.ts'
 import { tlsInfoOf, type TlsInfo, type TlsRecord } from './tls-info.ts'
 import type { SseOptions, SseStream } from './websocket/event-stream.ts'
 import type { UpgradeOptions } from './websocket/handlers.ts'
@@ -30,12 +31,16 @@ export interface ConnectionInfo {
   readonly recvQueued: number
   /** Bytes not yet sent. */
   readonly sendQueued: number
+  /** From the client to the last proxy before the peer, as peers say that are trusted (`proxy.trust`). */
+  readonly forwardedFor?: readonly string[] | undefined
   /** What was negotiated, where the port speaks TLS. */
   readonly tls?: TlsInfo | undefined
 }
 
 /** What all contexts of one worker share. */
 export interface ContextHost {
+  /** The peers that speak for others on a port; null where there are none. */
+  proxiesOf(port: number): Proxies | null
   /** Where relative paths of files start. */
   readonly root: string
   readonly worker: WorkerInfo
@@ -71,6 +76,8 @@ export class Context {
   readonly #host: ContextHost
   #id: string | null = null
   #conn: ConnectionInfo | null = null
+  /** What proxies say of the client; undefined before they were asked. */
+  #forwarded: Forwarded | null | undefined
   #url: URL | null = null
   #locals: Record<string | symbol, unknown> | null = null
   #after: (() => unknown)[] | null = null
@@ -98,26 +105,33 @@ export class Context {
 
   /** The connection, as it was when first asked for; of a client that has left, every field is empty. */
   get conn(): ConnectionInfo {
-    return (this.#conn ??= connectionOf(this.#exchange))
+    if (this.#conn === null) {
+      const conn = connectionOf(this.#exchange)
+      this.#forwarded = this.#host.proxiesOf(this.#exchange.port)?.read((name) => fieldOf(this.#exchange, name), conn) ?? null
+      this.#conn = this.#forwarded === null ? conn : { ...conn, forwardedFor: this.#forwarded.chain }
+    }
+    return this.#conn
   }
 
-  /** The client's address; '' on a unix socket. */
+  /** The client's address, as the peer says if it is a proxy that is trusted; '' on a unix socket. */
   get ip(): string {
-    return this.conn.remoteAddress
+    return this.#client()?.ip ?? this.conn.remoteAddress
   }
 
-  /** The client's port. */
+  /** The client's port; 0 when a proxy does not tell. */
   get port(): number {
-    return this.conn.remotePort
+    const client = this.#client()
+    return client?.ip === undefined ? this.conn.remotePort : client.port
   }
 
+  /** What the client speaks, as the peer says if it is a proxy that is trusted. */
   get scheme(): 'http' | 'https' {
-    return schemeOf(this.#exchange)
+    return this.#client()?.scheme ?? schemeOf(this.#exchange)
   }
 
-  /** Host and port the client asked for, as sent; '' when it named none (HTTP/1.0). */
+  /** Host and port the client asked for, as sent, or as a proxy says that is trusted; '' when it named none (HTTP/1.0). */
   get host(): string {
-    return hostOf(this.#exchange)
+    return this.#client()?.host ?? hostOf(this.#exchange)
   }
 
   /** `req.url`, parsed and normalised. @throws TypeError for a target that is no URL */
@@ -229,6 +243,15 @@ export class Context {
     this.#exchange.keep()
     this.#after ??= []
     this.#after.push(fn)
+  }
+
+  /** What proxies say. Costs nothing on a port without them. */
+  #client(): Forwarded | null {
+    if (this.#forwarded === undefined) {
+      if (this.#host.proxiesOf(this.#exchange.port) === null) this.#forwarded = null
+      else void this.conn
+    }
+    return this.#forwarded ?? null
   }
 
   /** Of a request that can no longer be read, what is known without it: a report must not fail. */

@@ -120,6 +120,8 @@ export interface Config {
   http2?: boolean | undefined
   /** Socket options. */
   tcp?: TcpOptions | undefined
+  /** Proxies and balancers in front of the server. */
+  proxy?: Proxy | undefined
   /** Encrypts the addresses of `listen`, but for those with a `tls` of their own. @default none */
   tls?: Tls | undefined
   /**
@@ -215,8 +217,32 @@ export interface ConnectionPortSpec {
   maxMessage?: number | undefined
   /** When it cannot be bound, the error is reported, {@link Port.error} says why, and the server starts without it. @default false the server does not start */
   optional?: boolean | undefined
+  proxy?: Proxy | undefined
   /** Certificates of its own; `true`: those of the whole server, {@link Config.tls}. @default false */
   tls?: boolean | Tls | undefined
+}
+
+/** Peers that speak for others. */
+export interface Proxy {
+  /** Whom to believe: IP addresses, ranges such as `10.0.0.0/8`, and `unix` for whoever may connect to a unix socket. At most 1024. @default [] nobody */
+  trust?: readonly string[] | undefined
+  /**
+   * Where they name the client: `'x-forwarded'` in `X-Forwarded-For`, `-Proto`, `-Host` and `-Port`, `'x-real'` in `X-Real-IP`, `X-Real-Port` and `Scheme`,
+   * `'forwarded'` in `Forwarded` (RFC 7239). `ctx.ip`, `port`, `scheme`, `host` and `ctx.conn.forwardedFor` follow it. @default 'x-forwarded'
+   */
+  headers?: ForwardedHeaders | undefined
+  /** Their connections begin with a PROXY header of this version; others are closed. Needs `trust`. @default false */
+  protocol?: 'v1' | 'v2' | 'auto' | false | undefined
+}
+
+/** Where proxies name the client. */
+export type ForwardedHeaders = 'x-forwarded' | 'x-real' | 'forwarded'
+
+/** A {@link Proxy} with every member. */
+export interface ProxyRecord {
+  readonly trust: readonly string[]
+  readonly headers: ForwardedHeaders
+  readonly protocol: 'v1' | 'v2' | 'auto' | null
 }
 
 /** A certificate with its key, each a file, from `root`, or PEM as text or bytes. */
@@ -531,6 +557,7 @@ export interface ResolvedPort {
     readonly deferAccept: number
   }
   readonly optional: boolean
+  readonly proxy: ProxyRecord
   readonly tls: ResolvedTls | undefined
   /** Of a UDP port. */
   readonly udp?: ResolvedUdp
@@ -615,7 +642,7 @@ function general<T extends Partial<Record<(typeof PORT_OPTIONS)[number], unknown
   return Object.fromEntries(Object.entries(options).filter(([name]) => !(PORT_OPTIONS as readonly string[]).includes(name))) as Omit<T, (typeof PORT_OPTIONS)[number]>
 }
 
-const PORT_OPTIONS = ['dispatch', 'heartbeat', 'http2', 'limits', 'listen', 'ports', 'tcp', 'tls'] as const
+const PORT_OPTIONS = ['dispatch', 'heartbeat', 'http2', 'limits', 'listen', 'ports', 'proxy', 'tcp', 'tls'] as const
 
 function isResolved(input: unknown): input is ResolvedConfig {
   return typeof input === 'object' && input !== null && resolvedConfigs.has(input)

@@ -1,12 +1,14 @@
 /** Encrypted ports with the clients that people have: curl, openssl, Node. */
 import { execFile, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { on, once } from 'node:events'
+import type { IncomingMessage } from 'node:http'
 import { Agent, request as httpsRequest } from 'node:https'
 import { fileURLToPath } from 'node:url'
 import { connect as tlsConnect, type ConnectionOptions, type TLSSocket } from 'node:tls'
 import { promisify } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
 import { type Config, createServer, type Server, WebSocketClient } from 'sluice'
+import { WebSocket } from 'ws'
 
 import { Authority } from '../support/certificates.ts'
 import { next, portOf, startServer } from '../support/server.ts'
@@ -147,6 +149,53 @@ test('a WebSocketClient trusts nobody that Node does not', async (t) => {
   t.teardown(() => lax.terminate())
   await t.throwsAsync(strict[Symbol.asyncIterator]().next(), { message: /certificate/ })
   t.is((await lax[Symbol.asyncIterator]().next()).done, false)
+})
+
+test('a TCP port speaks TLS, and its connections begin after the handshake', async (t) => {
+  const authority = await Authority.create(t)
+  const { certFile: cert, keyFile: key } = await authority.sign('a', ['a.test'])
+  const line = fileURLToPath(new URL('../fixtures/tls-line.mjs', import.meta.url))
+  const server = await start(t, { app: line, tls: { cert, key }, ports: { line: { protocol: 'tcp', listen: { port: 0 }, tls: true } } })
+  const { address } = server.port('line')
+  const socket = await secure(server, { port: (address as { port: number }).port, servername: 'a.test', ca: authority.ca })
+  const input = socket[Symbol.asyncIterator]()
+  t.is(String((await input.next()).value), 'a.test\n')
+  socket.write('there and back')
+  t.is(String((await input.next()).value), 'there and back')
+  socket.destroy()
+})
+
+test('a session that is resumed takes its TLS connection to another reactor', async (t) => {
+  const authority = await Authority.create(t)
+  const { certFile: cert, keyFile: key } = await authority.sign('a', ['a.test'])
+  const server = await start(t, { tls: { cert, key }, core: { threads: 2 } })
+  const open = async (query: string): Promise<{ socket: WebSocket; messages: AsyncIterator<[Buffer]>; headers: IncomingMessage['headers'] }> => {
+    const socket = new WebSocket(`${server.url.replace('https', 'wss')}/${query}`, [], { rejectUnauthorized: false })
+    t.teardown(() => socket.terminate())
+    const messages = on(socket, 'message') as AsyncIterator<[Buffer]>
+    const [{ headers }] = (await once(socket, 'upgrade')) as [IncomingMessage]
+    return { socket, messages, headers }
+  }
+  let client = await open('')
+  const token = client.headers['sluice-resume']
+  t.is(typeof token, 'string')
+  await client.messages.next()
+  let received = 1
+  // Idle connections between, so that the next one is accepted by the other reactor at least once.
+  for (let round = 0; round < 4; round++) {
+    const ended = once(client.socket, 'close')
+    client.socket.terminate()
+    await ended
+    const idle = await secure(server, { servername: 'a.test', ca: authority.ca })
+    t.teardown(() => idle.destroy())
+    client = await open(`?resume=${String(token)}&received=${received}`)
+    t.is(client.headers['sluice-resumed'], '0')
+    // What `open` says.
+    await client.messages.next()
+    client.socket.send(`round ${round}`)
+    t.is(String((await client.messages.next()).value[0]), `round ${round}`)
+    received += 2
+  }
 })
 
 test('a reload takes new certificates and touches no connection', async (t) => {

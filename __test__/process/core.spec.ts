@@ -119,8 +119,8 @@ test('release() happens once, keeps the last figures, and silences everything af
 test('ports() gives addresses and paths', (t) => {
   const core = new Core(fakeNative().native, '{}', nobody)
   t.deepEqual(core.ports(), [
-    { name: 'main', protocol: 'http', host: '127.0.0.1', port: 4711, path: undefined, error: undefined, tls: false, bodyBytes: 0 },
-    { name: 'main2', protocol: 'http', host: undefined, port: undefined, path: '/run/x', error: undefined, tls: false, bodyBytes: 0 },
+    { name: 'main', protocol: 'http', host: '127.0.0.1', port: 4711, path: undefined, error: undefined, tls: false, proxy: undefined, bodyBytes: 0 },
+    { name: 'main2', protocol: 'http', host: undefined, port: undefined, path: '/run/x', error: undefined, tls: false, proxy: undefined, bodyBytes: 0 },
   ])
 })
 

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 import type * as v from 'valibot'
-import type { ResolvedPort } from '../options.ts'
+import type { ProxyRecord, ResolvedPort } from '../options.ts'
 import { invalidOption, sourceText } from './explain.ts'
 import { type configSchema, type portSchema, waterMarks, wrongMark } from './schema.ts'
 import { resolveTls, spokenOn } from './tls.ts'
@@ -21,7 +21,7 @@ export function resolvePorts(options: Options, root: string, answerTimeout: numb
   const where = sourceText(source)
   const limits = { ...options.limits, answerTimeout }
   const main = options.listen.map((listen, index) => {
-    const port: Port = { protocol: 'http', listen, limits: {}, heartbeat: {}, dispatch: undefined, http2: undefined, tcp: {}, framing: undefined, maxMessage: undefined, optional: false, tls: listen.tls ?? options.tls !== undefined }
+    const port: Port = { protocol: 'http', listen, limits: {}, heartbeat: {}, dispatch: undefined, http2: undefined, tcp: {}, framing: undefined, maxMessage: undefined, optional: false, proxy: {}, tls: listen.tls ?? options.tls !== undefined }
     return resolvePort(mainName(index), port, options.listen.length === 1 ? 'listen.tls' : `listen[${index}].tls`)
   })
   const named = Object.entries(options.ports).map(([name, port]) =>
@@ -42,7 +42,7 @@ export function resolvePorts(options: Options, root: string, answerTimeout: numb
       if (tls !== undefined) throw invalidOption(`ports.${name}.listen.tls is for ports with connections, not for "udp"${where}`)
       // Without connections there is nothing that the rest could hold for.
       const { heartbeat, tcp } = options
-      return { name, protocol, listen: absolute(listen), dispatch, optional, udp, limits: { ...limits, ...waterMarks(limits) }, heartbeat, tcp, framing: 'raw', http2: false, tls: undefined }
+      return { name, protocol, listen: absolute(listen), dispatch, optional, udp, limits: { ...limits, ...waterMarks(limits) }, heartbeat, tcp, framing: 'raw', http2: false, proxy: { trust: [], headers: 'x-forwarded', protocol: null }, tls: undefined }
     }
     for (const option of ['framing', 'maxMessage'] as const) {
       if (port[option] !== undefined && port.protocol !== 'tcp') throw invalidOption(`ports.${name}.${option} is for protocol "tcp", not for "${port.protocol}"${where}`)
@@ -66,8 +66,18 @@ export function resolvePorts(options: Options, root: string, answerTimeout: numb
       http2,
       tcp: { ...options.tcp, ...given(port.tcp) },
       optional: port.optional,
+      proxy: resolveProxy(name, port.proxy),
       tls: tls === false ? undefined : tls === true ? resolveTls(options.tls!, 'tls', spoken, root) : resolveTls(tls, tlsOption, spoken, root),
     }
+  }
+
+  function resolveProxy(name: string, own: v.InferOutput<typeof configSchema>['proxy']): ProxyRecord {
+    const { trust = [], headers = 'x-forwarded', protocol = false } = { ...given(options.proxy), ...given(own) }
+    if (protocol !== false && trust.length === 0) {
+      const path = own.protocol === undefined ? 'proxy' : `ports.${name}.proxy`
+      throw invalidOption(`${path}.protocol needs ${path}.trust, the peers that may send a PROXY header${where}`)
+    }
+    return { trust: [...trust], headers, protocol: protocol === false ? null : protocol }
   }
 }
 

@@ -2,6 +2,7 @@
  * The shape of a configuration: which keys exist, what each may hold, and its default.
  * A message says what the value must be; `explain.ts` puts the path before and the value behind it.
  */
+import { isIP } from 'node:net'
 import type { ResourceLimits } from 'node:worker_threads'
 import { isIPv4, isIPv6 } from 'node:net'
 import * as v from 'valibot'
@@ -103,6 +104,25 @@ const listenForms = 'must be { port }, { path } or { fd }'
 const account = '(?:[\\w][\\w.-]{0,31}\\$?|\\d{1,10})'
 const ownerSchema = v.pipe(text, v.regex(new RegExp(`^(?:${account}(?::${account})?|:${account})$`), 'must be "user", "user:group" or ":group", by name or number'))
 const accountSchema = v.union([v.pipe(text, v.regex(new RegExp(`^${account}$`), 'must be a name or a number')), whole('', 0)], 'must be a name or a number')
+/** An address, a range of them, or whoever is on this machine. */
+function isTrusted(value: unknown): value is string {
+  if (typeof value !== 'string') return false
+  const [address = '', prefix, ...more] = value.split('/')
+  if (value === 'unix') return true
+  if (isIP(address) === 0 || address.includes('%') || more.length > 0) return false
+  return prefix === undefined || (/^\d{1,3}$/.test(prefix) && Number(prefix) <= (isIP(address) === 6 ? 128 : 32))
+}
+const proxyRules = {
+  trust: v.optional(
+    v.pipe(
+      v.array(v.custom<string>(isTrusted, 'must be an IP address, a range such as "10.0.0.0/8" or "unix"'), 'must be a list of addresses'),
+      v.maxLength(1024, 'must have at most 1024 addresses'),
+    ),
+  ),
+  headers: v.optional(only(['x-forwarded', 'x-real', 'forwarded'])),
+  protocol: v.optional(v.custom<'v1' | 'v2' | 'auto' | false>((value) => value === false || value === 'v1' || value === 'v2' || value === 'auto', 'must be "v1", "v2", "auto" or false')),
+}
+
 const pem = v.custom<string | Uint8Array>(
   (value) => (typeof value === 'string' || value instanceof Uint8Array) && value.length > 0,
   'must be a file, or PEM as text or bytes',
@@ -382,6 +402,7 @@ const connectionPortSchema = exactObject(
     framing: v.optional(framingSchema),
     maxMessage: v.optional(limitRules.message),
     optional: v.optional(flag, false),
+    proxy: section(proxyRules),
     tls: ownTls,
   },
   'must be { protocol, listen }',
@@ -547,6 +568,7 @@ export const configSchema = exactObject(
       userTimeout: millisOrFalse(0),
       deferAccept: v.pipe(v.optional(hourOrFalse, false), v.transform(zeroForFalse)),
     }),
+    proxy: section(proxyRules),
     tls: v.optional(tlsSchema),
     compression: v.pipe(
       v.optional(

@@ -23,7 +23,7 @@ export interface RuntimeOptions {
   /** The slot that was reserved for this worker. */
   readonly slot: number
   /** The ports of the server, in their order. */
-  readonly ports: readonly (Pick<PortRecord, 'bodyBytes'> & BoundAddress)[]
+  readonly ports: readonly (Pick<PortRecord, 'bodyBytes' | 'proxy'> & BoundAddress)[]
   /** Who handles what comes by them. */
   readonly handled: readonly HandledPort[]
   /** How answers are compressed, the preferred coding first; none: not at all. @default [] */

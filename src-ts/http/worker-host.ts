@@ -11,6 +11,7 @@ import { CodingChoice, type ContentCoding } from './content-coding.ts'
 import type { ClaimedExchange, DetachedHost } from './detached.ts'
 import type { Exchange } from './exchange.ts'
 import type { FormBounds } from './form.ts'
+import { Proxies } from './forwarded.ts'
 import { openEventStream, type SseOptions, type SseStream } from '../websocket/event-stream.ts'
 import type { UpgradeOptions } from '../websocket/handlers.ts'
 import { Sockets } from '../websocket/sockets.ts'
@@ -22,7 +23,7 @@ import type { SluiceResponse } from './response.ts'
 
 /** What a worker serves with. */
 export interface WorkerHostOptions {
-  readonly ports: readonly (Pick<PortRecord, 'bodyBytes'> & BoundAddress)[]
+  readonly ports: readonly (Pick<PortRecord, 'bodyBytes' | 'proxy'> & BoundAddress)[]
   /** Who handles what comes by them. */
   readonly handled: readonly HandledPort[]
   /** How answers are compressed, the preferred coding first; none: not at all. @default [] */
@@ -53,6 +54,8 @@ export class WorkerHost implements DetachedHost, ContextHost {
   #ids = 0
   #now = 0
   #abortReason: unknown
+  /** By port; null where no peer speaks for others. */
+  readonly #proxies: readonly (Proxies | null)[]
   /** WebSockets and event streams of this worker. */
   readonly sockets: Sockets
   /** Packets that come to this worker. */
@@ -64,6 +67,7 @@ export class WorkerHost implements DetachedHost, ContextHost {
   constructor(commands: Commands, socketCommands: SocketCommands, packetCommands: PacketCommands, memory: WorkerMemory, options: WorkerHostOptions) {
     this.commands = commands
     this.bodyBytes = options.ports.map(({ bodyBytes }) => bodyBytes)
+    this.#proxies = options.ports.map(({ proxy }) => (proxy === undefined ? null : new Proxies(proxy)))
     this.codings = options.codings === undefined || options.codings.length === 0 ? null : new CodingChoice(options.codings)
     this.decodes = options.decodes ?? false
     this.formBounds = { fields: options.formFields ?? 1000 }
@@ -97,6 +101,10 @@ export class WorkerHost implements DetachedHost, ContextHost {
       ...account,
     })
     this.#exchanges = Array.from({ length: memory.events.length }, () => new Exchanges<Exchange | ClaimedExchange>())
+  }
+
+  proxiesOf(port: number): Proxies | null {
+    return this.#proxies[port] ?? null
   }
 
   get now(): number {

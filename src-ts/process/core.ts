@@ -168,5 +168,5 @@ function parsePorts(info: unknown): readonly PortRecord[] {
   if (typeof info !== 'object' || info === null || !('ports' in info) || !Array.isArray(info.ports)) {
     throw sluiceError('ERR_SLUICE_INTERNAL', 'The core gave no list of ports')
   }
-  return (info.ports as Partial<PortRecord>[]).map(({ name, protocol, host, port, path, error, tls, bodyBytes }) => ({ name: name ?? '', protocol: protocol ?? 'http', host, port, path, error, tls: tls === true, bodyBytes: bodyBytes ?? 0 }))
+  return (info.ports as Partial<PortRecord>[]).map(({ name, protocol, host, port, path, error, tls, proxy, bodyBytes }) => ({ name: name ?? '', protocol: protocol ?? 'http', host, port, path, error, tls: tls === true, proxy, bodyBytes: bodyBytes ?? 0 }))
 }

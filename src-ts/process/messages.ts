@@ -3,7 +3,7 @@
  * `parentPort` neither sees nor sends any of it. Each side parses what arrives once, here, and trusts it from there on.
  */
 import { sluiceTypeError } from '../errors.ts'
-import type { PortProtocol } from '../options.ts'
+import type { PortProtocol, ProxyRecord } from '../options.ts'
 import type { ContentCoding } from '../http/content-coding.ts'
 import type { ReloadResult, StartReason } from './api.ts'
 import { parseErrorRecord, toRecord, type ErrorRecord } from './error-record.ts'
@@ -95,6 +95,8 @@ export interface PortRecord {
   readonly error: string | undefined
   /** Whether it is encrypted. */
   readonly tls: boolean
+  /** Peers that speak for others, where there are any. */
+  readonly proxy?: ProxyRecord | undefined
   /** Longest request body that is read as a whole. */
   readonly bodyBytes: number
 }

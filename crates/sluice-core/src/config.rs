@@ -16,11 +16,13 @@ use crate::key_rule::KeyRule;
 
 mod check;
 mod compression;
+mod proxy;
 mod static_files;
 mod tls;
 mod uploads;
 
 pub use compression::CompressionConfig;
+pub use proxy::{ForwardedHeaders, ProxyConfig, ProxyVersion, Trusted};
 pub use static_files::{Dotfiles, StaticConfig};
 pub use tls::{IdentityConfig, PemSource, TlsConfig, TlsVersion};
 pub use uploads::UploadsConfig;
@@ -133,6 +135,9 @@ pub struct PortConfig {
     /// When it cannot be bound, the server starts without it. Default false: it does not start.
     #[serde(default)]
     pub optional: bool,
+    /// Peers that speak for others.
+    #[serde(default)]
+    pub proxy: ProxyConfig,
     /// TLS; `None` (default): in clear.
     #[serde(default)]
     pub tls: Option<TlsConfig>,

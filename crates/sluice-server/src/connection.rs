@@ -9,12 +9,15 @@ use sluice_core::id::{ConnectionId, WorkerSlot};
 use crate::http1::BodyDecoder;
 use crate::http2::Driver;
 use crate::output::Output;
+use crate::proxy_protocol::HEADER_BYTES_MAX;
 use crate::socket::{Protocol, Socket};
 use crate::stream::{Peer, Stream};
 use crate::wake::SocketWaker;
 
 /// What the bytes that come next are.
 pub(crate) enum Phase {
+    /// The PROXY header, before anything else.
+    ProxyHeader,
     /// The TLS handshake.
     Handshake,
     /// A request head, or nothing for a while.
@@ -125,7 +128,10 @@ impl Connection {
     pub(crate) fn is_idle(&self) -> bool {
         self.first.is_none()
             && self.input.is_empty()
-            && matches!(self.phase, Phase::Handshake | Phase::Head)
+            && matches!(
+                self.phase,
+                Phase::ProxyHeader | Phase::Handshake | Phase::Head
+            )
     }
 
     /// Bytes of a message on a TCP port that has begun; with fewer it cannot be complete.
@@ -148,6 +154,7 @@ impl Connection {
         }
         match &self.phase {
             Phase::Gone | Phase::Http2 => false,
+            Phase::ProxyHeader => self.input.len() < HEADER_BYTES_MAX,
             Phase::Handshake | Phase::Head | Phase::Streaming(_) => self.input.len() < INPUT_MAX,
             Phase::Socket => self.input.len() < INPUT_MAX.max(self.wanted()),
             Phase::Buffering { need } => self.input.len() < *need,

@@ -6,6 +6,7 @@
 
 pub mod http1;
 pub mod multipart;
+pub mod proxy_protocol;
 pub mod websocket;
 
 mod coding;

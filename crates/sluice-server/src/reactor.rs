@@ -45,6 +45,8 @@ pub(crate) enum Message {
         peer: Option<SocketAddr>,
         /// What was read from it already.
         input: Vec<u8>,
+        /// What goes before its protocol is done.
+        is_open: bool,
     },
     AttachWorker {
         slot: WorkerSlot,

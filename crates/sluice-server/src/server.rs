@@ -9,7 +9,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use dashmap::DashMap;
 use serde::Serialize;
 use sluice_core::channel::ChannelKind;
-use sluice_core::config::{Limits, PortConfig, PortProtocol, ServerConfig};
+use sluice_core::config::{Limits, PortConfig, PortProtocol, ProxyConfig, ServerConfig};
 use sluice_core::id::WorkerSlot;
 use sluice_core::member::Place;
 use sluice_core::registry::Registry;
@@ -466,6 +466,9 @@ pub struct PortInfo {
     pub protocol: PortProtocol,
     /// Whether it is encrypted.
     pub tls: bool,
+    /// Peers that speak for others, where there are any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<ProxyConfig>,
     /// Longest request body that a worker reads as a whole.
     pub body_bytes: u64,
     /// The address of a TCP port, as it was given where the port is not bound.
@@ -1024,6 +1027,7 @@ fn port_info(config: &PortConfig, address: LocalAddress, error: Option<String>) 
         name: config.name.clone(),
         protocol: config.protocol,
         tls: config.tls.is_some(),
+        proxy: (!config.proxy.trust.is_empty()).then(|| config.proxy.clone()),
         body_bytes: config.limits.body_bytes,
         host,
         port,

@@ -26,6 +26,8 @@ counters! {
         header_bytes,
         /// 414: the request target.
         target_bytes,
+        /// Connections closed because their peer is not in `proxy.trust`, or did not begin with a PROXY header.
+        proxy_header,
         /// TLS handshakes that failed; their connections were closed.
         handshake,
         /// 408: the head, or the TLS handshake before it, did not arrive within `headerTimeout`.

@@ -84,6 +84,11 @@ impl PortConfig {
         self.listen.check(&format!("{path}.listen"))?;
         self.limits.check(&format!("{path}.limits"))?;
         self.heartbeat.check(&format!("{path}.heartbeat"))?;
+        number(
+            &format!("length of {path}.proxy.trust"),
+            self.proxy.trust.len() as u64,
+            0..=1024,
+        )?;
         if let Some(tls) = &self.tls {
             tls.check(&format!("{path}.tls"))?;
         }

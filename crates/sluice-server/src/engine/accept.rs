@@ -145,7 +145,7 @@ impl Engine {
         let target = self.shared.least_connected(self.id);
         self.shared.reactor_connections[usize::from(target)].fetch_add(1, Ordering::Relaxed);
         if target == self.id {
-            self.open(port, stream, peer, Vec::new());
+            self.open(port, stream, peer, Vec::new(), false);
             return;
         }
         match stream.detach() {
@@ -156,6 +156,7 @@ impl Engine {
                     stream,
                     peer,
                     input: Vec::new(),
+                    is_open: false,
                 },
             ),
             Err(_) => self.shared.connection_closed(port, target),
@@ -163,9 +164,16 @@ impl Engine {
     }
 
     /// Takes over a connection that another reactor accepted.
-    pub(super) fn adopt(&mut self, port: u16, stream: Detached, peer: Peer, input: Vec<u8>) {
+    pub(super) fn adopt(
+        &mut self,
+        port: u16,
+        stream: Detached,
+        peer: Peer,
+        input: Vec<u8>,
+        is_open: bool,
+    ) {
         match Stream::attach(stream) {
-            Ok(stream) if !self.stopping => self.open(port, stream, peer, input),
+            Ok(stream) if !self.stopping => self.open(port, stream, peer, input, is_open),
             Ok(_) | Err(_) => self.shared.connection_closed(port, self.id),
         }
     }
@@ -189,6 +197,7 @@ impl Engine {
                     stream,
                     peer,
                     input,
+                    is_open: true,
                 };
                 self.shared.send(target, message);
             }
@@ -196,16 +205,20 @@ impl Engine {
         }
     }
 
-    fn open(&mut self, port: u16, stream: Stream, peer: Peer, mut input: Vec<u8>) {
+    /// `is_open`: another reactor has gone through what comes before the protocol.
+    fn open(&mut self, port: u16, stream: Stream, peer: Peer, mut input: Vec<u8>, is_open: bool) {
         let id = ConnectionId(
             self.shared
                 .next_connection_id
                 .fetch_add(1, Ordering::Relaxed),
         );
-        let slot = self.occupy(id, port, stream, peer, None);
-        let is_open = self.connections[slot as usize]
-            .as_deref()
-            .is_some_and(|connection| matches!(connection.phase, Phase::Head));
+        let (stream, phase) = if is_open {
+            (stream, Phase::Head)
+        } else {
+            self.begin_opening(port, stream)
+        };
+        let is_open = matches!(phase, Phase::Head);
+        let slot = self.occupy(id, port, stream, peer, phase, None);
         if is_open {
             self.begin_protocol(slot);
         } else {
@@ -226,6 +239,7 @@ impl Engine {
         port: u16,
         stream: Stream,
         peer: Peer,
+        phase: Phase,
         parent: Option<u32>,
     ) -> u32 {
         let slot = self.free.pop().unwrap_or_else(|| {
@@ -235,10 +249,6 @@ impl Engine {
             self.connections.len() as u32 - 1
         });
         let socket_waker = SocketWaker::new(slot, Arc::clone(&self.ready));
-        let (stream, phase) = match parent {
-            Some(_) => (stream, Phase::Head),
-            None => self.begin_opening(port, stream),
-        };
         self.connections[slot as usize] = Some(Box::new(Connection {
             id,
             port,

@@ -51,7 +51,7 @@ impl Engine {
             Phase::Socket => self.socket_expired(slot),
             Phase::Http2 => self.http2_expired(slot),
             Phase::Gone => {}
-            Phase::Handshake => {
+            Phase::ProxyHeader | Phase::Handshake => {
                 self.rejected.header_timeout += 1;
                 self.lose(slot);
             }
@@ -80,9 +80,12 @@ impl Engine {
             Phase::Head if connection.first.is_none() => self.idle_deadline(slot),
             Phase::Socket => return self.arm_socket(slot),
             Phase::Http2 => return self.arm_http2(slot),
-            Phase::Handshake | Phase::Head | Phase::Closing | Phase::Lingering | Phase::Gone => {
-                u64::MAX
-            }
+            Phase::ProxyHeader
+            | Phase::Handshake
+            | Phase::Head
+            | Phase::Closing
+            | Phase::Lingering
+            | Phase::Gone => u64::MAX,
             Phase::Buffering { .. } | Phase::Streaming(_) | Phase::Discarding { .. } => {
                 connection.meter = Meter {
                     since: now,

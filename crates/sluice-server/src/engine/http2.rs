@@ -173,6 +173,7 @@ impl Engine {
             port,
             Stream::Http2(Box::new(stream)),
             peer,
+            Phase::Head,
             Some(parent),
         );
         self.streams += 1;

@@ -32,10 +32,7 @@ pub(super) enum Step {
 impl Engine {
     /// Reads what a socket has and acts on it.
     pub(super) fn read(&mut self, slot: u32) {
-        let is_opening = self.connections[slot as usize]
-            .as_deref()
-            .is_some_and(|connection| matches!(connection.phase, Phase::Handshake));
-        if is_opening && !self.shake_hands(slot) {
+        if !self.go_on_opening(slot) {
             return;
         }
         let mut scratch = std::mem::take(&mut self.scratch);
@@ -137,6 +134,8 @@ impl Engine {
                 Phase::Streaming(_) => self.take_upload(slot, rest),
                 Phase::Discarding { .. } => self.discard(slot, rest),
                 Phase::Socket => self.take_frame(slot, rest),
+                // Read by itself, and kept until it is whole.
+                Phase::ProxyHeader => Step::Stuck,
                 Phase::Handshake
                 | Phase::Http2
                 | Phase::Closing

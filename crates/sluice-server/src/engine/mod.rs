@@ -231,7 +231,8 @@ impl Engine {
                 stream,
                 peer,
                 input,
-            } => self.adopt(port, stream, peer, input),
+                is_open,
+            } => self.adopt(port, stream, peer, input, is_open),
             Message::AttachWorker {
                 slot,
                 events,

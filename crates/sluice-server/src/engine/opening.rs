@@ -1,25 +1,34 @@
-//! What a connection goes through before its port's protocol begins: the TLS handshake.
+//! What a connection goes through before its port's protocol begins: the PROXY header, the TLS handshake.
 
-use std::task::Context;
+use std::task::{Context, Poll};
 
 use sluice_core::config::PortProtocol;
+use tokio::io::ReadBuf;
 
 use super::Engine;
 use crate::connection::Phase;
 use crate::http1::Reject;
+use crate::proxy_protocol::{self, HEADER_BYTES_MAX, Parsed};
 use crate::stream::Stream;
 use crate::tls::{Handshake, TlsStream};
 
 impl Engine {
-    /// The stream of a new connection as its port wants it, and what it begins with. One that another reactor has opened
-    /// stays as it is.
+    /// The stream of a connection that was just accepted as its port wants it, and what it begins with.
     pub(super) fn begin_opening(&self, port: u16, stream: Stream) -> (Stream, Phase) {
+        let has_proxy_header = self.shared.config.ports[usize::from(port)]
+            .proxy
+            .protocol
+            .is_some();
+        if has_proxy_header {
+            return (stream, Phase::ProxyHeader);
+        }
+        self.begin_tls(port, stream)
+    }
+
+    fn begin_tls(&self, port: u16, stream: Stream) -> (Stream, Phase) {
         let Some(tls) = self.shared.tls(port) else {
             return (stream, Phase::Head);
         };
-        if stream.tls().is_some() {
-            return (stream, Phase::Head);
-        }
         match tls.wrap(stream) {
             Ok(stream) => (Stream::Tls(Box::new(stream)), Phase::Handshake),
             // Out of random numbers. What is gone is closed by the first read.
@@ -27,8 +36,79 @@ impl Engine {
         }
     }
 
+    /// Goes on with what comes before the protocol. True when that begins.
+    pub(super) fn go_on_opening(&mut self, slot: u32) -> bool {
+        match self.connection(slot).map(|connection| &connection.phase) {
+            Some(Phase::ProxyHeader) => self.read_proxy_header(slot),
+            Some(Phase::Handshake) => self.shake_hands(slot),
+            _ => true,
+        }
+    }
+
+    fn read_proxy_header(&mut self, slot: u32) -> bool {
+        let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
+            return false;
+        };
+        let port = connection.port;
+        let config = &self.shared.config.ports[usize::from(port)].proxy;
+        let Some(version) = config.protocol else {
+            return false;
+        };
+        let mut refused = !config.trusts(connection.peer.map(|peer| peer.ip()));
+        let mut header = None;
+        while !refused && header.is_none() {
+            let mut bytes = [0; HEADER_BYTES_MAX];
+            let mut buffer = ReadBuf::new(&mut bytes);
+            let mut cx = Context::from_waker(&connection.waker);
+            match connection.stream.poll_read(&mut cx, &mut buffer) {
+                Poll::Pending => return false,
+                // Nothing was asked: a balancer has looked whether somebody is there.
+                Poll::Ready(Ok(())) if buffer.filled().is_empty() => {
+                    self.close(slot);
+                    return false;
+                }
+                Poll::Ready(Err(_)) => {
+                    self.close(slot);
+                    return false;
+                }
+                Poll::Ready(Ok(())) => {}
+            }
+            connection.bytes_in += buffer.filled().len() as u64;
+            connection.input.extend_from_slice(buffer.filled());
+            match proxy_protocol::parse(&connection.input, version) {
+                Ok(Parsed::Incomplete) => {}
+                Ok(Parsed::Header { len, client }) => header = Some((len, client)),
+                Err(_) => refused = true,
+            }
+        }
+        let Some((len, client)) = header else {
+            self.rejected.proxy_header += 1;
+            self.close(slot);
+            return false;
+        };
+        connection.peer = client.or(connection.peer);
+        let mut rest = connection.input.split_off(len);
+        connection.input.clear();
+        let stream = std::mem::replace(&mut connection.stream, Stream::Gone);
+        let (stream, phase) = self.begin_tls(port, stream);
+        let Some(connection) = self.connection(slot) else {
+            return false;
+        };
+        connection.stream = stream;
+        connection.phase = phase;
+        if let Stream::Tls(stream) = &mut connection.stream {
+            stream.unread(&rest);
+            return self.shake_hands(slot);
+        }
+        self.begin_protocol(slot);
+        if !rest.is_empty() {
+            self.deliver(slot, &mut rest);
+        }
+        true
+    }
+
     /// Goes on with the handshake. True when the protocol begins.
-    pub(super) fn shake_hands(&mut self, slot: u32) -> bool {
+    fn shake_hands(&mut self, slot: u32) -> bool {
         let Some(connection) = self.connections[slot as usize].as_deref_mut() else {
             return false;
         };

@@ -118,6 +118,11 @@ impl TlsStream {
         Ok(self)
     }
 
+    /// What was read with something that came before TLS.
+    pub(crate) fn unread(&mut self, ciphertext: &[u8]) {
+        self.ciphertext.extend_from_slice(ciphertext);
+    }
+
     /// Goes on with the handshake.
     pub(crate) fn poll_handshake(&mut self, cx: &mut Context<'_>) -> Handshake {
         loop {
@@ -217,6 +222,9 @@ impl TlsStream {
         } else {
             bytes.min(self.encrypted.saturating_sub(1))
         };
+        // Whoever offers less than before gets less counted, and the rest with its next call.
+        let offered = slices.iter().map(|slice| slice.len()).sum();
+        let count = count.min(offered);
         self.encrypted -= count;
         if count == 0 && !is_all {
             return Poll::Pending;

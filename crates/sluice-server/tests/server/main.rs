@@ -20,6 +20,7 @@ mod limits;
 mod listening;
 mod ordering;
 mod packets;
+mod proxy;
 mod rings;
 mod sockets;
 mod static_files;

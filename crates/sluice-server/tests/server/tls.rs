@@ -21,20 +21,20 @@ use sluice_shared::record::event_flag;
 use crate::support::{Event, LIMIT, Served};
 
 /// An authority of the test's own.
-struct Authority {
+pub(super) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
 }
 
 /// A certificate with its key, as PEM.
 #[derive(Clone)]
-struct Pair {
-    cert: String,
-    key: String,
+pub(super) struct Pair {
+    pub(super) cert: String,
+    pub(super) key: String,
 }
 
 impl Authority {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let key = KeyPair::generate().expect("there is randomness");
         let mut params = CertificateParams::new([]).expect("no name is a name");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
@@ -43,7 +43,7 @@ impl Authority {
         Self { issuer, pem }
     }
 
-    fn sign(&self, name: &str) -> Pair {
+    pub(super) fn sign(&self, name: &str) -> Pair {
         let key = KeyPair::generate().expect("there is randomness");
         let params = CertificateParams::new([name.to_owned()]).expect("it is a name");
         let cert = params
@@ -62,7 +62,7 @@ impl Authority {
     }
 
     /// A client that trusts this authority.
-    fn client(&self) -> ClientConfig {
+    pub(super) fn client(&self) -> ClientConfig {
         self.client_of(&[&TLS13, &TLS12], None)
     }
 
@@ -93,10 +93,10 @@ impl Authority {
     }
 }
 
-type Connected = StreamOwned<ClientConnection, TcpStream>;
+pub(super) type Connected = StreamOwned<ClientConnection, TcpStream>;
 
 /// Connects; the handshake is done with the first bytes that are written.
-fn connect(served: &Served, config: &Arc<ClientConfig>, name: &str) -> Connected {
+pub(super) fn connect(served: &Served, config: &Arc<ClientConfig>, name: &str) -> Connected {
     let socket = TcpStream::connect(served.address()).expect("the server listens");
     socket
         .set_read_timeout(Some(LIMIT))
