@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use serde_json::json;
 use sluice_shared::record::AbortReason;
 
-use crate::support::{Event, LIMIT, Served, config};
+use crate::support::{Event, LIMIT, Served, config, config_with};
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
@@ -179,6 +179,30 @@ fn one_connection_serves_many_streams() {
     drop(client);
     served.until("the end of the connection", |stats| stats.connections == 0);
     assert_eq!(served.stats().counters.close_count, 1);
+}
+
+#[test]
+fn a_connection_keeps_to_one_worker_where_dispatch_says_so() {
+    let served = Served::start(&config_with(
+        json!({}),
+        json!({ "dispatch": "connection" }),
+    ));
+    let mut workers = [served.worker(0), served.worker(1)];
+    let mut client = Frames::open(&served);
+    client.get(1);
+    let first = served
+        .until("the first", |stats| stats.counters.dispatch_count == 1)
+        .per_worker
+        .iter()
+        .position(|worker| worker.inflight == 1)
+        .expect("one has it");
+    for stream in [3, 5, 7] {
+        client.get(stream);
+    }
+    for _ in 0..4 {
+        let asked = workers[first].request("a request of the same connection");
+        workers[first].answer(&asked, "ok");
+    }
 }
 
 #[test]
