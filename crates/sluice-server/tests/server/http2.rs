@@ -183,10 +183,7 @@ fn one_connection_serves_many_streams() {
 
 #[test]
 fn a_connection_keeps_to_one_worker_where_dispatch_says_so() {
-    let served = Served::start(&config_with(
-        json!({}),
-        json!({ "dispatch": "connection" }),
-    ));
+    let served = Served::start(&config_with(json!({}), json!({ "dispatch": "connection" })));
     let mut workers = [served.worker(0), served.worker(1)];
     let mut client = Frames::open(&served);
     client.get(1);
