@@ -1,6 +1,10 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readFileSync } from 'node:fs'
+import { createSocket } from 'node:dgram'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { type IncomingMessage, request } from 'node:http'
+import { connect } from 'node:net'
+import { json } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
 import { createProgram } from '../src-ts/cli/program.ts'
@@ -71,6 +75,34 @@ test('chat.js: WebSockets and event streams are in one chat, across a reload, an
   t.like(pushed, { code: 0, stdout: 'Pushed to 2 connections\n' })
   t.is((await messages.next()).value, 'Back in five minutes')
   t.deepEqual(await events.data(3), ['Ada: hi', 'Ada: still here', 'Back in five minutes'])
+})
+
+test('gateway.js: a device, a packet and an admin meet on one server, each by its own port', async (t) => {
+  const place = workplace(t)
+  // The ports that it names may be in use here.
+  writeFileSync(place.file('gateway.config.js'), (files['gateway.config.js'] ?? '').replace(/port: \d+/g, 'port: 0'))
+  const { url } = await place.serve(['-c', 'gateway.config.js'])
+  const { ports } = JSON.parse((await place.run(['status', '--json'])).stdout) as { ports: { name: string; url: string }[] }
+  const address = (name: string): URL => new URL(ports.find((port) => port.name === name)?.url ?? '')
+  const events = new EventText(await fetch(url))
+
+  const device = connect(Number(address('devices').port), '127.0.0.1')
+  t.teardown(() => device.destroy())
+  const [greeting] = (await once(device, 'data')) as [Buffer]
+  t.is(String(greeting), 'hello, who are you?\n')
+  device.write('pump\n3')
+  t.is((await place.run(['reload'])).code, 0)
+  device.write('7 bar\n')
+  t.deepEqual(await events.data(1), ['pump: 37 bar'])
+
+  const sender = createSocket('udp4')
+  t.teardown(() => sender.close())
+  sender.send('21 °C', Number(address('telemetry').port), '127.0.0.1')
+  t.deepEqual((await events.data(2)).at(-1), '127.0.0.1: 21 °C')
+
+  const admin = request({ socketPath: place.file('admin.sock'), path: '/' }).end()
+  const [answer] = (await once(admin, 'response')) as [IncomingMessage]
+  t.deepEqual(await json(answer), { devices: 1 })
 })
 
 test('the commands under "Run an app" start, show, reload and stop it', async (t) => {
