@@ -97,6 +97,7 @@ test('a body that is not coded, and one that says so, is left alone', async (t) 
     t.like(told, { text: 'plain', length: '5' })
   }
   t.like((await post('/', 'gzip', Buffer.alloc(0))).json(), { text: '' })
+  t.deepEqual((await post('/twice', 'gzip', Buffer.alloc(0))).json(), ['', ''])
 })
 
 test('nothing is decoded unless it is asked for', async (t) => {

@@ -46,7 +46,7 @@ export class RequestBody {
   tee(): RequestBody {
     if (this.isUsed || this.#stream?.locked === true) throw new TypeError('The request body was already read')
     const exchange = this.#exchange
-    if (this.#stream === null && !exchange.isStreamed) {
+    if (this.#stream === null && (!exchange.isStreamed || !exchange.hasBody())) {
       // Copied now: whoever reads first must not leave the other without.
       exchange.body()
       const other = new RequestBody(exchange)
