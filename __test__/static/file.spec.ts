@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
 import { createServer, type Server } from 'sluice'
 import { attachment } from '../../src-ts/http/file-body.ts'
+import { openSession, request } from '../support/http2-client.ts'
 import { RawClient, type RawResponse } from '../support/raw-client.ts'
 import { portOf } from '../support/server.ts'
 
@@ -122,6 +123,35 @@ test('hooks see a Response whose header they may change and whose body they may 
   t.is((await ask('/typed')).headers.get('content-type'), 'text/x-own')
   const replaced = await ask('/replaced')
   t.is(`${replaced.status} ${replaced.text}`, '201 hello')
+})
+
+test('a detached request may be answered with a file, in ranges', async (t) => {
+  const { ask } = await serve(t, `{
+    fetch(req, ctx) {
+      const request = ctx.detach()
+      const file = ctx.file('a.txt')
+      setImmediate(async () => {
+        const { server } = await import(${JSON.stringify(import.meta.resolve('sluice'))})
+        await server.respond(request, file)
+      })
+    },
+  }`)
+  const answer = await ask('/', 'Range: bytes=1-3\r\n')
+  t.is(`${answer.status} ${answer.text}`, '206 ell')
+})
+
+test('files come over HTTP/2', async (t) => {
+  const { server, root } = await serve(t, `{ fetch: (req, ctx) => ctx.file(new URL(req.url).pathname.slice(1), { deleteAfter: req.headers.has('x-delete') }) }`)
+  const session = await openSession(t, server)
+  const [whole, part, small] = await Promise.all([request(session, '/large.bin'), request(session, '/large.bin', { range: 'bytes=1000-250000' }), request(session, '/a.txt')])
+  t.deepEqual(whole.body, bytes)
+  t.is(part.status, 206)
+  t.deepEqual(part.body, bytes.subarray(1000, 250_001))
+  t.is(small.text, 'hello')
+  t.is((await request(session, '/none.txt')).status, 404)
+  t.deepEqual((await request(session, '/large.bin', { 'x-delete': '1' })).body, bytes)
+  for (let round = 0; existsSync(join(root, 'large.bin')) && round < 1000; round++) await delay(5)
+  t.false(existsSync(join(root, 'large.bin')))
 })
 
 test('a path or an option that cannot be used is an error of the handler', async (t) => {
