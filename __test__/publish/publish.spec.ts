@@ -1,5 +1,7 @@
 /** What `sluice publish` prints, and real proxies that run on it. */
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { once } from 'node:events'
+import { connect } from 'node:net'
 import ava from 'ava'
 import { WebSocket } from 'ws'
 
@@ -79,6 +81,18 @@ test('addresses are those that can be connected to', (t) => {
   t.throws(() => siteOf(shop, [{ ...shopPorts[0]!, error: 'in use' }]), { code: 'ERR_SLUICE_INVALID_OPTION' })
 })
 
+test('a port that expects a PROXY header is one for HAProxy, and left out where there is another', (t) => {
+  const listen = [{ port: 5200 }, { port: 5201 }]
+  const proxied = parseConfig({ app: 'app.js', listen, proxy: { trust: ['127.0.0.1'], protocol: 'auto', headers: 'forwarded' } })
+  const ports = [{ name: 'main', protocol: 'http', url: 'http://127.0.0.1:5200' }]
+  const site = siteOf(proxied, ports, { upstreams: ['a:1'] })
+  t.deepEqual(site.upstreams, [{ host: '127.0.0.1', port: 5200, secure: false, proxy: 'v2' }, { host: 'a', port: 1, secure: false, proxy: 'v2' }])
+  t.regex(haproxyConfig(site), /server s1 127\.0\.0\.1:5200 check inter 2s send-proxy-v2\n.*send-proxy-v2/)
+  t.regex(haproxyConfig(site), /`proxy\.headers` is "forwarded"/)
+  for (const write of [nginxConfig, apacheConfig, caddyConfig]) t.throws(() => write(site), { code: 'ERR_SLUICE_INVALID_OPTION', message: /PROXY header/ })
+  t.notRegex(haproxyConfig(shopSite), /send-proxy|is "forwarded"/)
+})
+
 test('nothing that is not a name or an address gets into a configuration', (t) => {
   for (const path of ['/a"b', '/a;\nb', '/a$b', '/a\\b', '/a}b', "/a'b"]) t.throws(() => siteOf(shop, [{ name: 'main', protocol: 'http', url: `unix:${path}` }]), { code: 'ERR_SLUICE_INVALID_OPTION' }, path)
   for (const serverName of ['a b', 'a;b', 'a{b', '', 'a\nb']) t.throws(() => siteOf(shop, shopPorts, { serverName }), { code: 'ERR_SLUICE_INVALID_OPTION' }, serverName)
@@ -134,6 +148,9 @@ for (const proxy of proxies) {
       const { host, port } = new URL(url)
       t.like(headers, { pathname: '/a/b', host, 'x-forwarded-for': '127.0.0.1', 'x-forwarded-host': host, 'x-forwarded-port': port, 'x-forwarded-proto': 'http', 'x-real-ip': '127.0.0.1' })
       t.regex(headers['x-real-port']!, /^\d+$/)
+      // A client cannot say who it is by a field that the proxy does not write.
+      t.is(((await (await fetch(url, { headers: { forwarded: 'for=1.2.3.4', scheme: 'https' } })).json()) as Record<string, string>)['forwarded'], undefined)
+      t.is(headers['scheme'], 'http')
       t.is(await (await fetch(url, { method: 'POST', body: 'x'.repeat(100_000) })).text(), '100000')
       t.is((await fetch(url, { method: 'POST', body: 'x'.repeat(200_000) })).status, 413)
       t.is(await echoed(`${url}/chat`), 'there and back')
@@ -169,6 +186,23 @@ for (const proxy of proxies) {
     for (let i = 0; i < 20; i++) t.deepEqual(new Set(await Promise.all([who(), who(), who(), who()])), new Set([`${first.pid}`]))
   })
 }
+
+const haproxy = hasProxy('haproxy') ? test : test.skip
+haproxy('HAProxy reaches a port that expects a PROXY header, and the server knows the client by it', async (t) => {
+  const place = new Workplace(t, {
+    'app.mjs': 'export default { fetch: (_request, ctx) => new Response(`${ctx.ip} ${ctx.conn.remotePort}`) }',
+    'sluice.config.mjs': `export default { app: 'app.mjs', workers: 1, listen: { port: 0 }, proxy: { trust: ['127.0.0.1'], protocol: 'v2' } }`,
+  })
+  await serve(place)
+  const { stdout } = await place.run(['publish', 'haproxy'])
+  const url = await startProxy(t, 'haproxy', place.file('proxy'), stdout)
+  const { port } = new URL(url)
+  const socket = connect(Number(port), '127.0.0.1').setEncoding('utf8')
+  t.teardown(() => socket.destroy())
+  await once(socket, 'connect')
+  socket.write('GET / HTTP/1.1\r\nhost: a\r\n\r\n')
+  t.regex(String((await once(socket, 'data'))[0]), new RegExp(`127\\.0\\.0\\.1 ${socket.localPort}`))
+})
 
 test('nginx sends the files of a root, and the server what nginx does not find', async (t) => {
   if (!hasProxy('nginx')) return t.pass()

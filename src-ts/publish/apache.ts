@@ -1,7 +1,8 @@
-import { addressText, preface, type Site, type Upstream } from './site.ts'
+import { addressText, preface, refuseProxied, type Site, type Upstream } from './site.ts'
 
 /** A virtual host for Apache ≥ 2.4.47, which passes WebSockets on by mod_proxy_http. */
 export function apacheConfig(site: Site): string {
+  refuseProxied(site, 'Apache')
   const balancer = (id: string, upstreams: readonly Upstream[]): string[] => [
     `<Proxy "balancer://${host(id)}">`,
     ...upstreams.flatMap((upstream) => member(upstream, site)),
@@ -27,6 +28,8 @@ export function apacheConfig(site: Site): string {
     '    RequestHeader set X-Forwarded-Port "expr=%{SERVER_PORT}"',
     '    RequestHeader set X-Real-IP "expr=%{REMOTE_ADDR}"',
     '    RequestHeader set X-Real-Port "expr=%{REMOTE_PORT}"',
+    '    RequestHeader set Scheme "expr=%{REQUEST_SCHEME}"',
+    '    RequestHeader unset Forwarded',
     ...site.sockets.map(({ id, path }) => `    ProxyPass "${path}" "balancer://${host(id)}${path}"`),
     `    ProxyPass "/" "balancer://${host(site.id)}/"`,
     `    ProxyPassReverse "/" "balancer://${host(site.id)}/"`,

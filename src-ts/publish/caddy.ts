@@ -1,7 +1,8 @@
-import { addressText, preface, type Site, type Upstream } from './site.ts'
+import { addressText, preface, refuseProxied, type Site, type Upstream } from './site.ts'
 
 /** A site for a Caddyfile of Caddy ≥ 2.6. X-Forwarded-For, -Proto and -Host are its defaults, and WebSockets need nothing. */
 export function caddyConfig(site: Site): string {
+  refuseProxied(site, 'Caddy 2.6')
   const proxy = (upstreams: readonly Upstream[], matcher: string): string[] => [
     `reverse_proxy ${matcher}${upstreams.map(address).join(' ')} {`,
     '    lb_policy least_conn',
@@ -11,6 +12,8 @@ export function caddyConfig(site: Site): string {
     '    header_up X-Real-IP {remote_host}',
     '    header_up X-Real-Port {remote_port}',
     '    header_up X-Forwarded-Port {port}',
+    '    header_up Scheme {scheme}',
+    '    header_up -Forwarded',
     '    # Answers are passed on as they come.',
     '    flush_interval -1',
     '    transport http {',

@@ -19,6 +19,9 @@ export function haproxyConfig(site: Site): string {
     '    http-request set-header X-Forwarded-Port %[dst_port]',
     '    http-request set-header X-Real-IP %[src]',
     '    http-request set-header X-Real-Port %[src_port]',
+    '    http-request set-header Scheme https if { ssl_fc }',
+    '    http-request set-header Scheme http unless { ssl_fc }',
+    '    http-request del-header Forwarded',
     ...site.sockets.map(({ id, path }) => `    use_backend ${id} if { path_beg ${path} }`),
     `    default_backend ${site.id}`,
     '',
@@ -50,5 +53,9 @@ function server(upstream: Upstream, number: number): string {
   if ('path' in upstream && upstream.path.startsWith('@')) return `    # HAProxy cannot connect to ${upstream.path}.`
   const address = 'path' in upstream ? `unix@${upstream.path.replaceAll(' ', '\\ ')}` : addressText(upstream)
   // What the certificate is to be checked against is known to whoever has made it.
-  return `    server s${number} ${address} check inter 2s${upstream.secure ? ' ssl verify none' : ''}`
+  return `    server s${number} ${address} check inter 2s${upstream.secure ? ' ssl verify none' : ''}${proxyHeader(upstream)}`
+}
+
+function proxyHeader({ proxy }: Upstream): string {
+  return proxy === undefined ? '' : proxy === 'v1' ? ' send-proxy' : ' send-proxy-v2'
 }

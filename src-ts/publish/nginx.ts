@@ -1,7 +1,8 @@
-import { addressText, preface, type Site, type Upstream } from './site.ts'
+import { addressText, preface, refuseProxied, type Site, type Upstream } from './site.ts'
 
 /** A file for the http context of nginx ≥ 1.15.3: an upstream and a server. */
 export function nginxConfig(site: Site): string {
+  refuseProxied(site, 'nginx')
   const server = [
     'listen 80;',
     `server_name ${site.serverName ?? '_'};`,
@@ -19,6 +20,8 @@ export function nginxConfig(site: Site): string {
     'proxy_set_header X-Forwarded-Proto $scheme;',
     'proxy_set_header X-Forwarded-Host $http_host;',
     'proxy_set_header X-Forwarded-Port $server_port;',
+    'proxy_set_header Scheme $scheme;',
+    'proxy_set_header Forwarded "";',
     '',
     '# Longer than an answer may take, and than a WebSocket or an event stream is silent between two pings.',
     `proxy_read_timeout ${site.patience}s;`,

@@ -21,10 +21,16 @@ export interface Site {
   /** Longest request body that is read as a whole, in bytes. */
   readonly bodyBytes: number
   readonly static: ResolvedConfig['static']
+  /** Where the server looks for the client's address. */
+  readonly headers: ResolvedConfig['ports'][number]['proxy']['headers']
 }
 
 /** One address, as a connection to it is opened. */
-export type Upstream = { readonly host: string; readonly port: number; readonly secure: boolean } | { readonly path: string; readonly secure: boolean }
+export type Upstream = ({ readonly host: string; readonly port: number } | { readonly path: string }) & {
+  readonly secure: boolean
+  /** The version of the PROXY header that it expects first. */
+  readonly proxy?: 'v1' | 'v2'
+}
 
 export interface SocketPort {
   readonly id: string
@@ -62,21 +68,26 @@ export function siteOf(config: ResolvedConfig, ports: readonly PortFacts[], { se
   if (serverName !== undefined && !/^[\w*.-]{1,253}$/.test(serverName)) throw unusable(`--server-name must be a host name, got ${JSON.stringify(serverName)}`)
   const bound = ports.filter(({ error }) => error === undefined)
   const isMain = ({ name }: PortFacts): boolean => /^main\d*$/.test(name)
-  const all = bound.filter(isMain).map(upstreamOf)
-  // In front of a server that speaks both, the proxy spares itself a second TLS.
-  const plain = all.filter(({ secure }) => !secure)
+  const proxied = (port: PortFacts): Upstream => {
+    const protocol = config.ports.find(({ name }) => name === port.name)?.proxy.protocol ?? null
+    return { ...upstreamOf(port), ...(protocol !== null && { proxy: protocol === 'v1' ? 'v1' : 'v2' }) }
+  }
+  const all = bound.filter(isMain).map(proxied)
+  // In front of a server that speaks both, the proxy spares itself a second TLS, and headers that it may not be able to send.
+  const plain = all.filter(({ proxy, secure }) => !secure && proxy === undefined)
   const own = plain.length > 0 ? plain : all
   const sockets = bound.filter(({ protocol }) => protocol === 'websocket')
   const site: Site = {
     id: `sluice_${identifier(config.name ?? 'app')}`,
     serverName,
-    upstreams: [...own, ...upstreams.map((text) => parseUpstream(text, own[0]?.secure ?? false))],
-    sockets: sockets.map((port) => ({ id: `sluice_${identifier(config.name ?? 'app')}_${identifier(port.name)}`, path: `/${encodeURIComponent(port.name)}`, upstream: upstreamOf(port) })),
+    upstreams: [...own, ...upstreams.map((text) => ({ ...parseUpstream(text, own[0]?.secure ?? false), ...(own[0]?.proxy && { proxy: own[0].proxy }) }))],
+    sockets: sockets.map((port) => ({ id: `sluice_${identifier(config.name ?? 'app')}_${identifier(port.name)}`, path: `/${encodeURIComponent(port.name)}`, upstream: proxied(port) })),
     unpublished: bound.filter((port) => !isMain(port) && !sockets.includes(port)).map(({ name, protocol }) => `${name} (${protocol})`),
     patience: patienceOf(config),
     idle: Math.max(1, Math.floor(Math.min(60_000, ...config.ports.map(({ limits }) => limits.keepAliveTimeout - MARGIN_S * 1000)) / 1000)),
     bodyBytes: Math.max(0, ...config.ports.map(({ limits }) => limits.bodyBytes)),
     static: config.static,
+    headers: config.ports.find(({ name }) => name === 'main')?.proxy.headers ?? 'x-forwarded',
   }
   if (site.upstreams.length === 0) throw unusable('There is no address to publish: `listen` is empty, or nothing of it is bound')
   return site
@@ -132,11 +143,18 @@ export function addressText(upstream: Upstream): string {
   return 'path' in upstream ? upstream.path : `${upstream.host}:${upstream.port}`
 }
 
+/** For a proxy that sends no PROXY header to HTTP servers. @throws ERR_SLUICE_INVALID_OPTION when a port expects one */
+export function refuseProxied({ sockets, upstreams }: Site, proxy: string): void {
+  const expecting = [...upstreams, ...sockets.map(({ upstream }) => upstream)].find((upstream) => upstream.proxy !== undefined)
+  if (expecting !== undefined) throw unusable(`${addressText(expecting)} expects a PROXY header (\`proxy.protocol\`), which ${proxy} cannot send; HAProxy can`)
+}
+
 /** The comments that every configuration begins with. */
 export function preface(site: Site, proxy: string, where: string): string[] {
   return [
     `# Made by \`sluice publish ${proxy}\`: ${where}`,
     '# TLS is left to you. The server believes the X-Forwarded-* headers only of the peers in its option `proxy.trust`.',
+    ...(site.headers === 'forwarded' ? ['# The option `proxy.headers` is "forwarded", a field that is not written here: make it "x-forwarded".'] : []),
     ...site.unpublished.map((port) => `# Not published: the port ${port}.`),
   ]
 }
