@@ -72,6 +72,7 @@ impl Engine {
 
     /// A port that was paused accepts again, if it has begun to accept at all.
     pub(super) fn resume_port(&mut self, port: u16) {
+        self.resume_packets(port);
         for index in 0..self.acceptors.len() {
             if self.acceptors[index].port == port {
                 self.accept(index);

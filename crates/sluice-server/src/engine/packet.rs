@@ -142,6 +142,13 @@ impl Engine {
         }
     }
 
+    /// A port that was paused receives again.
+    pub(super) fn resume_packets(&mut self, port: u16) {
+        if let Some(index) = self.packet_socket_of(port) {
+            self.packet_socket_ready(index);
+        }
+    }
+
     /// A packet socket has news.
     pub(super) fn packet_socket_ready(&mut self, index: usize) {
         let Some(mut port) = self.take_packet_port(index) else {

@@ -391,6 +391,26 @@ fn a_stop_waits_for_packets_that_workers_have_not_looked_at() {
 }
 
 #[test]
+fn a_paused_port_receives_nothing_until_it_is_resumed() {
+    let (served, at) = served(json!({}));
+    let mut worker = served.worker(0);
+    let client = client(at);
+    assert!(served.server.pause_accept(1));
+    client.send(b"later").expect("it is sent");
+    // An answer of the other reactor, and one of this one: both have looked at what there was.
+    assert!(served.server.send_to(
+        1,
+        "127.0.0.1",
+        client.local_addr().expect("it is bound").port(),
+        b"sent"
+    ));
+    assert_eq!(received(&client), b"sent");
+    assert_eq!(served.stats().counters.packets_in, 0);
+    assert!(served.server.resume_accept(1));
+    assert_eq!(worker.packet("the packet").payload(), b"later");
+}
+
+#[test]
 fn what_a_udp_port_cannot_have_is_an_error() {
     for (port, path) in [
         (json!({ "dispatch": "connection" }), "ports[1].dispatch"),
