@@ -93,6 +93,8 @@ pub(crate) struct Connection {
     pub(crate) in_flight: u32,
     /// A request with side effects or an unread body is in flight: nothing is dispatched beside it.
     pub(crate) barrier: bool,
+    /// No request has come yet: what comes may be the preface of HTTP/2.
+    pub(crate) is_fresh: bool,
     /// The peer has sent FIN.
     pub(crate) eof: bool,
     /// Reading stopped although the socket may have more; no waker is registered.

@@ -265,6 +265,7 @@ impl Engine {
             last: None,
             in_flight: 0,
             barrier: false,
+            is_fresh: parent.is_none(),
             eof: false,
             stalled: false,
             send_timed: false,

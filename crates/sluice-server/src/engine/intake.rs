@@ -157,7 +157,7 @@ impl Engine {
             return Step::Stuck;
         };
         if input[0] == b'P'
-            && connection.bytes_in == input.len() as u64
+            && connection.is_fresh
             && let Some(step) = self.take_preface(slot, input)
         {
             return step;
@@ -175,7 +175,7 @@ impl Engine {
         }
         let scanned = std::mem::take(&mut connection.scanned);
         match self.head.parse(input, scanned, head_limits) {
-            Ok(Parse::Complete) => {}
+            Ok(Parse::Complete) => connection.is_fresh = false,
             Ok(Parse::Incomplete) => {
                 connection.scanned = input.len();
                 // The clock of a head starts with its first byte and is not reset by the next ones.

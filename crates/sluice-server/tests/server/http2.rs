@@ -203,6 +203,39 @@ fn a_connection_keeps_to_one_worker_where_dispatch_says_so() {
 }
 
 #[test]
+fn the_preface_may_come_in_pieces_and_behind_a_proxy_header() {
+    let mut config = config(json!({}));
+    config["ports"][0]["proxy"] = json!({ "trust": ["127.0.0.0/8"], "protocol": "v1" });
+    let served = Served::start(&config);
+    let mut worker = served.worker(0);
+    let mut stream = TcpStream::connect(served.address()).expect("the server listens");
+    stream.set_nodelay(true).expect("it is a TCP socket");
+    stream
+        .set_read_timeout(Some(LIMIT))
+        .expect("the limit is not zero");
+    let before = served.stats().counters.bytes_in;
+    for piece in [
+        &b"PROXY TCP4 192.0.2.1 198.51.100.2 56324 443\r\nPRI * HT"[..],
+        b"TP/2.0\r\n\r\nSM",
+        b"\r\n\r\n",
+    ] {
+        stream.write_all(piece).expect("the server takes it");
+    }
+    let mut client = Frames(stream);
+    client.send(SETTINGS, 0, 0, &[]);
+    client.get(1);
+    let asked = worker.request("a request");
+    let info = worker
+        .worker
+        .connection_info(asked.name)
+        .expect("its client waits");
+    assert_eq!(info.remote_address, "192.0.2.1");
+    assert!(info.bytes_in > before);
+    worker.answer(&asked, "ok");
+    assert_eq!(client.next(HEADERS).status(), 200);
+}
+
+#[test]
 fn frames_that_only_keep_busy_end_the_connection() {
     let floods: [(u8, u8, &[u8]); 6] = [
         (PING, 0, &[0; 8]),
