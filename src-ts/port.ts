@@ -76,7 +76,7 @@ export class Port {
     return this.#reach.broadcast(this.index, data, options)
   }
 
-  /** Accepts no more connections, from any thread of the server. Those that come wait in the system's queue, as many as `tcp.backlog` says. Packets are received all the same. */
+  /** Accepts no more connections, from any thread of the server. Those that come wait in the system's queue, as many as `tcp.backlog` says; packets until its buffer is full. */
   pauseAccept(): void {
     this.#reach.pauseAccept(this.index, true)
   }
