@@ -438,6 +438,7 @@ mod tests {
             Reject::NoWorker,
             Reject::WorkerLost,
             Reject::Stopping,
+            Reject::ClearText,
         ];
         for reason in Reject::ALL
             .iter()
