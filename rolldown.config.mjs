@@ -25,6 +25,8 @@ export default defineConfig({
     chunkFileNames: 'chunk-[name]-[hash].js',
     // Types and old chunks would otherwise pile up beside the new ones.
     cleanDir: true,
+    // What is documented stands in the types; twice it would be a fifth of the package.
+    comments: { legal: true, annotation: true, jsdoc: false },
     banner: shebang,
   },
 })
