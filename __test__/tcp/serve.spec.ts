@@ -174,10 +174,11 @@ serial('a sender waits for a peer that does not read, and pause holds messages b
   const { notes, connect } = await start(t, { limits: { sendBuffer: 200_000 } })
   const client = await connect()
   client.socket.pause()
-  client.send('flood 100')
+  // More than the kernel keeps for both ends of a connection.
+  client.send('flood 400')
   await notes.until(({ event }) => (event as string) === 'high')
   client.socket.resume()
-  await client.text(10_000_000)
+  await client.text(40_000_000)
   t.deepEqual(await client.lines(2), ['', 'waited true'])
   await notes.until(({ event }) => (event as string) === 'drain')
   client.send('hold door', 'echo after')
