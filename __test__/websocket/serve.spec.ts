@@ -452,18 +452,22 @@ test('a client whose messages are not handled is not read without end', async (t
 test('what the app holds back waits, and comes after resume', async (t) => {
   const got: string[] = []
   let conn!: WebSocketConn
+  const paused = deferred<void>()
   const ended = deferred<void>()
   const server = await serving(t, {
     message: (ws, data) => {
       conn = ws
       got.push(String(data))
       if (data === 'end') ended.resolve()
-      if (data === 'stop') ws.pause()
+      if (data !== 'stop') return
+      ws.pause()
+      paused.resolve()
     },
   })
   const client = await LiveClient.open(t, server)
   client.send('stop')
   for (let count = 0; count < 10; count++) client.send(String(count))
+  await inTime('the pause', paused.promise)
   // Pings are answered by the core all the while.
   await client.settled()
   t.deepEqual(got, ['stop'])
