@@ -28,6 +28,9 @@ mod placement;
 mod push;
 mod reactor;
 mod recorded;
+#[cfg(test)]
+#[path = "../fuzz/seeds.rs"]
+mod seeds;
 mod server;
 mod session;
 mod socket;

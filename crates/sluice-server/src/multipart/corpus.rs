@@ -1,9 +1,8 @@
 //! Bodies, and what is in them; and the fuzz target's corpus as an ordinary test.
 
-use std::{fs, path::Path};
-
 use super::{Malformed, Parser, Piece};
 use crate::multipart;
+use crate::seeds;
 
 #[path = "../../fuzz/form_parts.rs"]
 mod form_parts;
@@ -135,58 +134,15 @@ pub(super) fn cases() -> Vec<(&'static str, String, Result<Outcome, Malformed>)>
 
 const MUTATIONS: usize = 10_000;
 
-/// Xorshift: the same inputs in every run.
-struct Numbers(u64);
-
-impl Numbers {
-    fn below(&mut self, end: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        (self.0 >> 11) as usize % end.max(1)
-    }
-}
-
-fn corpus() -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus/multipart");
-    let entries = fs::read_dir(folder).expect("the corpus is kept beside the crate");
-    let mut paths: Vec<_> = entries
-        .map(|entry| entry.expect("an entry of the corpus").path())
-        .collect();
-    paths.sort();
-    paths
-        .iter()
-        .map(|path| fs::read(path).expect("a file of the corpus"))
-        .collect()
-}
-
 #[test]
 fn no_promise_is_broken_by_the_corpus_and_what_is_made_from_it() {
-    let corpus = corpus();
+    let corpus = seeds::corpus("multipart");
     assert!(corpus.len() >= 10, "{} inputs", corpus.len());
-    let mut numbers = Numbers(0x5eed_0f5e_ed0f_5eed);
+    let mut numbers = seeds::Numbers::new();
     for input in &corpus {
         form_parts::check(input);
     }
     for _ in 0..MUTATIONS {
-        let mut input = corpus[numbers.below(corpus.len())].clone();
-        for _ in 0..=numbers.below(4) {
-            let at = numbers.below(input.len());
-            match numbers.below(5) {
-                0 => input[at] ^= 1 << numbers.below(8),
-                1 => input.insert(at, numbers.below(256) as u8),
-                2 => drop(input.drain(at..(at + 1 + numbers.below(8)).min(input.len()))),
-                3 => input[0] = numbers.below(256) as u8,
-                _ => {
-                    let other = &corpus[numbers.below(corpus.len())];
-                    let from = numbers.below(other.len());
-                    input.splice(at.., other[from..].iter().copied());
-                }
-            }
-            if input.is_empty() {
-                break;
-            }
-        }
-        form_parts::check(&input);
+        form_parts::check(&seeds::mutated(&corpus, &mut numbers, 256));
     }
 }
