@@ -34,7 +34,7 @@ export type DeathReason = 'throw' | 'reject' | 'exit' | 'oom' | 'stuck' | 'start
 export interface WorkerErrorEvent {
   readonly worker: WorkerInfo
   readonly reason: DeathReason
-  /** What the thread ended with; -1 when it has not ended (a stuck native call cannot be interrupted). */
+  /** What the thread ended with; -1 for a stuck one, which did not end by itself. */
   readonly exitCode: number
   /** What was thrown, with its stack, when something was. */
   readonly error: Error | undefined

@@ -12,7 +12,7 @@ import { notCloneable, parseWorkerMessage, type Boot, type LeaveReason, type Mas
 /** How a worker ended that was not asked to. */
 export interface Death {
   readonly reason: Exclude<DeathReason, 'start-failed'>
-  /** -1: the thread has not ended. */
+  /** -1: it did not end by itself in time; a stuck worker never does, whatever its thread said when it was ended. */
   readonly exitCode: number
   readonly error: Error | undefined
   readonly inflight: number
@@ -248,7 +248,7 @@ export class ThreadHandle implements WorkerHandle {
   async #collectDeath(): Promise<Death> {
     const parts: Promise<void>[] = this.#isStuck ? [this.#gone.promise] : [this.#gone.promise, this.exited]
     await within(this.#clock, DEATH_REPORT_MS, Promise.all(parts))
-    const reason = this.#isStuck ? 'stuck' : (this.#why ?? 'exit')
-    return { reason, exitCode: this.#exitCode, error: this.#error, ...this.#handover }
+    const { reason, exitCode } = this.#isStuck ? { reason: 'stuck' as const, exitCode: -1 } : { reason: this.#why ?? ('exit' as const), exitCode: this.#exitCode }
+    return { reason, exitCode, error: this.#error, ...this.#handover }
   }
 }
