@@ -18,6 +18,7 @@ pub mod key_rule;
 pub mod member;
 pub mod registry;
 mod sync;
+pub mod timer;
 pub mod workers;
 
 pub use error::ErrorCode;
