@@ -13,6 +13,22 @@ pub enum ErrorCode {
     InvalidState,
     /// A port could not be bound.
     Listen,
+    /// A table has no free row.
+    TableFull,
+    /// A table has no such column, or it is of another type.
+    TableColumn,
+    /// A value is longer than its column.
+    TableValueTooLong,
+    /// An integer is beyond what a number holds exactly.
+    TableInteger,
+    /// A key is empty or too long.
+    TableKey,
+    /// A table is in use with another description.
+    TableMismatch,
+    /// The file or memory of a table cannot be used.
+    TableFile,
+    /// A row is locked by a process that does not go on.
+    TableBusy,
     /// A panic or a broken invariant: a bug.
     Internal,
 }
@@ -24,6 +40,14 @@ impl ErrorCode {
         ErrorCode::InvalidOption,
         ErrorCode::InvalidState,
         ErrorCode::Listen,
+        ErrorCode::TableFull,
+        ErrorCode::TableColumn,
+        ErrorCode::TableValueTooLong,
+        ErrorCode::TableInteger,
+        ErrorCode::TableKey,
+        ErrorCode::TableMismatch,
+        ErrorCode::TableFile,
+        ErrorCode::TableBusy,
         ErrorCode::Internal,
     ];
 
@@ -34,6 +58,14 @@ impl ErrorCode {
             ErrorCode::InvalidOption => "ERR_SLUICE_INVALID_OPTION",
             ErrorCode::InvalidState => "ERR_SLUICE_INVALID_STATE",
             ErrorCode::Listen => "ERR_SLUICE_LISTEN",
+            ErrorCode::TableFull => "ERR_SLUICE_TABLE_FULL",
+            ErrorCode::TableColumn => "ERR_SLUICE_TABLE_COLUMN",
+            ErrorCode::TableValueTooLong => "ERR_SLUICE_TABLE_VALUE_TOO_LONG",
+            ErrorCode::TableInteger => "ERR_SLUICE_TABLE_INTEGER",
+            ErrorCode::TableKey => "ERR_SLUICE_TABLE_KEY",
+            ErrorCode::TableMismatch => "ERR_SLUICE_TABLE_MISMATCH",
+            ErrorCode::TableFile => "ERR_SLUICE_TABLE_FILE",
+            ErrorCode::TableBusy => "ERR_SLUICE_TABLE_BUSY",
             ErrorCode::Internal => "ERR_SLUICE_INTERNAL",
         }
     }

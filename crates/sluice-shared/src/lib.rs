@@ -6,6 +6,7 @@
 //! * [`WorkerBlock`] holds what a worker tells about itself: asleep, alive, working on which record.
 //! * [`Parked`] is the same wake flag for a sleeping reactor.
 //! * [`duplicate`] and [`set_tcp_option`] are calls on descriptors that no library offers in a safe form.
+//! * [`table`] is rows of typed columns that threads and other processes read and write.
 //! * [`MemoryView`] lends memory to the binding, which shows it to JavaScript.
 //!
 //! The layout is the contract in `docs/architecture.md`; `src-ts/bridge/` reads it from the other
@@ -20,6 +21,9 @@ mod parker;
 pub mod record;
 mod ring;
 mod sync;
+// Loom has no memory that is mapped; `tests/loom.rs` models the lock alone.
+#[cfg(not(loom))]
+pub mod table;
 mod worker_block;
 
 pub use descriptor::{TcpOption, duplicate, set_tcp_option};

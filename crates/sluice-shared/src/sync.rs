@@ -3,9 +3,12 @@
 #[cfg(not(loom))]
 pub(crate) use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicU32, Ordering, fence},
+    atomic::{AtomicU32, AtomicU64, Ordering, fence},
 };
 
+#[cfg(loom)]
+#[allow(unused_imports, reason = "mapped memory is not modelled")]
+pub(crate) use loom::sync::atomic::AtomicU64;
 #[cfg(loom)]
 pub(crate) use loom::sync::{
     Arc, Mutex,

@@ -7,6 +7,18 @@
 //! than they are, so it is the Rust consumer that is shown here.
 #![cfg(loom)]
 
+// The lock of the tables' rows, whose tests are beside it. The rest of a table is mapped memory, which loom does not have.
+#[path = "../src/table/row_lock.rs"]
+#[allow(dead_code, reason = "the tables use more of it than the models")]
+mod row_lock;
+#[path = "../src/sync.rs"]
+#[allow(
+    dead_code,
+    unused_imports,
+    reason = "the crate uses more of it than its lock"
+)]
+mod sync;
+
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 use sluice_shared::record::{CommandKind, Words};

@@ -1,0 +1,115 @@
+//! Calls that read rows.
+
+use crate::sync::{AtomicU64, Ordering};
+
+use super::geometry::row;
+use super::{Table, TableError};
+
+/// Up to this many words a row is copied as a whole, whatever its columns use.
+const WHOLE_ROW_WORDS: usize = 32;
+
+impl Table {
+    /// Copies the columns of a row to `image`, which has at least [`row_words`](Self::row_words). False: the row is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`TableError::KeyLength`], [`TableError::Busy`].
+    #[inline]
+    pub fn get(&self, key: &[u8], image: &mut [u64]) -> Result<bool, TableError> {
+        self.look_up(key, |data| self.copy(data, image))
+            .map(|found| found.is_some())
+    }
+
+    /// Reads a column of one word.
+    ///
+    /// # Errors
+    ///
+    /// [`TableError::KeyLength`], [`TableError::Column`], [`TableError::Busy`].
+    #[inline]
+    pub fn get_word(&self, key: &[u8], column: usize) -> Result<Option<u64>, TableError> {
+        let at = self.word_column(column)?.word();
+        self.look_up(key, |data| data[at].load(Ordering::Relaxed))
+    }
+
+    /// Reads a column of text or bytes into `out`, whose content is replaced. False: the row is not there.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_word`](Self::get_word).
+    pub fn get_bytes(
+        &self,
+        key: &[u8],
+        column: usize,
+        out: &mut Vec<u8>,
+    ) -> Result<bool, TableError> {
+        let (found, size) = self.bytes_column(column)?;
+        let (at, words) = (found.word(), found.words());
+        let found = self.look_up(key, |data| {
+            out.clear();
+            let column = &data[at..at + words];
+            let first = column[0].load(Ordering::Relaxed);
+            let len = (first as u32).min(size) as usize;
+            out.extend_from_slice(&first.to_le_bytes()[4..]);
+            for word in &column[1..(4 + len).div_ceil(8)] {
+                out.extend_from_slice(&word.load(Ordering::Relaxed).to_le_bytes());
+            }
+            out.truncate(len);
+        })?;
+        Ok(found.is_some())
+    }
+
+    /// Whether the row is there.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get).
+    pub fn contains(&self, key: &[u8]) -> Result<bool, TableError> {
+        self.look_up(key, |_| ()).map(|found| found.is_some())
+    }
+
+    #[inline]
+    fn look_up<T>(
+        &self,
+        key: &[u8],
+        mut copy: impl FnMut(&[AtomicU64]) -> T,
+    ) -> Result<Option<T>, TableError> {
+        let key = self.key(key)?;
+        let found = self.read(self.stripe_of(&key), |is_stable| {
+            let found = self.find(&key, is_stable)?;
+            let expiry = self.row(found.row)[row::EXPIRY].load(Ordering::Relaxed);
+            Some((found.row, expiry, copy(self.data(found.row))))
+        })?;
+        Ok(found
+            .filter(|(_, expiry, _)| !self.is_over(*expiry))
+            .map(|(number, _, copied)| {
+                self.touch(number);
+                copied
+            }))
+    }
+
+    /// Copies the columns of a row, of long texts only what is used.
+    #[inline]
+    pub(super) fn copy(&self, data: &[AtomicU64], image: &mut [u64]) {
+        let copy = |image: &mut [u64], from: usize, len: usize| {
+            for (word, value) in image[from..from + len]
+                .iter_mut()
+                .zip(&data[from..from + len])
+            {
+                *word = value.load(Ordering::Relaxed);
+            }
+        };
+        if data.len() <= WHOLE_ROW_WORDS {
+            copy(image, 0, data.len());
+            return;
+        }
+        for column in &self.columns {
+            let used = match column.kind.bytes() {
+                Some(size) => (4
+                    + (data[column.word()].load(Ordering::Relaxed) as u32).min(size) as usize)
+                    .div_ceil(8),
+                None => 1,
+            };
+            copy(image, column.word(), used);
+        }
+    }
+}
