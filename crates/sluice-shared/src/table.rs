@@ -8,10 +8,12 @@
 //!   or undoes what it was at ([`recover`]) and goes on. A row is as it was before or after a call, never between.
 //! * Every row of `size` can be had: rows are free or taken one by one ([`free`]), there is no pool that could be too small.
 
+mod change;
 mod clock;
 mod error;
 mod free;
 mod geometry;
+mod image;
 mod key;
 mod mapping;
 mod open;

@@ -5,9 +5,6 @@ use crate::sync::{AtomicU64, Ordering};
 use super::geometry::row;
 use super::{Table, TableError};
 
-/// Up to this many words a row is copied as a whole, whatever its columns use.
-const WHOLE_ROW_WORDS: usize = 32;
-
 impl Table {
     /// Copies the columns of a row to `image`, which has at least [`row_words`](Self::row_words). False: the row is not there.
     ///
@@ -85,31 +82,5 @@ impl Table {
                 self.touch(number);
                 copied
             }))
-    }
-
-    /// Copies the columns of a row, of long texts only what is used.
-    #[inline]
-    pub(super) fn copy(&self, data: &[AtomicU64], image: &mut [u64]) {
-        let copy = |image: &mut [u64], from: usize, len: usize| {
-            for (word, value) in image[from..from + len]
-                .iter_mut()
-                .zip(&data[from..from + len])
-            {
-                *word = value.load(Ordering::Relaxed);
-            }
-        };
-        if data.len() <= WHOLE_ROW_WORDS {
-            copy(image, 0, data.len());
-            return;
-        }
-        for column in &self.columns {
-            let used = match column.kind.bytes() {
-                Some(size) => (4
-                    + (data[column.word()].load(Ordering::Relaxed) as u32).min(size) as usize)
-                    .div_ceil(8),
-                None => 1,
-            };
-            copy(image, column.word(), used);
-        }
     }
 }

@@ -2,10 +2,10 @@
 
 use crate::sync::Ordering;
 
+use super::change::Change;
 use super::geometry::{header, row};
 use super::key::{Key, KeyBytes};
 use super::spec::KEY_BYTES_MAX;
-use super::write::Change;
 use super::{Found, Table, TableError, key_len, stripe_of_owner};
 
 /// How many rows are compared to find one that was not used for long.
