@@ -122,6 +122,9 @@ export interface FormProgress {
 /** Takes the next bytes of a form. */
 export declare function formWrite(worker: number, form: number, data: Uint8Array): FormProgress
 
+/** Whether what is waited for keeps the calling thread's event loop alive. */
+export declare function holdMailbox(yes: boolean): void
+
 /** Closes every connection that fits. `target`: JSON `{ id?, uid?, group? }`. How many were asked to close. */
 export declare function kick(server: number, worker: number, target: string, code: number, reason: string): number
 
@@ -133,6 +136,12 @@ export declare function mayEncode(worker: number, meta: number, headers: string,
 
 /** Names the calling OS thread (15 bytes), as `top -H` shows it. */
 export declare function nameThread(name: string): void
+
+/**
+ * Opens the mailbox of the calling thread: `wake` is called, coalesced, when `takeMail` has something. Does not keep the event loop
+ * alive. Idempotent: the first `wake` stays.
+ */
+export declare function openMailbox(wake: () => void): void
 
 /** Accepts no more connections on a port, or accepts again. False when there is no such port. */
 export declare function pauseAccept(server: number, port: number, pause: boolean): boolean
@@ -166,6 +175,9 @@ export declare function startServer(config: string): number
  * `stopped` notice follows.
  */
 export declare function stopServer(server: number, grace: number, code: number): void
+
+/** Everything that has come since the last call: ticket and value by turns, oldest first. */
+export declare function takeMail(): Float64Array
 
 /** JSON array of notices, oldest first, or null when there is none. */
 export declare function takeNotices(server: number): string | null

@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { BodyDecoder, acceptConnections, activateWorker, attachMaster, attachWorker, bindUidById, broadcast, channelSize, claimExchange, closeById, connectionById, connectionCount, connectionIds, connectionKind, createWorker, detachExchange, detachWorker, drainWorker, errorCodes, formBytes, formClose, formContent, formEnd, formOpen, formWrite, kick, lookUpOwner, mayEncode, nameThread, pauseAccept, pinThread, portStats, releaseServer, renewCertificates, sendTo, serverInfo, serverStats, startServer, stopServer, takeNotices, workerCalls, writeOffWorker } = nativeBinding
+const { BodyDecoder, acceptConnections, activateWorker, attachMaster, attachWorker, bindUidById, broadcast, channelSize, claimExchange, closeById, connectionById, connectionCount, connectionIds, connectionKind, createWorker, detachExchange, detachWorker, drainWorker, errorCodes, formBytes, formClose, formContent, formEnd, formOpen, formWrite, holdMailbox, kick, lookUpOwner, mayEncode, nameThread, openMailbox, pauseAccept, pinThread, portStats, releaseServer, renewCertificates, sendTo, serverInfo, serverStats, startServer, stopServer, takeMail, takeNotices, workerCalls, writeOffWorker } = nativeBinding
 export { BodyDecoder }
 export { acceptConnections }
 export { activateWorker }
@@ -799,10 +799,12 @@ export { formContent }
 export { formEnd }
 export { formOpen }
 export { formWrite }
+export { holdMailbox }
 export { kick }
 export { lookUpOwner }
 export { mayEncode }
 export { nameThread }
+export { openMailbox }
 export { pauseAccept }
 export { pinThread }
 export { portStats }
@@ -813,6 +815,7 @@ export { serverInfo }
 export { serverStats }
 export { startServer }
 export { stopServer }
+export { takeMail }
 export { takeNotices }
 export { workerCalls }
 export { writeOffWorker }

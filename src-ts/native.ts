@@ -238,6 +238,23 @@ export interface NativePush {
   portStats(server: number, port: number): string | null
 }
 
+/** What reaches a thread later, and the locks of the process. Any thread. */
+export interface NativeWaits {
+  /** Opens the calling thread's mailbox: `wake` is called, coalesced, when {@link takeMail} has something. Does not keep the event loop alive. Idempotent: the first `wake` stays. */
+  openMailbox(wake: () => void): void
+  /** Whether what is waited for keeps the calling thread's event loop alive. */
+  holdMailbox(yes: boolean): void
+  /** Ticket and value by turns, oldest first. */
+  takeMail(): Float64Array
+  /**
+   * The ticket, which is also the fence; below 0 that of a request that waits, to which mail with its fence follows; 0 when it may not wait
+   * and would have to; NaN when a limit is reached. Needs an open mailbox. All tickets of a thread end with it.
+   */
+  lockAcquire(name: string, shared: boolean, mayWait: boolean): number
+  /** Gives a lock back, or leaves the line; mail may be on its way. False when that was done before. */
+  lockEnd(ticket: number): boolean
+}
+
 /** What the core tells the master. */
 export type Notice =
   /** Nothing is in this draining worker's hands any more. */
@@ -254,6 +271,6 @@ export type Notice =
   | { type: 'failed'; message: string }
 
 /** The loader's exports: what `index.d.ts` lists, and the hot calls, plain Node-API functions that it does not list, in an object. */
-const binding = loadBinding() as NativeServer & NativeWorker & NativePush & { workerCalls(): NativeWorker }
+const binding = loadBinding() as NativeServer & NativeWorker & NativePush & NativeWaits & { workerCalls(): NativeWorker }
 
-export const native: NativeServer & NativeWorker & NativePush = { ...binding, ...binding.workerCalls() }
+export const native: NativeServer & NativeWorker & NativePush & NativeWaits = { ...binding, ...binding.workerCalls() }

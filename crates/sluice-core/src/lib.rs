@@ -15,6 +15,7 @@ pub mod header;
 pub mod history;
 pub mod id;
 pub mod key_rule;
+pub mod lock;
 pub mod member;
 pub mod registry;
 mod sync;

@@ -52,7 +52,9 @@ pub fn worker_calls(env: Env) -> Result<Raw> {
     let mut object = Object::new(&env).map_err(internal)?;
     let sockets = crate::socket::CALLS.map(|(name, call)| (name, Some(call)));
     let packets = crate::packet::CALLS.map(|(name, call)| (name, Some(call)));
-    for (name, callback) in calls.into_iter().chain(sockets).chain(packets) {
+    let locks = crate::lock::CALLS.map(|(name, call)| (name, Some(call)));
+    let all = calls.into_iter().chain(sockets).chain(packets).chain(locks);
+    for (name, callback) in all {
         let mut function = ptr::null_mut();
         // SAFETY: `env` belongs to the current call; the callback is a plain function that lives as long as the addon,
         // which is never unloaded.

@@ -13,6 +13,8 @@ mod bodies;
 mod error;
 mod file;
 mod hot;
+mod lock;
+mod mailbox;
 mod memory;
 mod packet;
 mod push;

@@ -163,6 +163,14 @@ pub(crate) fn from_i32(env: sys::napi_env, number: i32) -> sys::napi_value {
     value
 }
 
+/// A number as a JavaScript value.
+pub(crate) fn from_double(env: sys::napi_env, number: f64) -> sys::napi_value {
+    let mut value = ptr::null_mut();
+    // SAFETY: `env` belongs to the current call.
+    unsafe { sys::napi_create_double(env, number, &raw mut value) };
+    value
+}
+
 /// Bytes as a Buffer of their own, or `undefined`.
 pub(crate) fn from_bytes(env: sys::napi_env, bytes: Option<&[u8]>) -> sys::napi_value {
     let mut value = ptr::null_mut();

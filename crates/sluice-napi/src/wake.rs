@@ -63,6 +63,18 @@ impl Wake {
         })
     }
 
+    /// Whether it keeps the event loop alive, as it does at first. On the thread that made it.
+    pub(crate) fn hold(self, env: sys::napi_env, yes: bool) {
+        // SAFETY: `env` belongs to the current call, and the function to this thread; it was not released.
+        unsafe {
+            if yes {
+                sys::napi_ref_threadsafe_function(env, self.0);
+            } else {
+                sys::napi_unref_threadsafe_function(env, self.0);
+            }
+        }
+    }
+
     /// Lets the event loop end. On the thread that made it, at most once, and not from an environment's cleanup hook:
     /// there Node closes it itself.
     pub(crate) fn release(self) {

@@ -1,0 +1,25 @@
+/** The programs in the pages about what threads share do what the pages say. */
+import { readFileSync } from 'node:fs'
+import test from 'ava'
+import { Workplace } from '../cli/command.ts'
+import { ask, startServer } from '../support/server.ts'
+
+/** The block of a page that begins with the name of its file. */
+function example(page: string, file: string): string {
+  const text = readFileSync(new URL(`../../docs/reference/${page}`, import.meta.url), 'utf8')
+  const block = [...text.matchAll(/^```js\n([^]*?)^```$/gm)].map(([, code = '']) => code).find((code) => code.startsWith(`// ${file}\n`))
+  if (block === undefined) throw new Error(`${page} has no ${file}`)
+  return block
+}
+
+test('locks.md: one report at a time, and the others get their turn', async (t) => {
+  const place = new Workplace(t, { 'package.json': '{ "type": "module" }', 'app.js': example('locks.md', 'app.js') })
+  const server = await startServer(t, { app: place.file('app.js'), workers: 2 })
+  const answers = await Promise.all([ask(server, '/report'), ask(server, '/report'), ask(server, '/report'), ask(server, '/report')])
+  const statuses = answers.map(({ status }) => status)
+  t.true(statuses.includes(200) && statuses.every((status) => status === 200 || status === 409))
+  const first = (JSON.parse(answers.find(({ status }) => status === 200)!.text) as { fence: number }).fence
+  t.is((await ask(server, '/')).text, 'It was my turn')
+  const second = (JSON.parse((await ask(server, '/report')).text) as { fence: number }).fence
+  t.true(second > first)
+})
