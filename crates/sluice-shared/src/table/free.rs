@@ -31,16 +31,15 @@ impl Table {
         announce: impl Fn(u32),
     ) -> Option<u32> {
         let owner = owned(stripe, key_len);
+        // Announced before its bit is cleared: whoever mends this stripe sets the bit again.
         let take = |number: u32| {
             announce(number);
-            self.row(number)[row::OWNER]
-                .compare_exchange(0, owner, Ordering::Acquire, Ordering::Relaxed)
-                .is_ok()
+            self.clear_free(number)
+                && self.row(number)[row::OWNER]
+                    .compare_exchange(0, owner, Ordering::Acquire, Ordering::Relaxed)
+                    .is_ok()
         };
-        if let Some(number) = candidate
-            && self.clear_free(number)
-            && take(number)
-        {
+        if let Some(number) = candidate.filter(|number| take(*number)) {
             return Some(number);
         }
         let len = self.geometry.rows.div_ceil(64);
@@ -50,7 +49,7 @@ impl Table {
             let mut bits = word.load(Ordering::Relaxed);
             while bits != 0 {
                 let number = index * 64 + bits.trailing_zeros();
-                if number < self.geometry.rows && self.clear_free(number) && take(number) {
+                if number < self.geometry.rows && take(number) {
                     self.free_hint.store(index, Ordering::Relaxed);
                     return Some(number);
                 }
@@ -82,9 +81,11 @@ impl Table {
         word.fetch_or(bit, Ordering::Relaxed);
     }
 
-    /// Looks at every row for such as are free although the bitmap does not know, after a process was killed between the two.
+    /// Looks for rows that are free although the bitmap does not know, and for such as processes had in their hands that were
+    /// killed.
     pub(super) fn find_lost_rows(&self) -> bool {
         let mut found = false;
+        self.recover_dead();
         for number in 0..self.geometry.rows {
             if self.row(number)[row::OWNER].load(Ordering::Relaxed) == 0 {
                 self.set_free(number);

@@ -93,6 +93,17 @@ impl Table {
         }
     }
 
+    /// Takes over what dead processes hold, wherever it is.
+    pub(super) fn recover_dead(&self) {
+        for stripe in 0..self.geometry.stripes {
+            if let Err(held) = self.stripe(stripe).lock().look()
+                && self.is_dead(held.owner())
+            {
+                drop(self.take_over(stripe, held));
+            }
+        }
+    }
+
     /// Finishes or undoes what the holder of a stripe's lock was at. Can be killed itself: what it does can be done again.
     fn recover(&self, stripe: u32) {
         let words = self.stripe(stripe);
@@ -100,9 +111,10 @@ impl Table {
             Intent::Changing(number) if number < self.geometry.rows => self.restore(stripe, number),
             Intent::Owning(number) if number < self.geometry.rows => {
                 let owner = self.row(number)[row::OWNER].load(Ordering::Acquire);
-                if stripe_of_owner(owner) == Some(stripe)
-                    && !self.rows_of(stripe).any(|linked| linked == number)
-                {
+                let is_ours = stripe_of_owner(owner) == Some(stripe);
+                if owner == 0 {
+                    self.set_free(number);
+                } else if is_ours && !self.rows_of(stripe).any(|linked| linked == number) {
                     self.give_row(number);
                 }
             }
