@@ -48,13 +48,16 @@ fn image(count: u64) -> Vec<u64> {
     image
 }
 
+/// A key and its count.
+type Row = (Vec<u8>, u64);
+
 /// A call that is cut short.
 struct Call {
     evict: Evict,
     prepare: fn(&Table),
     act: fn(&Table),
     /// Whether the rows, by key and count, are as before or after the call.
-    may_be: fn(&[(Vec<u8>, u64)]) -> bool,
+    may_be: fn(&[Row]) -> bool,
 }
 
 /// How a victim ended.
@@ -106,7 +109,7 @@ fn step(child: Pid, instructions: u64) -> End {
     End::Killed
 }
 
-fn rows(table: &Table) -> Vec<(Vec<u8>, u64)> {
+fn rows(table: &Table) -> Vec<Row> {
     let mut rows = Vec::new();
     table
         .scan(0, b"", &mut |row| {
@@ -199,7 +202,7 @@ fn survives(call: &Call) {
     assert!(recovered > 0, "it never held the lock");
 }
 
-fn rows_of(rows: &[(Vec<u8>, u64)], counts: &[(&str, u64)]) -> bool {
+fn rows_of(rows: &[Row], counts: &[(&str, u64)]) -> bool {
     rows.len() == counts.len()
         && rows
             .iter()
