@@ -1,23 +1,53 @@
 //! A key as the table keeps it: a hash, and its bytes as words.
 
-use std::hash::Hasher;
-
-use siphasher::sip::SipHasher13;
-
 use super::error::TableError;
 use super::geometry::INLINE_KEY_WORDS;
 use super::spec::KEY_BYTES_MAX;
 
-/// A hash that one who chooses the keys cannot steer, the same in every process.
+/// A hash that one who chooses the keys cannot steer, the same in every process: SipHash-1-3.
+///
+/// Written out here because the words of a key are needed anyway, and a hasher that takes any pieces costs twice as much.
 #[derive(Clone, Copy)]
 pub(super) struct HashKey(pub(super) u64, pub(super) u64);
 
 impl HashKey {
+    #[inline]
     pub(super) fn hash(self, bytes: &[u8]) -> u64 {
-        let mut hasher = SipHasher13::new_with_keys(self.0, self.1);
-        hasher.write(bytes);
-        hasher.finish()
+        let mut state = [
+            self.0 ^ 0x736f_6d65_7073_6575,
+            self.1 ^ 0x646f_7261_6e64_6f6d,
+            self.0 ^ 0x6c79_6765_6e65_7261,
+            self.1 ^ 0x7465_6462_7974_6573,
+        ];
+        let mut absorb = |word: u64| {
+            state[3] ^= word;
+            round(&mut state);
+            state[0] ^= word;
+        };
+        let (words, rest) = bytes.as_chunks::<8>();
+        for word in words {
+            absorb(u64::from_le_bytes(*word));
+        }
+        absorb(word_of(rest) | (bytes.len() as u64) << 56);
+        state[2] ^= 0xFF;
+        for _ in 0..3 {
+            round(&mut state);
+        }
+        state[0] ^ state[1] ^ state[2] ^ state[3]
     }
+}
+
+#[inline]
+fn round([a, b, c, d]: &mut [u64; 4]) {
+    *a = a.wrapping_add(*b);
+    *c = c.wrapping_add(*d);
+    *b = b.rotate_left(13) ^ *a;
+    *d = d.rotate_left(16) ^ *c;
+    *a = a.rotate_left(32).wrapping_add(*d);
+    *c = c.wrapping_add(*b);
+    *b = b.rotate_left(17) ^ *c;
+    *d = d.rotate_left(21) ^ *a;
+    *c = c.rotate_left(32);
 }
 
 /// A key that is looked for.
@@ -58,11 +88,24 @@ impl<'a> Key<'a> {
     }
 }
 
-/// Up to 8 bytes as a word, zero-padded.
+/// Up to 8 bytes as a word, zero-padded. Without a call to copy them: keys are short.
+#[inline]
 pub(super) fn word_of(bytes: &[u8]) -> u64 {
-    let mut word = [0; 8];
-    word[..bytes.len()].copy_from_slice(bytes);
-    u64::from_le_bytes(word)
+    let four = |at: usize| {
+        bytes
+            .get(at..at + 4)
+            .and_then(|four| four.try_into().ok())
+            .map_or(0, u32::from_le_bytes)
+    };
+    let one = |at: usize| u64::from(bytes[at]) << (8 * at);
+    match bytes.len() {
+        0 => 0,
+        1 => one(0),
+        2 => one(0) | one(1),
+        3 => one(0) | one(1) | one(2),
+        // The last four may be some of the first, too: then they fall on themselves.
+        len => u64::from(four(0)) | u64::from(four(len - 4)) << (8 * (len - 4)),
+    }
 }
 
 /// The bytes of a key that was read.
@@ -78,5 +121,31 @@ impl KeyBytes {
             chunk.copy_from_slice(&word.to_le_bytes());
         }
         self.len.min(KEY_BYTES_MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::hash::Hasher;
+
+    use proptest::prelude::*;
+    use siphasher::sip::SipHasher13;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_hash_is_siphash_1_3(first: u64, second: u64, bytes in prop::collection::vec(any::<u8>(), 0..=255)) {
+            let mut hasher = SipHasher13::new_with_keys(first, second);
+            hasher.write(&bytes);
+            prop_assert_eq!(HashKey(first, second).hash(&bytes), hasher.finish());
+        }
+
+        #[test]
+        fn a_word_is_its_bytes_and_zeroes(bytes in prop::collection::vec(any::<u8>(), 0..=8)) {
+            let mut padded = [0; 8];
+            padded[..bytes.len()].copy_from_slice(&bytes);
+            prop_assert_eq!(word_of(&bytes), u64::from_le_bytes(padded));
+        }
     }
 }
