@@ -27,6 +27,15 @@ export declare function acceptConnections(server: number): void
 /** Lets the dispatcher choose this worker. `home` is its logical number: a successor has the same. */
 export declare function activateWorker(server: number, slot: number, home: number): void
 
+/**
+ * Where the value of a name is in the memory, in bytes; the first to ask makes it. -1: the name is empty or too long; -2: it is of the
+ * other kind; -3: there is no room for another. `long`: 64 bits.
+ */
+export declare function atomicCell(name: string, long: boolean, initial: bigint): number
+
+/** The memory of all atomics. It must not reach user code: it shows the names and values of others. */
+export declare function atomicMemory(): ArrayBuffer
+
 /** `wake` is called, coalesced, when `takeNotices` has something. Keeps the calling thread's loop alive until `releaseServer`. */
 export declare function attachMaster(server: number, wake: () => void): void
 

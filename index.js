@@ -773,10 +773,12 @@ if (
   }
 }
 
-const { BodyDecoder, acceptConnections, activateWorker, attachMaster, attachWorker, bindUidById, broadcast, channelSize, claimExchange, closeById, connectionById, connectionCount, connectionIds, connectionKind, createWorker, detachExchange, detachWorker, drainWorker, errorCodes, formBytes, formClose, formContent, formEnd, formOpen, formWrite, holdMailbox, kick, lookUpOwner, mayEncode, nameThread, openMailbox, pauseAccept, pinThread, portStats, releaseServer, renewCertificates, sendTo, serverInfo, serverStats, startServer, stopServer, takeMail, takeNotices, workerCalls, writeOffWorker } = nativeBinding
+const { BodyDecoder, acceptConnections, activateWorker, atomicCell, atomicMemory, attachMaster, attachWorker, bindUidById, broadcast, channelSize, claimExchange, closeById, connectionById, connectionCount, connectionIds, connectionKind, createWorker, detachExchange, detachWorker, drainWorker, errorCodes, formBytes, formClose, formContent, formEnd, formOpen, formWrite, holdMailbox, kick, lookUpOwner, mayEncode, nameThread, openMailbox, pauseAccept, pinThread, portStats, releaseServer, renewCertificates, sendTo, serverInfo, serverStats, startServer, stopServer, takeMail, takeNotices, workerCalls, writeOffWorker } = nativeBinding
 export { BodyDecoder }
 export { acceptConnections }
 export { activateWorker }
+export { atomicCell }
+export { atomicMemory }
 export { attachMaster }
 export { attachWorker }
 export { bindUidById }

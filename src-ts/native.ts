@@ -253,6 +253,16 @@ export interface NativeWaits {
   lockAcquire(name: string, shared: boolean, mayWait: boolean): number
   /** Gives a lock back, or leaves the line; mail may be on its way. False when that was done before. */
   lockEnd(ticket: number): boolean
+  /** The memory of all atomics; it must never reach user code. */
+  atomicMemory(): ArrayBuffer
+  /** Where the value of a name is in that memory, in bytes; the first to ask makes it, with `initial`. -1 a name that is empty or longer than 64 bytes, -2 it is of the other kind, -3 no room. `long`: 64 bits. */
+  atomicCell(name: string, long: boolean, initial: bigint): number
+  /** A ticket, to which mail follows when it is woken; 0 when the value is another; NaN when too many wait. Needs an open mailbox. */
+  atomicWait(offset: number, expected: number): number
+  /** Wakes those who have waited longest; how many. */
+  atomicWake(offset: number, count: number): number
+  /** Waits no longer. False when it was woken already: its mail is on its way. */
+  atomicCancel(offset: number, ticket: number): boolean
 }
 
 /** What the core tells the master. */

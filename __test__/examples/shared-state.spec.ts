@@ -23,3 +23,18 @@ test('locks.md: one report at a time, and the others get their turn', async (t) 
   const second = (JSON.parse((await ask(server, '/report')).text) as { fence: number }).fence
   t.true(second > first)
 })
+
+test('atomics.md: requests wait while it is closed, and are counted over all workers', async (t) => {
+  const place = new Workplace(t, { 'package.json': '{ "type": "module" }', 'app.js': example('atomics.md', 'app.js') })
+  const server = await startServer(t, { app: place.file('app.js'), workers: 2 })
+  t.is((await ask(server, '/')).text, 'Request 1')
+  t.is((await ask(server, '/close')).text, 'true')
+  t.is((await ask(server, '/close')).text, 'false')
+  const waits = [ask(server, '/'), ask(server, '/')]
+  let woken = 0
+  while (woken < 2) {
+    woken += (JSON.parse((await ask(server, '/open')).text) as { woken: number }).woken
+    if (woken < 2) await ask(server, '/close')
+  }
+  t.deepEqual((await Promise.all(waits)).map(({ text }) => text).sort(), ['Request 2', 'Request 3'])
+})

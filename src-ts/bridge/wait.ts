@@ -22,13 +22,13 @@ export function checkWait({ timeout, signal }: WaitOptions): void {
 
 /**
  * The value of the one piece of mail that comes for `ticket`. Whichever comes first settles: the mail, the timeout, of which `expired`
- * makes the outcome, or the signal; with the last two `cancel` is called before.
+ * makes the outcome, or the signal; with the last two `cancel` is called before. Where it says false the mail is on its way, and settles after all.
  */
 export function waitForMail<T>(
   ticket: number,
   { timeout, signal }: WaitOptions,
   arrived: (value: number) => T,
-  cancel: () => void,
+  cancel: () => boolean,
   expired: (settle: { resolve: (value: T) => void; reject: (reason: unknown) => void }) => void,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
@@ -38,16 +38,16 @@ export function waitForMail<T>(
       signal?.removeEventListener('abort', onAbort)
     }
     const onAbort = (): void => {
+      if (!cancel()) return
       finish()
-      cancel()
       reject(signal?.reason)
     }
     const timer =
       timeout === undefined
         ? undefined
         : setTimeout(() => {
+            if (!cancel()) return
             finish()
-            cancel()
             expired({ resolve, reject })
           }, timeout)
     signal?.addEventListener('abort', onAbort, { once: true })

@@ -9,6 +9,7 @@
     reason = "what the macro exports to JavaScript is reached by nobody in Rust"
 )]
 
+mod atomic;
 mod bodies;
 mod error;
 mod file;

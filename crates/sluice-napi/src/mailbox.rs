@@ -137,6 +137,7 @@ pub fn open_mailbox(env: Env, wake: Function<'_, (), ()>) -> Result<()> {
         if let Some((mailbox, _)) = OPEN.take() {
             mailbox.close();
             crate::lock::end_owner(mailbox.owner());
+            crate::atomic::end_owner(mailbox.owner());
         }
     })
     .map_err(internal)?;

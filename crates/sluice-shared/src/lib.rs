@@ -7,6 +7,7 @@
 //! * [`Parked`] is the same wake flag for a sleeping reactor.
 //! * [`duplicate`] and [`set_tcp_option`] are calls on descriptors that no library offers in a safe form.
 //! * [`table`] is rows of typed columns that threads and other processes read and write.
+//! * [`Cells`] are numbers by name, in memory that JavaScript changes.
 //! * [`MemoryView`] lends memory to the binding, which shows it to JavaScript.
 //!
 //! The layout is the contract in `docs/architecture.md`; `src-ts/bridge/` reads it from the other
@@ -15,6 +16,7 @@
 #[cfg(target_endian = "big")]
 compile_error!("the bridge is little-endian: JavaScript reads the same words through typed arrays");
 
+mod cells;
 mod descriptor;
 mod memory;
 mod parker;
@@ -26,6 +28,9 @@ mod sync;
 pub mod table;
 mod worker_block;
 
+pub use cells::{
+    CELL_BYTES, CELL_NAME_BYTES_MAX, CELLS, CELLS_HEADER_BYTES, CellError, CellKind, Cells, Claimed,
+};
 pub use descriptor::{TcpOption, duplicate, set_tcp_option};
 pub use memory::MemoryView;
 pub use parker::Parked;

@@ -3,8 +3,10 @@
 #[cfg(not(loom))]
 pub(crate) use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicU32, AtomicU64, Ordering, fence},
+    atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering, fence},
 };
+#[cfg(not(loom))]
+pub(crate) use std::thread::yield_now;
 
 #[cfg(loom)]
 #[allow(unused_imports, reason = "mapped memory is not modelled")]
@@ -12,8 +14,10 @@ pub(crate) use loom::sync::atomic::AtomicU64;
 #[cfg(loom)]
 pub(crate) use loom::sync::{
     Arc, Mutex,
-    atomic::{AtomicU32, Ordering, fence},
+    atomic::{AtomicI64, AtomicU32, Ordering, fence},
 };
+#[cfg(loom)]
+pub(crate) use loom::thread::yield_now;
 
 /// Tells loom which bytes of a region's plain data are touched, so that a read racing a write
 /// fails the model. Ordinary builds carry nothing of it.

@@ -22,7 +22,7 @@ mod sync;
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
 use sluice_shared::record::{CommandKind, Words};
-use sluice_shared::{Consumer, Parked, Producer, PushError, WorkerBlock, ring};
+use sluice_shared::{CellKind, Cells, Consumer, Parked, Producer, PushError, WorkerBlock, ring};
 
 /// The smallest ring: 256 bytes, which eight records without payload fill.
 const CAPACITY_LOG2: u32 = 8;
@@ -293,5 +293,44 @@ fn a_ring_goes_back_to_the_pool_with_its_last_end() {
         assert!(producer.is_drained());
         assert_eq!(read(&mut consumer, 0, usize::MAX), 0);
         other.join().unwrap();
+    });
+}
+
+#[test]
+fn a_name_that_two_threads_claim_is_one_cell_made_once() {
+    loom::model(|| {
+        let cells = Arc::new(Cells::model(3));
+        let claim = |cells: &Cells, initial| cells.claim(b"a", CellKind::Int32, initial).unwrap();
+        let other = {
+            let cells = Arc::clone(&cells);
+            thread::spawn(move || {
+                let claimed = claim(&cells, 1);
+                (claimed, cells.int32(claimed.index))
+            })
+        };
+        let mine = claim(&cells, 2);
+        let seen = cells.int32(mine.index);
+        let (theirs, seen_there) = other.join().unwrap();
+        assert_eq!(mine.index, theirs.index);
+        assert!(mine.is_new != theirs.is_new);
+        assert_eq!(
+            (seen, seen_there),
+            if mine.is_new { (2, 2) } else { (1, 1) }
+        );
+    });
+}
+
+#[test]
+fn names_that_begin_at_one_place_get_cells_of_their_own() {
+    loom::model(|| {
+        let cells = Arc::new(Cells::model(2));
+        let other = {
+            let cells = Arc::clone(&cells);
+            thread::spawn(move || cells.claim(b"a", CellKind::Int32, 1).unwrap())
+        };
+        let mine = cells.claim(b"b", CellKind::Int32, 2).unwrap();
+        let theirs = other.join().unwrap();
+        assert!(mine.is_new && theirs.is_new && mine.index != theirs.index);
+        assert_eq!((cells.int32(mine.index), cells.int32(theirs.index)), (2, 1));
     });
 }
