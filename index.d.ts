@@ -152,6 +152,12 @@ export declare function nameThread(name: string): void
  */
 export declare function openMailbox(wake: () => void): void
 
+/**
+ * The table of that name, made if there is none, as functions for the calling thread; see `NativeTable` in `src-ts/table/native-table.ts`.
+ * `spec` is JSON.
+ */
+export declare function openTable(name: string, spec: string): object
+
 /** Accepts no more connections on a port, or accepts again. False when there is no such port. */
 export declare function pauseAccept(server: number, port: number, pause: boolean): boolean
 
@@ -163,6 +169,9 @@ export declare function portStats(server: number, port: number): string | null
 
 /** Closes what is left at once, ends the reactors and frees the server. Idempotent. On the thread of `attachMaster`, if there is one. */
 export declare function releaseServer(server: number): void
+
+/** Removes the files of the tables and forgets them, as a server does that has stopped. */
+export declare function releaseTablesDirectory(): void
 
 /** Reads the certificates of every port again, for connections to come; notices tell what is wrong with them. */
 export declare function renewCertificates(server: number): void
@@ -190,6 +199,9 @@ export declare function takeMail(): Float64Array
 
 /** JSON array of notices, oldest first, or null when there is none. */
 export declare function takeNotices(server: number): string | null
+
+/** From now on tables of this process are files in `directory`, which exists. */
+export declare function useTablesDirectory(directory: string): void
 
 /** The hot calls as an object, taken once per thread. */
 export declare function workerCalls(): object

@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { BodyDecoder, acceptConnections, activateWorker, atomicCell, atomicMemory, attachMaster, attachWorker, bindUidById, broadcast, channelSize, claimExchange, closeById, connectionById, connectionCount, connectionIds, connectionKind, createWorker, detachExchange, detachWorker, drainWorker, errorCodes, formBytes, formClose, formContent, formEnd, formOpen, formWrite, holdMailbox, kick, lookUpOwner, mayEncode, nameThread, openMailbox, pauseAccept, pinThread, portStats, releaseServer, renewCertificates, sendTo, serverInfo, serverStats, startServer, stopServer, takeMail, takeNotices, workerCalls, writeOffWorker } = nativeBinding
+const { BodyDecoder, acceptConnections, activateWorker, atomicCell, atomicMemory, attachMaster, attachWorker, bindUidById, broadcast, channelSize, claimExchange, closeById, connectionById, connectionCount, connectionIds, connectionKind, createWorker, detachExchange, detachWorker, drainWorker, errorCodes, formBytes, formClose, formContent, formEnd, formOpen, formWrite, holdMailbox, kick, lookUpOwner, mayEncode, nameThread, openMailbox, openTable, pauseAccept, pinThread, portStats, releaseServer, releaseTablesDirectory, renewCertificates, sendTo, serverInfo, serverStats, startServer, stopServer, takeMail, takeNotices, useTablesDirectory, workerCalls, writeOffWorker } = nativeBinding
 export { BodyDecoder }
 export { acceptConnections }
 export { activateWorker }
@@ -807,10 +807,12 @@ export { lookUpOwner }
 export { mayEncode }
 export { nameThread }
 export { openMailbox }
+export { openTable }
 export { pauseAccept }
 export { pinThread }
 export { portStats }
 export { releaseServer }
+export { releaseTablesDirectory }
 export { renewCertificates }
 export { sendTo }
 export { serverInfo }
@@ -819,6 +821,7 @@ export { startServer }
 export { stopServer }
 export { takeMail }
 export { takeNotices }
+export { useTablesDirectory }
 export { workerCalls }
 export { writeOffWorker }
 export const __napiBindingTarget = __napiLoadedBindingTarget

@@ -5,6 +5,7 @@
  * number in {@link WorkerMemory.worker}, which is local to the calling thread.
  */
 import { loadBinding } from './load-binding.ts'
+import type { NativeTables } from './table/native-table.ts'
 
 /** What a worker thread gets when it attaches. The buffers are the core's own memory: they must never reach user code. */
 export interface WorkerMemory {
@@ -281,6 +282,9 @@ export type Notice =
   | { type: 'failed'; message: string }
 
 /** The loader's exports: what `index.d.ts` lists, and the hot calls, plain Node-API functions that it does not list, in an object. */
-const binding = loadBinding() as NativeServer & NativeWorker & NativePush & NativeWaits & { workerCalls(): NativeWorker }
+const binding = loadBinding() as NativeServer & NativeWorker & NativePush & NativeWaits & NativeTables & { workerCalls(): NativeWorker }
 
 export const native: NativeServer & NativeWorker & NativePush & NativeWaits = { ...binding, ...binding.workerCalls() }
+
+/** What concerns tables; the calls of one table come with it. */
+export const nativeTables: NativeTables = binding

@@ -21,6 +21,7 @@ mod packet;
 mod push;
 mod server;
 mod socket;
+mod table;
 mod value;
 mod wake;
 mod worker;

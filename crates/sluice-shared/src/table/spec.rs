@@ -194,7 +194,7 @@ impl TableSpec {
     }
 
     /// What of `self` is otherwise in `other`, in words for people; `None` when nothing is.
-    pub(super) fn difference(&self, other: &TableSpec) -> Option<String> {
+    pub fn difference(&self, other: &TableSpec) -> Option<String> {
         fn json(value: &impl Serialize) -> String {
             serde_json::to_string(value).unwrap_or_default()
         }

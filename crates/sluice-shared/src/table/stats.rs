@@ -7,7 +7,8 @@ use super::geometry::row;
 use super::stripe::Counter;
 
 /// Counts since the table was made, of all processes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct TableStats {
     /// Rows there are. One that has expired counts until it is removed.
     pub rows: u64,

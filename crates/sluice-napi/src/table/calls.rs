@@ -1,0 +1,557 @@
+//! The functions of a table, written against Node-API itself. What they give: the value or `true`/`false`, `undefined` where there is
+//! no row, and `null` when the call failed: `failure()` tells then why.
+
+use std::ops::ControlFlow;
+use std::ptr;
+
+use napi::sys;
+use serde::Serialize;
+use sluice_shared::table::{ColumnKind, Mode, ScannedRow, TableError, Ttl};
+
+use super::context::{Context, Failure};
+use crate::value::{bytes, double, from_bool, from_bytes, from_i32, from_text, guarded, uint32};
+
+type Call = unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> sys::napi_value;
+
+/// Every function by its name in `NativeTable`.
+pub(super) const CALLS: [(&str, Call); 19] = [
+    ("get", get),
+    ("getBig", get_big),
+    ("readRow", read_row),
+    ("takeRow", take_row),
+    ("set", set),
+    ("setRow", set_row),
+    ("compareSet", compare_set),
+    ("compareDelete", compare_delete),
+    ("add", add),
+    ("addBig", add_big),
+    ("addFloat", add_float),
+    ("delete", delete),
+    ("has", has),
+    ("scan", scan),
+    ("clear", clear),
+    ("size", size),
+    ("stats", stats),
+    ("memory", memory),
+    ("failure", failure),
+];
+
+/// The integers that a double holds.
+const SAFE_MAX: i64 = (1 << 53) - 1;
+/// Bytes of the longest key, and room to see that one is longer: Node-API cuts before a character that does not fit, and adds a NUL.
+const KEY_ROOM: usize = 255 + 8;
+
+/// The arguments of a call and the context of its function.
+fn arguments<'call, const N: usize>(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> (&'call mut Context, [sys::napi_value; N], usize) {
+    let mut count = N;
+    let mut values = [ptr::null_mut(); N];
+    let mut data = ptr::null_mut();
+    // SAFETY: `env` and `info` belong to the current call; `values` has room for `count`. `data` is what `Context::expose` gave with
+    // the function: the context, which lives as long as the environment. Nothing that a call does runs JavaScript, so there
+    // is no other call in this thread, and no other thread has the pointer.
+    unsafe {
+        sys::napi_get_cb_info(env, info, &raw mut count, values.as_mut_ptr(), ptr::null_mut(), &raw mut data);
+        (&mut *data.cast::<Context>(), values, count)
+    }
+}
+
+/// A key on the stack.
+struct Key {
+    bytes: [u8; KEY_ROOM],
+    len: usize,
+}
+
+impl Key {
+    fn read(env: sys::napi_env, value: sys::napi_value) -> Result<Self, Failure> {
+        let mut key = Key { bytes: [0; KEY_ROOM], len: 0 };
+        // SAFETY: `value` is an argument of the current call, and `bytes` has the room that is told.
+        let status = unsafe {
+            sys::napi_get_value_string_utf8(env, value, key.bytes.as_mut_ptr().cast(), KEY_ROOM, &raw mut key.len)
+        };
+        if status != sys::Status::napi_ok {
+            return Err(Failure::Key);
+        }
+        if key.len > 255 {
+            // It may have been cut: the message has its real length.
+            let mut len = 0;
+            // SAFETY: without a buffer only the length is written.
+            unsafe { sys::napi_get_value_string_utf8(env, value, ptr::null_mut(), 0, &raw mut len) };
+            return Err(TableError::KeyLength { len, max: 255 }.into());
+        }
+        Ok(key)
+    }
+
+    fn as_slice(&self) -> &[u8] {
+        &self.bytes[..self.len]
+    }
+}
+
+fn undefined(env: sys::napi_env) -> sys::napi_value {
+    let mut value = ptr::null_mut();
+    // SAFETY: `env` belongs to the current call.
+    unsafe { sys::napi_get_undefined(env, &raw mut value) };
+    value
+}
+
+fn null(env: sys::napi_env) -> sys::napi_value {
+    from_text(env, None)
+}
+
+fn from_double(env: sys::napi_env, number: f64) -> sys::napi_value {
+    let mut value = ptr::null_mut();
+    // SAFETY: `env` belongs to the current call.
+    unsafe { sys::napi_create_double(env, number, &raw mut value) };
+    value
+}
+
+fn from_big(env: sys::napi_env, number: i64) -> sys::napi_value {
+    let mut value = ptr::null_mut();
+    // SAFETY: `env` belongs to the current call.
+    unsafe { sys::napi_create_bigint_int64(env, number, &raw mut value) };
+    value
+}
+
+/// An integer that a double holds.
+fn from_safe(env: sys::napi_env, number: i64) -> sys::napi_value {
+    match i32::try_from(number) {
+        Ok(small) => from_i32(env, small),
+        Err(_) => from_double(env, number as f64),
+    }
+}
+
+fn from_utf8(env: sys::napi_env, text: &[u8]) -> sys::napi_value {
+    let mut value = ptr::null_mut();
+    let (data, len) = (text.as_ptr().cast(), text.len() as isize);
+    // SAFETY: `env` belongs to the current call; the bytes are copied. Node-API replaces what is no UTF-8.
+    unsafe {
+        if text.is_ascii() {
+            sys::napi_create_string_latin1(env, data, len, &raw mut value);
+        } else {
+            sys::napi_create_string_utf8(env, data, len, &raw mut value);
+        }
+    }
+    value
+}
+
+/// A number or bigint as i64, wrapping around; 0 for anything else.
+fn int(env: sys::napi_env, value: sys::napi_value) -> i64 {
+    let mut number = 0;
+    let mut is_lossless = false;
+    // SAFETY: `value` is an argument of the current call; on an error `number` stays as it is.
+    unsafe {
+        if sys::napi_get_value_int64(env, value, &raw mut number) != sys::Status::napi_ok {
+            sys::napi_get_value_bigint_int64(env, value, &raw mut number, &raw mut is_lossless);
+        }
+    }
+    number
+}
+
+/// The answer of a call: what `act` gives, or `null` with the failure kept.
+fn answer<T>(
+    env: sys::napi_env,
+    context: &mut Context,
+    act: impl FnOnce(&mut Context) -> Result<T, Failure>,
+    give: impl FnOnce(&mut Context, T) -> sys::napi_value,
+) -> sys::napi_value {
+    let outcome = guarded(None, || Some(act(context)));
+    match outcome {
+        Some(Ok(value)) => give(context, value),
+        Some(Err(failure)) => {
+            context.failure = Some(failure);
+            null(env)
+        }
+        None => {
+            context.failure = None;
+            null(env)
+        }
+    }
+}
+
+fn yes_or_no(
+    env: sys::napi_env,
+    context: &mut Context,
+    act: impl FnOnce(&mut Context) -> Result<bool, Failure>,
+) -> sys::napi_value {
+    answer(env, context, act, |_, done| from_bool(env, done))
+}
+
+/// `undefined`, -1: as the table says; 0: never; else milliseconds.
+fn ttl(env: sys::napi_env, value: sys::napi_value) -> Ttl {
+    let millis = double(env, value);
+    if millis > 0.0 {
+        Ttl::After(millis as u64)
+    } else if millis == 0.0 {
+        Ttl::Never
+    } else {
+        Ttl::Default
+    }
+}
+
+fn mode(number: u32) -> Mode {
+    match number {
+        1 => Mode::Insert,
+        2 => Mode::Update,
+        _ => Mode::Upsert,
+    }
+}
+
+/// Two halves of a set of columns.
+fn mask(env: sys::napi_env, low: sys::napi_value, high: sys::napi_value) -> u64 {
+    u64::from(uint32(env, low)) | u64::from(uint32(env, high)) << 32
+}
+
+fn kind(context: &Context, column: usize) -> Result<ColumnKind, Failure> {
+    context
+        .kinds
+        .get(column)
+        .copied()
+        .ok_or_else(|| TableError::Column { column }.into())
+}
+
+/// What one column holds.
+enum Value {
+    None,
+    Int(i64),
+    Float(f64),
+    Bool(bool),
+    Text,
+    Bytes,
+}
+
+/// `get(key, column)`: the value; `undefined` when there is no row. An integer beyond 2^53 fails.
+extern "C" fn get(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let (context, [key, column], _) = arguments::<2>(env, info);
+    let column = uint32(env, column) as usize;
+    answer(
+        env,
+        context,
+        |context| {
+            let key = Key::read(env, key)?;
+            let kind = kind(context, column)?;
+            if kind.bytes().is_some() {
+                let Context { table, value, .. } = context;
+                let found = table.get_bytes(key.as_slice(), column, value)?;
+                return Ok(match kind {
+                    _ if !found => Value::None,
+                    ColumnKind::Text { .. } => Value::Text,
+                    _ => Value::Bytes,
+                });
+            }
+            let Some(word) = context.table.get_word(key.as_slice(), column)? else {
+                return Ok(Value::None);
+            };
+            let number = word as i64;
+            match kind {
+                ColumnKind::Float => Ok(Value::Float(f64::from_bits(word))),
+                ColumnKind::Bool => Ok(Value::Bool(word != 0)),
+                _ if (-SAFE_MAX..=SAFE_MAX).contains(&number) => Ok(Value::Int(number)),
+                _ => Err(Failure::Unsafe { column, value: number }),
+            }
+        },
+        |context, value| match value {
+            Value::None => undefined(env),
+            Value::Int(number) => from_safe(env, number),
+            Value::Float(number) => from_double(env, number),
+            Value::Bool(truth) => from_bool(env, truth),
+            Value::Text => {
+                let text = from_utf8(env, &context.value);
+                context.trim();
+                text
+            }
+            Value::Bytes => {
+                let copy = from_bytes(env, Some(&context.value));
+                context.trim();
+                copy
+            }
+        },
+    )
+}
+
+/// `getBig(key, column)`: an integer column as bigint.
+extern "C" fn get_big(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let (context, [key, column], _) = arguments::<2>(env, info);
+    let column = uint32(env, column) as usize;
+    answer(
+        env,
+        context,
+        |context| Ok(context.table.get_word(Key::read(env, key)?.as_slice(), column)?),
+        |_, word| word.map_or_else(|| undefined(env), |word| from_big(env, word as i64)),
+    )
+}
+
+/// `readRow(key)`: the row into the scratch buffer. False when there is none.
+extern "C" fn read_row(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let (context, [key], _) = arguments::<1>(env, info);
+    yes_or_no(env, context, |context| {
+        let key = Key::read(env, key)?;
+        let (table, image) = context.parts();
+        Ok(table.get(key.as_slice(), image)?)
+    })
+}
+
+/// `takeRow(key)`: as `readRow`, and the row is deleted.
+extern "C" fn take_row(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let (context, [key], _) = arguments::<1>(env, info);
+    yes_or_no(env, context, |context| {
+        let key = Key::read(env, key)?;
+        let (table, image) = context.parts();
+        Ok(table.take(key.as_slice(), image)?)
+    })
+}
+
+/// `set(key, column | mode << 8, value, ttl?)`: one column. False when the mode does not fit.
+extern "C" fn set(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let (context, [key, at, value, life], count) = arguments::<4>(env, info);
+    let at = uint32(env, at);
+    let (column, mode) = ((at & 0xff) as usize, mode(at >> 8));
+    let life = if count < 4 { Ttl::Default } else { ttl(env, life) };
+    let done = yes_or_no(env, context, |context| {
+        let key = Key::read(env, key)?;
+        let word = match kind(context, column)? {
+            ColumnKind::Int => int(env, value) as u64,
+            ColumnKind::Float => double(env, value).to_bits(),
+            ColumnKind::Bool => u64::from(crate::value::boolean(env, value)),
+            ColumnKind::Text { size } => {
+                read_text(env, value, column, size, &mut context.value)?;
+                return Ok(context.table.set_bytes(key.as_slice(), mode, column, &context.value, life)?);
+            }
+            ColumnKind::Bytes { .. } => {
+                let data = bytes(env, value).unwrap_or(&[]);
+                return Ok(context.table.set_bytes(key.as_slice(), mode, column, data, life)?);
+            }
+        };
+        Ok(context.table.set_word(key.as_slice(), mode, column, word, life)?)
+    });
+    context.trim();
+    done
+}
+
+/// Reads a string of at most `size` bytes of UTF-8.
+fn read_text(
+    env: sys::napi_env,
+    value: sys::napi_value,
+    column: usize,
+    size: u32,
+    out: &mut Vec<u8>,
+) -> Result<(), Failure> {
+    /// Node-API cuts before a character that does not fit, and adds a NUL.
+    const SLACK: usize = 8;
+    let room = size as usize + SLACK;
+    out.clear();
+    out.reserve(room);
+    let mut len = 0;
+    // SAFETY: `value` is an argument of the current call; `room` bytes are writable, and without a buffer only the length is
+    // written.
+    unsafe {
+        sys::napi_get_value_string_utf8(env, value, out.as_mut_ptr().cast(), room, &raw mut len);
+        if len > size as usize {
+            sys::napi_get_value_string_utf8(env, value, ptr::null_mut(), 0, &raw mut len);
+            return Err(TableError::TooLong { column, size, len }.into());
+        }
+        // Written by the call above; 0 when it is no string.
+        out.set_len(len);
+    }
+    Ok(())
+}
+
+/// `setRow(key, mode, columnsLow, columnsHigh, ttl?)`: the columns of the scratch buffer that the mask names.
+extern "C" fn set_row(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let (context, [key, how, low, high, life], count) = arguments::<5>(env, info);
+    let life = if count < 5 { Ttl::Default } else { ttl(env, life) };
+    let (how, columns) = (mode(uint32(env, how)), mask(env, low, high));
+    yes_or_no(env, context, |context| {
+        let key = Key::read(env, key)?;
+        let (image, _) = context.images();
+        Ok(context.table.set(key.as_slice(), how, image, columns, life)?)
+    })
+}
+
+/// `compareSet(key, expectedLow, expectedHigh, columnsLow, columnsHigh)`: what is expected is the second image.
+extern "C" fn compare_set(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let (context, [key, expected_low, expected_high, low, high], _) = arguments::<5>(env, info);
+    let (expected_columns, columns) = (mask(env, expected_low, expected_high), mask(env, low, high));
+    yes_or_no(env, context, |context| {
+        let key = Key::read(env, key)?;
+        let (image, expected) = context.images();
+        Ok(context.table.compare_set(key.as_slice(), expected, expected_columns, image, columns)?)
+    })
+}
+
+/// `compareDelete(key, expectedLow, expectedHigh)`.
+extern "C" fn compare_delete(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let (context, [key, low, high], _) = arguments::<3>(env, info);
+    let columns = mask(env, low, high);
+    yes_or_no(env, context, |context| {
+        let key = Key::read(env, key)?;
+        let (_, expected) = context.images();
+        Ok(context.table.compare_delete(key.as_slice(), expected, columns)?)
+    })
+}
+
+/// `add(key, column, by)`: the new value of an integer column that stays within ±(2^53 - 1).
+extern "C" fn add(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let (context, [key, column, by], _) = arguments::<3>(env, info);
+    let (column, by) = (uint32(env, column) as usize, int(env, by));
+    answer(
+        env,
+        context,
+        |context| Ok(context.table.add_safe(Key::read(env, key)?.as_slice(), column, by)?),
+        |_, sum| from_safe(env, sum),
+    )
+}
+
+/// `addBig(key, column, by)`: wraps around as int64.
+extern "C" fn add_big(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let (context, [key, column, by], _) = arguments::<3>(env, info);
+    let (column, by) = (uint32(env, column) as usize, int(env, by));
+    answer(
+        env,
+        context,
+        |context| Ok(context.table.add_int(Key::read(env, key)?.as_slice(), column, by)?),
+        |_, sum| from_big(env, sum),
+    )
+}
+
+/// `addFloat(key, column, by)`.
+extern "C" fn add_float(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let (context, [key, column, by], _) = arguments::<3>(env, info);
+    let (column, by) = (uint32(env, column) as usize, double(env, by));
+    answer(
+        env,
+        context,
+        |context| Ok(context.table.add_float(Key::read(env, key)?.as_slice(), column, by)?),
+        |_, sum| from_double(env, sum),
+    )
+}
+
+extern "C" fn delete(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let (context, [key], _) = arguments::<1>(env, info);
+    yes_or_no(env, context, |context| Ok(context.table.delete(Key::read(env, key)?.as_slice())?))
+}
+
+extern "C" fn has(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let (context, [key], _) = arguments::<1>(env, info);
+    yes_or_no(env, context, |context| Ok(context.table.contains(Key::read(env, key)?.as_slice())?))
+}
+
+/// `scan(batch, from, prefix, withRows)`: fills `batch` with rows whose keys begin with `prefix`, and gives where to go on; the table's
+/// capacity is the end. A batch is the number of rows as u32, 4 bytes of nothing, and for each the bytes of its key as u32, 4 bytes of nothing, the
+/// key and, with `withRows`, its image, both padded to 8.
+extern "C" fn scan(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let (context, [batch, from, prefix, with_rows], _) = arguments::<4>(env, info);
+    let (from, with_rows) = (uint32(env, from), crate::value::boolean(env, with_rows));
+    answer(
+        env,
+        context,
+        |context| {
+            let prefix = Key::read(env, prefix)?;
+            let mut batch = Batch::new(batch_bytes(env, batch), with_rows);
+            let next = context
+                .table
+                .scan(from, prefix.as_slice(), &mut |row| batch.push(row))?;
+            batch.finish();
+            Ok(next)
+        },
+        |_, next| from_double(env, f64::from(next)),
+    )
+}
+
+/// The memory of a Uint8Array to write to.
+fn batch_bytes<'call>(env: sys::napi_env, value: sys::napi_value) -> &'call mut [u8] {
+    let read = bytes(env, value).unwrap_or(&[]);
+    if read.is_empty() {
+        return &mut [];
+    }
+    // SAFETY: the memory is that of a JavaScript array, which may be written; no JavaScript runs before the call returns, and the shared
+    // slice above is not used again.
+    unsafe { std::slice::from_raw_parts_mut(read.as_ptr().cast_mut(), read.len()) }
+}
+
+/// Rows in the form that a scan hands out.
+struct Batch<'call> {
+    out: &'call mut [u8],
+    at: usize,
+    count: u32,
+    with_rows: bool,
+}
+
+impl<'call> Batch<'call> {
+    const HEADER: usize = 8;
+
+    fn new(out: &'call mut [u8], with_rows: bool) -> Self {
+        Self { out, at: Self::HEADER, count: 0, with_rows }
+    }
+
+    fn push(&mut self, row: &ScannedRow<'_>) -> ControlFlow<()> {
+        let key_end = Self::HEADER + row.key.len().next_multiple_of(8);
+        let image_bytes = if self.with_rows { row.image.len() * 8 } else { 0 };
+        let Some(entry) = self.out.get_mut(self.at..self.at + key_end + image_bytes) else {
+            return ControlFlow::Break(());
+        };
+        entry[..4].copy_from_slice(&(row.key.len() as u32).to_le_bytes());
+        entry[Self::HEADER..Self::HEADER + row.key.len()].copy_from_slice(row.key);
+        for (bytes, word) in entry[key_end..].chunks_exact_mut(8).zip(row.image) {
+            bytes.copy_from_slice(&word.to_le_bytes());
+        }
+        self.at += key_end + image_bytes;
+        self.count += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn finish(self) {
+        if let Some(head) = self.out.get_mut(..4) {
+            head.copy_from_slice(&self.count.to_le_bytes());
+        }
+    }
+}
+
+extern "C" fn clear(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let (context, [], _) = arguments::<0>(env, info);
+    yes_or_no(env, context, |context| {
+        context.table.clear()?;
+        Ok(true)
+    })
+}
+
+extern "C" fn size(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let (context, [], _) = arguments::<0>(env, info);
+    from_double(env, f64::from(guarded(0, || context.table.len())))
+}
+
+extern "C" fn memory(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let (context, [], _) = arguments::<0>(env, info);
+    from_double(env, guarded(0, || context.table.memory_bytes()) as f64)
+}
+
+/// `stats()`: JSON.
+extern "C" fn stats(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let (context, [], _) = arguments::<0>(env, info);
+    let json = guarded(None, || serde_json::to_string(&context.table.stats()).ok());
+    from_text(env, json.as_deref())
+}
+
+/// A failure as TypeScript makes an error of it.
+#[derive(Serialize)]
+struct Report {
+    code: &'static str,
+    message: String,
+}
+
+/// `failure()`: JSON of `{ code, message }`, why the last call gave `null`.
+extern "C" fn failure(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let (context, [], _) = arguments::<0>(env, info);
+    let json = guarded(None, || {
+        let report = match context.failure.take() {
+            Some(failure) => Report { code: failure.code(), message: failure.message(&context.table) },
+            None => Report {
+                code: sluice_core::ErrorCode::Internal.as_str(),
+                message: "A call of a table has panicked".to_owned(),
+            },
+        };
+        serde_json::to_string(&report).ok()
+    });
+    from_text(env, json.as_deref())
+}

@@ -1,0 +1,131 @@
+//! The tables of this process by name.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use sluice_core::ErrorCode;
+use sluice_shared::table::{Table, TableError, TableSpec};
+
+use crate::error::{Error, Result, error};
+
+/// Names at most. A table is never given back while the process lives: a program that makes up names must hear of it.
+const TABLES_MAX: usize = 4096;
+/// Bytes of a name at most.
+const NAME_BYTES_MAX: usize = 64;
+/// Names the directory of the tables to the processes that a server starts.
+const DIRECTORY_VARIABLE: &str = "SLUICE_TABLES";
+
+#[derive(Default)]
+struct Registry {
+    /// Where tables are files; `None`: in memory of this process alone.
+    directory: Option<PathBuf>,
+    tables: HashMap<String, Entry>,
+}
+
+struct Entry {
+    table: Arc<Table>,
+    /// The file, for those that have one.
+    file: Option<PathBuf>,
+}
+
+/// Guards the names. Held while a table is made, so that two threads that want the same one get the same.
+static REGISTRY: Mutex<Option<Registry>> = Mutex::new(None);
+
+fn lock() -> MutexGuard<'static, Option<Registry>> {
+    // A panic while it was held has left at most one name out.
+    REGISTRY.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn new_registry() -> Registry {
+    let directory = std::env::var_os(DIRECTORY_VARIABLE).filter(|path| !path.is_empty());
+    Registry {
+        directory: directory.map(PathBuf::from),
+        tables: HashMap::new(),
+    }
+}
+
+/// The table of that name, made if there is none.
+pub(crate) fn open(name: &str, spec: &TableSpec) -> Result<Arc<Table>> {
+    if !is_name(name) {
+        return Err(error(
+            ErrorCode::InvalidArg,
+            format!("The name of a table has 1 to {NAME_BYTES_MAX} of the characters A-Z a-z 0-9 . _ -, not {name:?}"),
+        ));
+    }
+    let mut guard = lock();
+    let registry = guard.get_or_insert_with(new_registry);
+    if let Some(Entry { table, .. }) = registry.tables.get(name) {
+        return match spec.difference(table.spec()) {
+            None => Ok(Arc::clone(table)),
+            Some(difference) => Err(from_table(name, &TableError::Mismatch { difference })),
+        };
+    }
+    if registry.tables.len() >= TABLES_MAX {
+        return Err(error(
+            ErrorCode::InvalidState,
+            format!("There are {TABLES_MAX} tables already, table {name:?} cannot be made"),
+        ));
+    }
+    let file = registry
+        .directory
+        .as_ref()
+        .map(|directory| directory.join(format!("{name}.table")));
+    let table = match &file {
+        Some(path) => Table::open(path, name, spec).map(|opened| opened.table),
+        None => Table::private(name, spec),
+    };
+    let table = Arc::new(table.map_err(|source| from_table(name, &source))?);
+    let entry = Entry {
+        table: Arc::clone(&table),
+        file,
+    };
+    registry.tables.insert(name.to_owned(), entry);
+    Ok(table)
+}
+
+/// From now on tables are files in `directory`, which exists. Those that are open stay where they are.
+pub(super) fn use_directory(directory: PathBuf) {
+    lock().get_or_insert_with(new_registry).directory = Some(directory);
+}
+
+/// Removes the files of the tables and forgets them: whoever opens a name now gets a fresh table. What threads hold stays theirs.
+pub(super) fn release_directory() {
+    let mut guard = lock();
+    let registry = guard.get_or_insert_with(new_registry);
+    let Some(directory) = registry.directory.take() else {
+        return;
+    };
+    registry.tables.retain(|_, Entry { file, .. }| {
+        if let Some(path) = file {
+            // It may be gone already; a file that cannot be removed is found and replaced by the next start.
+            let _ = std::fs::remove_file(path);
+        }
+        file.is_none()
+    });
+    // Only when nothing else is in it.
+    let _ = std::fs::remove_dir(directory);
+}
+
+fn is_name(name: &str) -> bool {
+    (1..=NAME_BYTES_MAX).contains(&name.len())
+        && !name.starts_with('.')
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+}
+
+fn from_table(name: &str, source: &TableError) -> Error {
+    error(source.code(), describe(name, source))
+}
+
+/// An error of a whole table, with its name.
+fn describe(name: &str, source: &TableError) -> String {
+    match source {
+        TableError::Mismatch { difference } => format!(
+            "Table {name:?} is in use with another description: {difference}. A changed table needs a restart of the server"
+        ),
+        TableError::Spec(fault) => format!("Table {name:?}: {fault}"),
+        _ => format!("Table {name:?} cannot be opened: {source}"),
+    }
+}

@@ -1,0 +1,48 @@
+/**
+ * One table as the addon gives it to a thread. Calls give the value or true/false, `undefined` where there is no row, and `null`
+ * when they failed: {@link NativeTable.failure} tells why. Their arguments were checked.
+ */
+export interface NativeTable {
+  /** Of each column, the bytes before it in a row image. */
+  readonly offsets: readonly number[]
+  /** Bytes of a row image. */
+  readonly rowBytes: number
+  readonly capacity: number
+  /** Two row images: the row that is read or written, and the one that is expected. Never reaches user code. */
+  readonly scratch: ArrayBuffer
+
+  get(key: string, column: number): unknown
+  getBig(key: string, column: number): bigint | undefined | null
+  readRow(key: string): boolean | null
+  takeRow(key: string): boolean | null
+  /** `at`: column | mode << 8. `ttl`: milliseconds, 0 never, left out as the table says. */
+  set(key: string, at: number, value: unknown, ttl?: number): boolean | null
+  /** The columns of the first image that the mask names. */
+  setRow(key: string, mode: number, low: number, high: number, ttl?: number): boolean | null
+  compareSet(key: string, expectedLow: number, expectedHigh: number, low: number, high: number): boolean | null
+  compareDelete(key: string, expectedLow: number, expectedHigh: number): boolean | null
+  add(key: string, column: number, by: number): number | null
+  addBig(key: string, column: number, by: bigint): bigint | null
+  addFloat(key: string, column: number, by: number): number | null
+  delete(key: string): boolean | null
+  has(key: string): boolean | null
+  /** Fills `batch` and gives where to go on; the capacity is the end. The form of a batch: see `batch.ts`. */
+  scan(batch: Uint8Array, from: number, prefix: string, withRows: boolean): number | null
+  clear(): boolean | null
+  size(): number
+  memory(): number
+  /** JSON of `TableStats`. */
+  stats(): string
+  /** JSON of `{ code, message }`. */
+  failure(): string
+}
+
+/** The calls about tables that are bound to none. */
+export interface NativeTables {
+  /** The table of that name, made if there is none. `spec` is JSON. @throws ERR_SLUICE_TABLE_MISMATCH, ERR_SLUICE_TABLE_FILE */
+  openTable(name: string, spec: string): NativeTable
+  /** From now on tables of this process are files in `directory`, which exists. */
+  useTablesDirectory(directory: string): void
+  /** Removes the files of the tables and forgets them. */
+  releaseTablesDirectory(): void
+}

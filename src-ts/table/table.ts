@@ -1,0 +1,271 @@
+import { sluiceRangeError, sluiceTypeError } from '../errors.ts'
+import { BatchReader } from './batch.ts'
+import { RowCodec } from './codec.ts'
+import type { Columns, NumberColumns, Sum } from './column.ts'
+import { tableFailure } from './failure.ts'
+import type { NativeTable } from './native-table.ts'
+import { checkValue, Kind, shown, slotsOf, tooLong, unknownColumn, wrongValue, type Slot } from './slot.ts'
+import { TTL_MAX, type TableSpec } from './spec.ts'
+
+/** What writing a row can say of it. */
+export interface RowOptions {
+  /** Milliseconds until the row goes; 0 = never. @default what the table says; without that, the row's time stays as it is */
+  readonly ttl?: number | undefined
+}
+
+/** What a table has done, in all threads and processes. */
+export interface TableStats {
+  readonly rows: number
+  readonly inserts: number
+  readonly updates: number
+  readonly deletes: number
+  /** Rows removed because their time was over. */
+  readonly expired: number
+  /** Rows removed to make room. */
+  readonly evicted: number
+  /** The longest way to a row; 1 = found at once. */
+  readonly maxProbe: number
+  /** Rows that can still be made. */
+  readonly free: number
+  /** Locks that this process took over from processes that were killed in the middle of a write. */
+  readonly recovered: number
+}
+
+/** Ways of writing, as the core numbers them. */
+const UPSERT = 0
+const INSERT = 1
+const UPDATE = 2
+
+/**
+ * Rows in memory that every thread and process of the server shares. Made by {@link defineTable} or by `tables` of the configuration;
+ * `docs/reference/table.md` says what is guaranteed.
+ *
+ * A key is a string of 1 to `maxKey` bytes of UTF-8. Each call is atomic: it sees or changes one row as a whole, whoever else is at it.
+ * Every call can throw TypeError ERR_SLUICE_INVALID_ARG for a key that is no string, RangeError ERR_SLUICE_TABLE_KEY for one that is empty or too
+ * long, TypeError ERR_SLUICE_TABLE_COLUMN for a column that does not exist or a value of the wrong type, RangeError ERR_SLUICE_TABLE_VALUE_TOO_LONG
+ * and ERR_SLUICE_TABLE_INTEGER for values that do not fit, and ERR_SLUICE_TABLE_BUSY when a process that was stopped holds the row.
+ */
+// oxlint-disable-next-line typescript/no-explicit-any -- each table has columns of its own
+export class Table<R extends object = any, C extends Columns = any> implements Iterable<[key: string, row: R]> {
+  readonly name: string
+  /** Rows that fit. */
+  readonly capacity: number
+  readonly #native: NativeTable
+  readonly #slots: ReadonlyMap<string, Slot>
+  readonly #codec: RowCodec
+  #batches: BatchReader | undefined
+
+  /** For `defineTable()`. */
+  constructor(name: string, spec: Pick<TableSpec, 'columns' | 'onOverflow'>, native: NativeTable) {
+    this.name = name
+    this.capacity = native.capacity
+    this.#native = native
+    this.#slots = slotsOf(name, spec.columns, native.offsets, spec.onOverflow === 'truncate')
+    this.#codec = new RowCodec(name, this.#slots, native.scratch, native.rowBytes)
+  }
+
+  /**
+   * A row, or one of its columns; undefined when there is no such row.
+   * @throws RangeError ERR_SLUICE_TABLE_INTEGER when a `t.int()` column holds what no number can, because others wrote it as bigint
+   */
+  get(key: string): R | undefined
+  get<K extends keyof R & string>(key: string, column: K): R[K] | undefined
+  get(key: string, column?: string): unknown {
+    if (column === undefined) {
+      const found = this.#native.readRow(key)
+      if (found === null) throw this.#failure()
+      return found ? this.#codec.decode() : undefined
+    }
+    const slot = this.#slot(column)
+    const value = slot.kind === Kind.Big ? this.#native.getBig(key, slot.index) : this.#native.get(key, slot.index)
+    if (value === null) throw this.#failure()
+    return value
+  }
+
+  /**
+   * Makes the row, or changes the given columns of it; the others stay, or are 0, `false` or empty in a new row. With the name of a column
+   * and a value it sets that one, the quickest way to write.
+   * @throws RangeError ERR_SLUICE_TABLE_FULL when there is no room for a new row
+   */
+  set(key: string, row: Partial<R>, options?: RowOptions): void
+  set<K extends keyof R & string>(key: string, column: K, value: R[K], options?: RowOptions): void
+  set(key: string, row: Partial<R> | string, value?: unknown, options?: RowOptions): void {
+    if (typeof row === 'string') this.#setColumn(key, row, value, options)
+    else this.#setRow(key, UPSERT, row, value as RowOptions | undefined)
+  }
+
+  /** Makes a row; false when there is one already, which stays as it is. @throws RangeError ERR_SLUICE_TABLE_FULL */
+  add(key: string, row: Partial<R>, options?: RowOptions): boolean {
+    return this.#setRow(key, INSERT, row, options)
+  }
+
+  /** Changes the given columns of a row; false when there is none. */
+  update(key: string, row: Partial<R>, options?: RowOptions): boolean {
+    return this.#setRow(key, UPDATE, row, options)
+  }
+
+  /**
+   * Changes the given columns of a row if all the columns of `expected` are so; false when they are not, or there is no row.
+   * Doubles are compared as numbers, and NaN is NaN.
+   */
+  compareSet(key: string, expected: Partial<R>, row: Partial<R>): boolean {
+    this.#codec.encode(expected, 1)
+    const { low, high } = this.#codec
+    this.#codec.encode(row, 0)
+    return this.#done(this.#native.compareSet(key, low, high, this.#codec.low, this.#codec.high))
+  }
+
+  /** Deletes a row if all the columns of `expected` are so; false when they are not, or there is no row. */
+  compareDelete(key: string, expected: Partial<R>): boolean {
+    this.#codec.encode(expected, 1)
+    return this.#done(this.#native.compareDelete(key, this.#codec.low, this.#codec.high))
+  }
+
+  /** Deletes a row and gives it; undefined when there is none. Of several callers one gets it. */
+  getDelete(key: string): R | undefined {
+    return this.#done(this.#native.takeRow(key)) ? (this.#codec.decode() as R) : undefined
+  }
+
+  /** Whether there was such a row. */
+  delete(key: string): boolean {
+    return this.#done(this.#native.delete(key))
+  }
+
+  has(key: string): boolean {
+    return this.#done(this.#native.has(key))
+  }
+
+  /**
+   * Adds to a number and gives the sum. A row that is not there is made, with 0 in it; the time it has to live stays. A `t.bigint()` column wraps
+   * around as int64.
+   * @default by 1
+   * @throws RangeError ERR_SLUICE_TABLE_INTEGER when the sum of a `t.int()` column would be beyond ±(2^53 - 1): nothing is changed then;
+   * ERR_SLUICE_TABLE_FULL
+   */
+  incr<K extends NumberColumns<C>>(key: string, column: K, by?: Sum<C[K]>): Sum<C[K]> {
+    return this.#sum(key, column, by, false) as Sum<C[K]>
+  }
+
+  /** As {@link incr}, downwards. @default by 1 */
+  decr<K extends NumberColumns<C>>(key: string, column: K, by?: Sum<C[K]>): Sum<C[K]> {
+    return this.#sum(key, column, by, true) as Sum<C[K]>
+  }
+
+  /**
+   * The keys that begin with `prefix`. A row that is there all the time comes exactly once; one that comes or goes meanwhile may or may not.
+   * Any number of iterations may run at once, and the table may be changed meanwhile. @default prefix '' all
+   */
+  *keys(prefix: string = ''): IterableIterator<string> {
+    for (let from = 0; from < this.capacity; ) {
+      const batches = (this.#batches ??= new BatchReader(this.#native, this.#codec))
+      const keys = batches.keys(from, prefix)
+      from = batches.next
+      yield* keys
+    }
+  }
+
+  /** The rows whose keys begin with `prefix`, as {@link keys}. Each is whole; it is read some rows before it comes. @default prefix '' all */
+  *entries(prefix: string = ''): IterableIterator<[key: string, row: R]> {
+    for (let from = 0; from < this.capacity; ) {
+      const batches = (this.#batches ??= new BatchReader(this.#native, this.#codec))
+      const entries = batches.entries(from, prefix)
+      from = batches.next
+      yield* entries as [string, R][]
+    }
+  }
+
+  /** All rows, as {@link entries}. */
+  [Symbol.iterator](): IterableIterator<[key: string, row: R]> {
+    return this.entries()
+  }
+
+  /** Deletes all rows, one after the other: rows that are made meanwhile may stay. */
+  clear(): void {
+    this.#done(this.#native.clear())
+  }
+
+  /** Rows there are. One whose time is over counts until it is removed. */
+  get size(): number {
+    return this.#native.size()
+  }
+
+  /** Bytes of memory that the table takes at most, in all processes together. */
+  get memorySize(): number {
+    return this.#native.memory()
+  }
+
+  stats(): TableStats {
+    return JSON.parse(this.#native.stats()) as TableStats
+  }
+
+  #setColumn(key: string, column: string, value: unknown, options: RowOptions | undefined): void {
+    const slot = this.#slot(column)
+    const fitting = fittingValue(slot, value)
+    const ttl = ttlOf(options)
+    this.#done(ttl === undefined ? this.#native.set(key, slot.index, fitting) : this.#native.set(key, slot.index, fitting, ttl))
+  }
+
+  #setRow(key: string, mode: number, row: Partial<R>, options: RowOptions | undefined): boolean {
+    this.#codec.encode(row, 0)
+    const { low, high } = this.#codec
+    const ttl = ttlOf(options)
+    return this.#done(ttl === undefined ? this.#native.setRow(key, mode, low, high) : this.#native.setRow(key, mode, low, high, ttl))
+  }
+
+  #sum(key: string, column: string, by: number | bigint | undefined, isDown: boolean): number | bigint {
+    const slot = this.#slot(column)
+    if (slot.kind > Kind.Float) throw sluiceTypeError('ERR_SLUICE_TABLE_COLUMN', `Column "${slot.name}" of table "${this.name}" holds no numbers, it cannot be counted with`)
+    let sum: number | bigint | null
+    if (slot.kind === Kind.Big) {
+      const step = by ?? 1n
+      if (typeof step !== 'bigint') throw wrongValue(slot, step)
+      sum = this.#native.addBig(key, slot.index, isDown ? -step : step)
+    } else {
+      const step = (by ?? 1) as number
+      checkValue(slot, step)
+      sum = slot.kind === Kind.Int ? this.#native.add(key, slot.index, isDown ? -step : step) : this.#native.addFloat(key, slot.index, isDown ? -step : step)
+    }
+    if (sum === null) throw this.#failure()
+    return sum
+  }
+
+  #slot(column: string): Slot {
+    const slot = this.#slots.get(column)
+    if (slot === undefined) throw unknownColumn(this.name, column, this.#slots)
+    return slot
+  }
+
+  #done(outcome: boolean | null): boolean {
+    if (outcome === null) throw this.#failure()
+    return outcome
+  }
+
+  #failure(): Error {
+    return tableFailure(this.#native.failure())
+  }
+}
+
+/** A value as its column takes it: cut if it is too long and may be. */
+function fittingValue(slot: Slot, value: unknown): unknown {
+  checkValue(slot, value)
+  if (slot.kind === Kind.Bytes && (value as Uint8Array).length > slot.size) {
+    if (!slot.isCut) throw tooLong(slot, (value as Uint8Array).length)
+    return (value as Uint8Array).subarray(0, slot.size)
+  }
+  if (slot.kind === Kind.String && (value as string).length * 3 > slot.size) {
+    const text = value as string
+    const bytes = Buffer.byteLength(text)
+    if (bytes <= slot.size) return text
+    if (!slot.isCut) throw tooLong(slot, bytes)
+    const { read } = new TextEncoder().encodeInto(text, new Uint8Array(slot.size))
+    return text.slice(0, read)
+  }
+  return value
+}
+
+function ttlOf(options: RowOptions | undefined): number | undefined {
+  const ttl = options?.ttl
+  if (ttl === undefined) return undefined
+  if (Number.isInteger(ttl) && ttl >= 0 && ttl <= TTL_MAX) return ttl
+  throw sluiceRangeError('ERR_SLUICE_INVALID_ARG', `\`ttl\` must be a whole number of milliseconds ≥ 0, of 100 years at most, got ${shown(ttl)}`)
+}
