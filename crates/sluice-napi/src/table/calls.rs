@@ -53,7 +53,14 @@ fn arguments<'call, const N: usize>(
     // the function: the context, which lives as long as the environment. Nothing that a call does runs JavaScript, so there
     // is no other call in this thread, and no other thread has the pointer.
     unsafe {
-        sys::napi_get_cb_info(env, info, &raw mut count, values.as_mut_ptr(), ptr::null_mut(), &raw mut data);
+        sys::napi_get_cb_info(
+            env,
+            info,
+            &raw mut count,
+            values.as_mut_ptr(),
+            ptr::null_mut(),
+            &raw mut data,
+        );
         (&mut *data.cast::<Context>(), values, count)
     }
 }
@@ -66,10 +73,19 @@ struct Key {
 
 impl Key {
     fn read(env: sys::napi_env, value: sys::napi_value) -> Result<Self, Failure> {
-        let mut key = Key { bytes: [0; KEY_ROOM], len: 0 };
+        let mut key = Key {
+            bytes: [0; KEY_ROOM],
+            len: 0,
+        };
         // SAFETY: `value` is an argument of the current call, and `bytes` has the room that is told.
         let status = unsafe {
-            sys::napi_get_value_string_utf8(env, value, key.bytes.as_mut_ptr().cast(), KEY_ROOM, &raw mut key.len)
+            sys::napi_get_value_string_utf8(
+                env,
+                value,
+                key.bytes.as_mut_ptr().cast(),
+                KEY_ROOM,
+                &raw mut key.len,
+            )
         };
         if status != sys::Status::napi_ok {
             return Err(Failure::Key);
@@ -78,7 +94,9 @@ impl Key {
             // It may have been cut: the message has its real length.
             let mut len = 0;
             // SAFETY: without a buffer only the length is written.
-            unsafe { sys::napi_get_value_string_utf8(env, value, ptr::null_mut(), 0, &raw mut len) };
+            unsafe {
+                sys::napi_get_value_string_utf8(env, value, ptr::null_mut(), 0, &raw mut len)
+            };
             return Err(TableError::KeyLength { len, max: 255 }.into());
         }
         Ok(key)
@@ -248,7 +266,10 @@ extern "C" fn get(env: sys::napi_env, info: sys::napi_callback_info) -> sys::nap
                 ColumnKind::Float => Ok(Value::Float(f64::from_bits(word))),
                 ColumnKind::Bool => Ok(Value::Bool(word != 0)),
                 _ if (-SAFE_MAX..=SAFE_MAX).contains(&number) => Ok(Value::Int(number)),
-                _ => Err(Failure::Unsafe { column, value: number }),
+                _ => Err(Failure::Unsafe {
+                    column,
+                    value: number,
+                }),
             }
         },
         |context, value| match value {
@@ -277,7 +298,11 @@ extern "C" fn get_big(env: sys::napi_env, info: sys::napi_callback_info) -> sys:
     answer(
         env,
         context,
-        |context| Ok(context.table.get_word(Key::read(env, key)?.as_slice(), column)?),
+        |context| {
+            Ok(context
+                .table
+                .get_word(Key::read(env, key)?.as_slice(), column)?)
+        },
         |_, word| word.map_or_else(|| undefined(env), |word| from_big(env, word as i64)),
     )
 }
@@ -307,7 +332,11 @@ extern "C" fn set(env: sys::napi_env, info: sys::napi_callback_info) -> sys::nap
     let (context, [key, at, value, life], count) = arguments::<4>(env, info);
     let at = uint32(env, at);
     let (column, mode) = ((at & 0xff) as usize, mode(at >> 8));
-    let life = if count < 4 { Ttl::Default } else { ttl(env, life) };
+    let life = if count < 4 {
+        Ttl::Default
+    } else {
+        ttl(env, life)
+    };
     let done = yes_or_no(env, context, |context| {
         let key = Key::read(env, key)?;
         let word = match kind(context, column)? {
@@ -316,14 +345,24 @@ extern "C" fn set(env: sys::napi_env, info: sys::napi_callback_info) -> sys::nap
             ColumnKind::Bool => u64::from(crate::value::boolean(env, value)),
             ColumnKind::Text { size } => {
                 read_text(env, value, column, size, &mut context.value)?;
-                return Ok(context.table.set_bytes(key.as_slice(), mode, column, &context.value, life)?);
+                return Ok(context.table.set_bytes(
+                    key.as_slice(),
+                    mode,
+                    column,
+                    &context.value,
+                    life,
+                )?);
             }
             ColumnKind::Bytes { .. } => {
                 let data = bytes(env, value).unwrap_or(&[]);
-                return Ok(context.table.set_bytes(key.as_slice(), mode, column, data, life)?);
+                return Ok(context
+                    .table
+                    .set_bytes(key.as_slice(), mode, column, data, life)?);
             }
         };
-        Ok(context.table.set_word(key.as_slice(), mode, column, word, life)?)
+        Ok(context
+            .table
+            .set_word(key.as_slice(), mode, column, word, life)?)
     });
     context.trim();
     done
@@ -360,23 +399,32 @@ fn read_text(
 /// `setRow(key, mode, columnsLow, columnsHigh, ttl?)`: the columns of the scratch buffer that the mask names.
 extern "C" fn set_row(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     let (context, [key, how, low, high, life], count) = arguments::<5>(env, info);
-    let life = if count < 5 { Ttl::Default } else { ttl(env, life) };
+    let life = if count < 5 {
+        Ttl::Default
+    } else {
+        ttl(env, life)
+    };
     let (how, columns) = (mode(uint32(env, how)), mask(env, low, high));
     yes_or_no(env, context, |context| {
         let key = Key::read(env, key)?;
         let (image, _) = context.images();
-        Ok(context.table.set(key.as_slice(), how, image, columns, life)?)
+        Ok(context
+            .table
+            .set(key.as_slice(), how, image, columns, life)?)
     })
 }
 
 /// `compareSet(key, expectedLow, expectedHigh, columnsLow, columnsHigh)`: what is expected is the second image.
 extern "C" fn compare_set(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     let (context, [key, expected_low, expected_high, low, high], _) = arguments::<5>(env, info);
-    let (expected_columns, columns) = (mask(env, expected_low, expected_high), mask(env, low, high));
+    let (expected_columns, columns) =
+        (mask(env, expected_low, expected_high), mask(env, low, high));
     yes_or_no(env, context, |context| {
         let key = Key::read(env, key)?;
         let (image, expected) = context.images();
-        Ok(context.table.compare_set(key.as_slice(), expected, expected_columns, image, columns)?)
+        Ok(context
+            .table
+            .compare_set(key.as_slice(), expected, expected_columns, image, columns)?)
     })
 }
 
@@ -387,7 +435,9 @@ extern "C" fn compare_delete(env: sys::napi_env, info: sys::napi_callback_info) 
     yes_or_no(env, context, |context| {
         let key = Key::read(env, key)?;
         let (_, expected) = context.images();
-        Ok(context.table.compare_delete(key.as_slice(), expected, columns)?)
+        Ok(context
+            .table
+            .compare_delete(key.as_slice(), expected, columns)?)
     })
 }
 
@@ -398,7 +448,11 @@ extern "C" fn add(env: sys::napi_env, info: sys::napi_callback_info) -> sys::nap
     answer(
         env,
         context,
-        |context| Ok(context.table.add_safe(Key::read(env, key)?.as_slice(), column, by)?),
+        |context| {
+            Ok(context
+                .table
+                .add_safe(Key::read(env, key)?.as_slice(), column, by)?)
+        },
         |_, sum| from_safe(env, sum),
     )
 }
@@ -410,7 +464,11 @@ extern "C" fn add_big(env: sys::napi_env, info: sys::napi_callback_info) -> sys:
     answer(
         env,
         context,
-        |context| Ok(context.table.add_int(Key::read(env, key)?.as_slice(), column, by)?),
+        |context| {
+            Ok(context
+                .table
+                .add_int(Key::read(env, key)?.as_slice(), column, by)?)
+        },
         |_, sum| from_big(env, sum),
     )
 }
@@ -422,19 +480,27 @@ extern "C" fn add_float(env: sys::napi_env, info: sys::napi_callback_info) -> sy
     answer(
         env,
         context,
-        |context| Ok(context.table.add_float(Key::read(env, key)?.as_slice(), column, by)?),
+        |context| {
+            Ok(context
+                .table
+                .add_float(Key::read(env, key)?.as_slice(), column, by)?)
+        },
         |_, sum| from_double(env, sum),
     )
 }
 
 extern "C" fn delete(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     let (context, [key], _) = arguments::<1>(env, info);
-    yes_or_no(env, context, |context| Ok(context.table.delete(Key::read(env, key)?.as_slice())?))
+    yes_or_no(env, context, |context| {
+        Ok(context.table.delete(Key::read(env, key)?.as_slice())?)
+    })
 }
 
 extern "C" fn has(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     let (context, [key], _) = arguments::<1>(env, info);
-    yes_or_no(env, context, |context| Ok(context.table.contains(Key::read(env, key)?.as_slice())?))
+    yes_or_no(env, context, |context| {
+        Ok(context.table.contains(Key::read(env, key)?.as_slice())?)
+    })
 }
 
 /// `scan(batch, from, prefix, withRows)`: fills `batch` with rows whose keys begin with `prefix`, and gives where to go on; the table's
@@ -482,12 +548,21 @@ impl<'call> Batch<'call> {
     const HEADER: usize = 8;
 
     fn new(out: &'call mut [u8], with_rows: bool) -> Self {
-        Self { out, at: Self::HEADER, count: 0, with_rows }
+        Self {
+            out,
+            at: Self::HEADER,
+            count: 0,
+            with_rows,
+        }
     }
 
     fn push(&mut self, row: &ScannedRow<'_>) -> ControlFlow<()> {
         let key_end = Self::HEADER + row.key.len().next_multiple_of(8);
-        let image_bytes = if self.with_rows { row.image.len() * 8 } else { 0 };
+        let image_bytes = if self.with_rows {
+            row.image.len() * 8
+        } else {
+            0
+        };
         let Some(entry) = self.out.get_mut(self.at..self.at + key_end + image_bytes) else {
             return ControlFlow::Break(());
         };
@@ -545,7 +620,10 @@ extern "C" fn failure(env: sys::napi_env, info: sys::napi_callback_info) -> sys:
     let (context, [], _) = arguments::<0>(env, info);
     let json = guarded(None, || {
         let report = match context.failure.take() {
-            Some(failure) => Report { code: failure.code(), message: failure.message(&context.table) },
+            Some(failure) => Report {
+                code: failure.code(),
+                message: failure.message(&context.table),
+            },
             None => Report {
                 code: sluice_core::ErrorCode::Internal.as_str(),
                 message: "A call of a table has panicked".to_owned(),

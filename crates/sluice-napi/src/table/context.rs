@@ -34,7 +34,10 @@ pub(super) enum Failure {
     /// The key is no string.
     Key,
     /// A column holds an integer that a double does not.
-    Unsafe { column: usize, value: i64 },
+    Unsafe {
+        column: usize,
+        value: i64,
+    },
     Table(TableError),
 }
 
@@ -51,7 +54,10 @@ impl Failure {
     pub(super) fn message(&self, table: &Table) -> String {
         let name = table.name();
         let column_name = |column: usize| {
-            table.columns().get(column).map_or("?", |column| column.name.as_str())
+            table
+                .columns()
+                .get(column)
+                .map_or("?", |column| column.name.as_str())
         };
         match self {
             Failure::Key => format!("A key of table {name:?} must be a string"),
@@ -64,7 +70,9 @@ impl Failure {
                     "Table {name:?} is full: {} of {size} rows (`size`) are in use. Make `size` larger, or let it make room: `evict: 'lru'`, or a `ttl`",
                     table.len()
                 ),
-                TableError::KeyLength { len: 0, .. } => format!("A key of table {name:?} must not be empty"),
+                TableError::KeyLength { len: 0, .. } => {
+                    format!("A key of table {name:?} must not be empty")
+                }
                 TableError::KeyLength { len, .. } => format!(
                     "A key of table {name:?} may have {} bytes of UTF-8 (`maxKey`), this one has {len}",
                     table.spec().max_key
@@ -74,7 +82,10 @@ impl Failure {
                     column_name(*column)
                 ),
                 TableError::Column { column } => {
-                    format!("Column {:?} of table {name:?} is of another type", column_name(*column))
+                    format!(
+                        "Column {:?} of table {name:?} is of another type",
+                        column_name(*column)
+                    )
                 }
                 _ => format!("Table {name:?}: {source}"),
             },
@@ -150,7 +161,8 @@ impl Context {
     /// The table and the image that it reads a row to.
     pub(super) fn parts(&mut self) -> (&Table, &mut [u64]) {
         // SAFETY: as in `images`, and the borrow of `self` keeps other slices of it away.
-        let image = unsafe { std::slice::from_raw_parts_mut(self.scratch.as_ptr(), self.row_words) };
+        let image =
+            unsafe { std::slice::from_raw_parts_mut(self.scratch.as_ptr(), self.row_words) };
         (&self.table, image)
     }
 
@@ -170,8 +182,10 @@ fn scratch_buffer(env: sys::napi_env, words: usize) -> Option<(sys::napi_value, 
     // SAFETY: `env` belongs to the current call. The reference is never deleted, so the buffer lives as long as the environment;
     // it never reaches user code, so nobody detaches it, and its memory does not move.
     let ok = unsafe {
-        sys::napi_create_arraybuffer(env, words * 8, &raw mut data, &raw mut buffer) == sys::Status::napi_ok
-            && sys::napi_create_reference(env, buffer, 1, &raw mut reference) == sys::Status::napi_ok
+        sys::napi_create_arraybuffer(env, words * 8, &raw mut data, &raw mut buffer)
+            == sys::Status::napi_ok
+            && sys::napi_create_reference(env, buffer, 1, &raw mut reference)
+                == sys::Status::napi_ok
     };
     let words = NonNull::new(data.cast::<u64>()).filter(|words| words.is_aligned())?;
     ok.then_some((buffer, words))

@@ -16,8 +16,12 @@ use crate::worker::Raw;
 /// `spec` is JSON.
 #[napi(catch_unwind, ts_return_type = "object")]
 pub fn open_table(env: Env, name: String, spec: String) -> Result<Raw> {
-    let spec: TableSpec = serde_json::from_str(&spec)
-        .map_err(|source| error(ErrorCode::InvalidArg, format!("Not the description of a table: {source}")))?;
+    let spec: TableSpec = serde_json::from_str(&spec).map_err(|source| {
+        error(
+            ErrorCode::InvalidArg,
+            format!("Not the description of a table: {source}"),
+        )
+    })?;
     let table = registry::open(&name, &spec)?;
     Context::expose(env, table).ok_or_else(|| internal("Cannot make the functions of a table"))
 }

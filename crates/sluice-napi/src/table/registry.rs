@@ -50,7 +50,9 @@ pub(crate) fn open(name: &str, spec: &TableSpec) -> Result<Arc<Table>> {
     if !is_name(name) {
         return Err(error(
             ErrorCode::InvalidArg,
-            format!("The name of a table has 1 to {NAME_BYTES_MAX} of the characters A-Z a-z 0-9 . _ -, not {name:?}"),
+            format!(
+                "The name of a table has 1 to {NAME_BYTES_MAX} of the characters A-Z a-z 0-9 . _ -, not {name:?}"
+            ),
         ));
     }
     let mut guard = lock();
