@@ -149,6 +149,16 @@ impl<T> Wheel<T> {
         Some((self.key(index), value))
     }
 
+    /// How many places there are: every [`index`](TimerKey::index) is below it.
+    pub fn places(&self) -> u32 {
+        self.nodes.len() as u32
+    }
+
+    /// Bytes that the wheel has allocated for itself.
+    pub fn bytes(&self) -> usize {
+        self.nodes.capacity() * size_of::<Node<T>>() + size_of::<[Level; LEVELS]>()
+    }
+
     /// When a timer is due; of one at rest, when it was.
     pub fn due(&self, key: TimerKey) -> Option<u64> {
         Some(self.nodes[self.find(key)? as usize].due)

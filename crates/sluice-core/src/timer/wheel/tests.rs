@@ -281,7 +281,7 @@ fn a_million_timers_fit_in_100_mib() {
     for due in 0..TIMERS as u64 {
         wheel.insert(due * 7919 % 100_000_007, due as u32);
     }
-    let bytes = wheel.nodes.capacity() * size_of::<Node<u32>>() + size_of::<[Level; LEVELS]>();
+    let bytes = wheel.bytes();
     assert!(bytes <= 100 << 20, "{bytes} bytes");
     assert!(size_of::<Node<u32>>() <= 40, "{}", size_of::<Node<u32>>());
 }
