@@ -76,6 +76,9 @@ pub struct ServerConfig {
     /// What is kept of what is published to topics.
     #[serde(default)]
     pub topics: TopicsConfig,
+    /// Shared timers.
+    #[serde(default)]
+    pub timers: TimersConfig,
     /// Files that the core sends by itself, at most 64; asked in this order, before any worker.
     #[serde(default)]
     pub static_files: Vec<StaticConfig>,
@@ -288,6 +291,20 @@ impl Default for Heartbeat {
             pong_timeout: 20_000,
             idle: 0,
         }
+    }
+}
+
+/// Shared timers.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", default, deny_unknown_fields)]
+pub struct TimersConfig {
+    /// How many there may be at once, 0 to 16 777 216. Default 1 000 000.
+    pub max: u32,
+}
+
+impl Default for TimersConfig {
+    fn default() -> Self {
+        Self { max: 1_000_000 }
     }
 }
 

@@ -37,6 +37,7 @@ mod socket;
 mod static_files;
 mod stats;
 mod stream;
+mod timers;
 mod tls;
 mod udp;
 mod unix_socket;
@@ -52,7 +53,9 @@ pub use owner::Owner;
 pub use placement::{name_current_thread, pin_current_thread};
 pub use push::{BroadcastOptions, KickTarget, MessageKind, PostFlags};
 pub use server::{PortInfo, PortStats, Server, ServerInfo, ServerStats, WorkerStats};
+pub use sluice_core::timer::Outcome;
 pub use stats::{Counters, PortCounters, Rejected};
+pub use timers::{INPUT_MAX, NAME_MAX, SetError, TimerInfo};
 pub use tls::{TlsFault, TlsInfo};
 pub use wake::WakeFn;
 pub use worker::{

@@ -61,6 +61,8 @@ pub(crate) enum Message {
         slot: WorkerSlot,
         reason: AdoptReason,
     },
+    /// Calls of tasks wait.
+    Calls,
     /// A command that no worker sends.
     Command {
         words: Words,

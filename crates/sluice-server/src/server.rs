@@ -26,6 +26,7 @@ use crate::push::PostAccount;
 use crate::reactor::{Message, Reactor};
 use crate::static_files;
 use crate::stats::{Counters, PortCounters, Rejected};
+use crate::timers::Timers;
 use crate::tls::{Renewal, TlsPort};
 use crate::udp::PeerFamily;
 use crate::wake::{WakeFn, lock};
@@ -74,6 +75,8 @@ pub(crate) struct Shared {
     /// the end of a slot's holder is never taken for the end of the next.
     links: Mutex<Vec<Option<Arc<WorkerLink>>>>,
     running_reactors: AtomicUsize,
+    /// Shared timers, and the calls of tasks that they make.
+    pub(crate) timers: Arc<Timers>,
     /// For each port: its certificates.
     tls: Vec<Option<TlsPort>>,
     started: Instant,
@@ -88,6 +91,7 @@ impl Shared {
     ) -> Self {
         let counters = |count: usize| (0..count).map(|_| AtomicU32::new(0)).collect::<Vec<_>>();
         let (reactors, ports) = (usize::from(config.reactors), config.ports.len());
+        let started = Instant::now();
         Self {
             workers: Workers::new(),
             notices: Notices::default(),
@@ -107,8 +111,9 @@ impl Shared {
             reactors: OnceLock::new(),
             links: Mutex::new(Vec::new()),
             running_reactors: AtomicUsize::new(reactors),
+            timers: Arc::new(Timers::new(config.timers.max, started)),
             tls,
-            started: Instant::now(),
+            started,
             started_unix_ms: SystemTime::now()
                 .duration_since(UNIX_EPOCH)
                 .map_or(0, |since| since.as_millis() as u64),
@@ -542,6 +547,22 @@ pub struct ServerStats {
     pub waiting: usize,
     /// Bytes received and not parsed, or written and not sent.
     pub buffered_bytes: usize,
+    /// Shared timers.
+    pub timers: usize,
+    /// Calls of tasks that wait for a worker.
+    pub task_queue: usize,
+    /// Calls in the hands of workers.
+    pub tasking: usize,
+    /// Calls that have begun.
+    pub task_count: u64,
+    /// Of those, calls whose handler failed.
+    pub tasks_failed: u64,
+    /// Of those, calls whose worker died.
+    pub tasks_lost: u64,
+    /// Of those, calls of tasks that their worker did not know.
+    pub tasks_unknown: u64,
+    /// Ticks of timers that were skipped: too late, or the call before was not over.
+    pub ticks_skipped: u64,
     /// What the reactors have done.
     #[serde(flatten)]
     pub counters: Counters,
@@ -819,6 +840,7 @@ impl Server {
             return;
         }
         self.set_notice_wake(None);
+        self.shared.timers.end();
         self.shared.send_all(|| Message::Abort);
         for reactor in &self.reactors {
             reactor.end();
@@ -867,7 +889,16 @@ impl Server {
                 }
             })
             .collect();
+        let timers = self.shared.timers.stats();
         ServerStats {
+            timers: timers.timers,
+            task_queue: timers.waiting,
+            tasking: timers.handed,
+            task_count: timers.counts.begun,
+            tasks_failed: timers.counts.failed,
+            tasks_lost: timers.counts.lost,
+            tasks_unknown: timers.counts.unknown,
+            ticks_skipped: timers.counts.skipped,
             start_time: self.shared.started_unix_ms(),
             connections,
             concurrency,

@@ -19,6 +19,7 @@ use crate::server::Shared;
 use crate::static_files::OpenFile;
 use crate::wake::{WakeFn, lock};
 
+mod calls;
 mod coded;
 mod forms;
 mod held;

@@ -49,6 +49,8 @@ pub enum EventKind {
     SocketSettle = 13,
     /// A packet that came to a UDP port.
     Packet = 14,
+    /// A call of a task.
+    Task = 15,
 }
 
 impl EventKind {
@@ -69,6 +71,7 @@ impl EventKind {
             12 => Self::SocketHandover,
             13 => Self::SocketSettle,
             14 => Self::Packet,
+            15 => Self::Task,
             _ => return None,
         })
     }
@@ -461,6 +464,15 @@ impl Words {
         self
     }
 
+    /// TASK: the id of the call, and the length of the task's name in the bytes, in front of the input.
+    #[inline]
+    pub const fn with_call(mut self, id: u64, name_len: u32) -> Self {
+        self.0[2] = id as u32;
+        self.0[3] = (id >> 32) as u32;
+        self.0[4] = name_len;
+        self
+    }
+
     /// HTTP and BODY_CHUNK: length of the body in this record; of the whole blob with
     /// [`event_flag::BLOB`].
     #[inline]
@@ -622,6 +634,18 @@ impl Words {
     #[inline]
     pub const fn sequence(&self) -> u32 {
         self.0[7]
+    }
+
+    /// TASK: the id of the call.
+    #[inline]
+    pub const fn call(&self) -> u64 {
+        self.0[2] as u64 | (self.0[3] as u64) << 32
+    }
+
+    /// TASK: length of the task's name in the bytes.
+    #[inline]
+    pub const fn task_len(&self) -> u32 {
+        self.0[4]
     }
 
     /// PACKET and PACKET_SEND: see [`with_peer`](Self::with_peer).

@@ -16,6 +16,8 @@ const MILLIS_MAX: u64 = i32::MAX as u64;
 const HANDLES_MAX: u64 = (1 << 24) - 1;
 
 const GIB: u64 = 1 << 30;
+/// Most shared timers: about 1.5 GiB of them.
+const TIMERS_MAX: u64 = 1 << 24;
 
 /// Of anything per second: more is no limit.
 const RATE_MAX: u64 = 1_000_000;
@@ -51,6 +53,7 @@ impl ServerConfig {
         number("replay.maxBody", self.replay.max_body.into(), 0..=GIB)?;
         number("replay.status", self.replay.status.into(), 500..=599)?;
         self.topics.check("topics")?;
+        number("timers.max", self.timers.max.into(), 0..=TIMERS_MAX)?;
         if let Some(compression) = &self.compression {
             compression.check("compression")?;
         }
@@ -393,6 +396,7 @@ mod tests {
             }],
             "replay": {},
             "topics": { "history": {} },
+            "timers": {},
         });
         let (parent, key) = pointer.rsplit_once('/').expect("a pointer has a slash");
         let parent = config.pointer_mut(parent).expect("the parent is above");
@@ -584,6 +588,7 @@ mod tests {
         );
         assert_range("/topics/history/bytes", "topics.history.bytes", 0, GIB);
         assert_range("/topics/history/age", "topics.history.age", 0, millis);
+        assert_range("/timers/max", "timers.max", 0, TIMERS_MAX);
         for (cpu, is_ok) in [(0, true), (1023, true), (1024, false)] {
             assert_eq!(
                 parse_with("/affinity", json!([0, cpu])).is_ok(),
@@ -739,6 +744,7 @@ mod tests {
             "/replay/x",
             "/topics/x",
             "/topics/history/x",
+            "/timers/x",
         ] {
             let error = parse_with(pointer, json!(1)).expect_err(pointer);
             let key = pointer

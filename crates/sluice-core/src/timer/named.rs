@@ -399,15 +399,17 @@ impl NamedTimers {
         self.counts
     }
 
-    /// The call that has waited longest.
-    pub fn next_call(&mut self) -> Option<Due<'_>> {
-        while self
-            .waiting
-            .front()
-            .is_some_and(|&key| self.wheel.get(key).is_none())
+    /// Forgets waiting calls of timers that were cleared, so that [`next_call`](Self::next_call) shows the next one.
+    pub fn skip_cleared(&mut self) {
+        while let Some(&key) = self.waiting.front()
+            && self.wheel.get(key).is_none()
         {
             self.waiting.pop_front();
         }
+    }
+
+    /// The call that has waited longest, after [`skip_cleared`](Self::skip_cleared).
+    pub fn next_call(&self) -> Option<Due<'_>> {
         let timer = self.wheel.get(*self.waiting.front()?)?;
         Some(Due {
             task: self.tasks.name(timer.task),

@@ -26,4 +26,5 @@ mod sockets;
 mod static_files;
 mod stopping;
 mod tcp;
+mod timers;
 mod tls;

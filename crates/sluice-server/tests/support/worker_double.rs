@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Instant;
 
 use sluice_core::id::WorkerSlot;
-use sluice_server::{AnswerBody, AnswerMeta, ExchangeName, PacketPeer, Server, Worker};
+use sluice_server::{AnswerBody, AnswerMeta, ExchangeName, Outcome, PacketPeer, Server, Worker};
 use sluice_shared::record::{AbortReason, EventKind, Words, event_flag};
 use sluice_shared::{Consumer, Current, WorkerBlock};
 
@@ -46,6 +46,15 @@ pub enum Event {
     /// Something about a WebSocket or an event stream.
     Socket(SocketEvent),
     Packet(PacketEvent),
+    Task(TaskEvent),
+}
+
+/// A call of a task as the worker sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskEvent {
+    pub id: u64,
+    pub task: String,
+    pub input: Vec<u8>,
 }
 
 /// A packet as the worker sees it.
@@ -202,6 +211,14 @@ impl WorkerDouble {
                     payload: record.bytes.to_vec(),
                     position: record.position,
                 }),
+                EventKind::Task => {
+                    let (task, rest) = record.bytes.split_at(words.task_len() as usize);
+                    Event::Task(TaskEvent {
+                        id: words.call(),
+                        task: String::from_utf8_lossy(task).into_owned(),
+                        input: rest[..words.event_body_len() as usize].to_vec(),
+                    })
+                }
                 EventKind::Packet => Event::Packet(PacketEvent {
                     lane,
                     words,
@@ -240,6 +257,20 @@ impl WorkerDouble {
             Event::Packet(packet) => packet,
             other => panic!("waited for {what}, got {other:?}"),
         }
+    }
+
+    /// The next call of a task; nothing else may come before it.
+    pub fn task(&mut self, what: &str) -> TaskEvent {
+        match self.event(what) {
+            Event::Task(task) => task,
+            other => panic!("waited for {what}, got {other:?}"),
+        }
+    }
+
+    /// Begins a call and ends it.
+    pub fn run(&mut self, task: &TaskEvent) {
+        assert!(self.worker.begin_call(task.id), "{task:?}");
+        self.worker.end_call(task.id, Outcome::Done);
     }
 
     /// Replies to a packet; the caller flushes.

@@ -23,6 +23,7 @@ fn every(name: &str, due: u64, interval: u64) -> NewTimer<'_> {
 
 /// Delivers the call that waits longest; its id and its timer.
 fn deliver(timers: &mut NamedTimers, slot: WorkerSlot) -> Option<(CallId, String)> {
+    timers.skip_cleared();
     let call = timers.next_call()?;
     assert_eq!(call.task, "task");
     let name = String::from_utf8_lossy(call.input).into_owned();
@@ -339,6 +340,7 @@ proptest! {
                 }
                 Act::Deliver { slot } => {
                     let waits = model.values().any(|timer| timer.2 == Stage::Waiting);
+                    timers.skip_cleared();
                     let id = timers.next_id();
                     let name = timers.next_call().map(|call| call.input[0]);
                     prop_assert_eq!(name.is_some(), waits);
