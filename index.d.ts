@@ -54,6 +54,12 @@ export declare function channelSize(server: number, kind: number, name: string):
 /** Takes a detached exchange over: its generation from now on, or -1. */
 export declare function claimExchange(worker: number, lane: number, index: number, token: number): number
 
+/** Clears a timer. False when there is none of that name. */
+export declare function clearTimer(server: number, name: string): boolean
+
+/** Clears every timer; how many there were. */
+export declare function clearTimers(server: number): number
+
 /** Closes a connection. `terminate`: without a closing handshake. False when there is no such connection. */
 export declare function closeById(server: number, worker: number, id: number, code: number, reason: string, terminate: boolean): boolean
 
@@ -131,6 +137,9 @@ export interface FormProgress {
 /** Takes the next bytes of a form. */
 export declare function formWrite(worker: number, form: number, data: Uint8Array): FormProgress
 
+/** Whether there is a timer of that name. */
+export declare function hasTimer(server: number, name: string): boolean
+
 /** Whether what is waited for keeps the calling thread's event loop alive. */
 export declare function holdMailbox(yes: boolean): void
 
@@ -185,6 +194,12 @@ export declare function serverInfo(server: number): string
 /** JSON: counters of the whole server. */
 export declare function serverStats(server: number): string
 
+/**
+ * Sets a timer that calls `task` with `input` in `ms` milliseconds, with `repeats` every `ms`. 1 it is set, 0 there is one of that name, -1 there
+ * are as many as there may be, -2 the input is too long.
+ */
+export declare function setTimer(server: number, name: string, task: string, input: Uint8Array, ms: number, repeats: boolean): number
+
 /** Binds every port of the JSON configuration and starts the reactors. Accepts nothing yet. */
 export declare function startServer(config: string): number
 
@@ -199,6 +214,12 @@ export declare function takeMail(): Float64Array
 
 /** JSON array of notices, oldest first, or null when there is none. */
 export declare function takeNotices(server: number): string | null
+
+/** JSON `{ next, interval, count }`, or null when there is no timer of that name. */
+export declare function timerInfo(server: number, name: string): string | null
+
+/** The names of all timers, in no order. */
+export declare function timerNames(server: number): Array<string>
 
 /** From now on tables of this process are files in `directory`, which exists. */
 export declare function useTablesDirectory(directory: string): void

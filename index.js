@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { BodyDecoder, acceptConnections, activateWorker, atomicCell, atomicMemory, attachMaster, attachWorker, bindUidById, broadcast, channelSize, claimExchange, closeById, connectionById, connectionCount, connectionIds, connectionKind, createWorker, detachExchange, detachWorker, drainWorker, errorCodes, formBytes, formClose, formContent, formEnd, formOpen, formWrite, holdMailbox, kick, lookUpOwner, mayEncode, nameThread, openMailbox, openTable, pauseAccept, pinThread, portStats, releaseServer, releaseTablesDirectory, renewCertificates, sendTo, serverInfo, serverStats, startServer, stopServer, takeMail, takeNotices, useTablesDirectory, workerCalls, writeOffWorker } = nativeBinding
+const { BodyDecoder, acceptConnections, activateWorker, atomicCell, atomicMemory, attachMaster, attachWorker, bindUidById, broadcast, channelSize, claimExchange, clearTimer, clearTimers, closeById, connectionById, connectionCount, connectionIds, connectionKind, createWorker, detachExchange, detachWorker, drainWorker, errorCodes, formBytes, formClose, formContent, formEnd, formOpen, formWrite, hasTimer, holdMailbox, kick, lookUpOwner, mayEncode, nameThread, openMailbox, openTable, pauseAccept, pinThread, portStats, releaseServer, releaseTablesDirectory, renewCertificates, sendTo, serverInfo, serverStats, setTimer, startServer, stopServer, takeMail, takeNotices, timerInfo, timerNames, useTablesDirectory, workerCalls, writeOffWorker } = nativeBinding
 export { BodyDecoder }
 export { acceptConnections }
 export { activateWorker }
@@ -785,6 +785,8 @@ export { bindUidById }
 export { broadcast }
 export { channelSize }
 export { claimExchange }
+export { clearTimer }
+export { clearTimers }
 export { closeById }
 export { connectionById }
 export { connectionCount }
@@ -801,6 +803,7 @@ export { formContent }
 export { formEnd }
 export { formOpen }
 export { formWrite }
+export { hasTimer }
 export { holdMailbox }
 export { kick }
 export { lookUpOwner }
@@ -817,10 +820,13 @@ export { renewCertificates }
 export { sendTo }
 export { serverInfo }
 export { serverStats }
+export { setTimer }
 export { startServer }
 export { stopServer }
 export { takeMail }
 export { takeNotices }
+export { timerInfo }
+export { timerNames }
 export { useTablesDirectory }
 export { workerCalls }
 export { writeOffWorker }

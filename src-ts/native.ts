@@ -56,7 +56,7 @@ export interface NativeServer {
 }
 
 /** Worker side, on the thread that attached. The hot ones take primitives only. */
-export interface NativeWorker extends NativeConnections, NativeBodies, NativePackets {
+export interface NativeWorker extends NativeConnections, NativeBodies, NativePackets, NativeCalls {
   /** Attaches the calling thread to a slot. `wake` is called when a record waits and the worker is parked. */
   attachWorker(server: number, slot: number, wake: () => void): WorkerMemory
   /** Detaches; what is still in this worker's hands is handed over. Also done by the thread's end, however it ends. Idempotent. */
@@ -207,6 +207,27 @@ export interface NativePackets {
   pausePackets(worker: number, lane: number, port: number, yes: boolean): boolean
 }
 
+/** Calls of tasks in the hands of a worker, on the thread that attached. */
+export interface NativeCalls {
+  /** Begins the call that a TASK record names. False: it is not to begin; its timer was cleared, or another worker has it. */
+  beginCall(worker: number, id: number): boolean
+  /** Ends a call that has begun. `outcome`: 0 done, 1 its handler failed, 2 no such task. False when the worker has left. */
+  endCall(worker: number, id: number, outcome: number): boolean
+}
+
+/** The shared timers, for every thread of a server. */
+export interface NativeTimers {
+  /** Calls `task` with `input` in `ms`, with `repeats` every `ms`. 1 it is set, 0 there is one of that name, -1 there are as many as there may be, -2 the input is too long. */
+  setTimer(server: number, name: string, task: string, input: Uint8Array, ms: number, repeats: boolean): number
+  clearTimer(server: number, name: string): boolean
+  /** How many there were. */
+  clearTimers(server: number): number
+  hasTimer(server: number, name: string): boolean
+  /** JSON `{ next, interval, count }`, or null when there is none of that name. */
+  timerInfo(server: number, name: string): string | null
+  timerNames(server: number): string[]
+}
+
 /** What every thread may ask and do about all connections of a server. `worker` is the calling thread's attachment, -1 where there is none. */
 export interface NativePush {
   /**
@@ -282,9 +303,9 @@ export type Notice =
   | { type: 'failed'; message: string }
 
 /** The loader's exports: what `index.d.ts` lists, and the hot calls, plain Node-API functions that it does not list, in an object. */
-const binding = loadBinding() as NativeServer & NativeWorker & NativePush & NativeWaits & NativeTables & { workerCalls(): NativeWorker }
+const binding = loadBinding() as NativeServer & NativeWorker & NativePush & NativeWaits & NativeTimers & NativeTables & { workerCalls(): NativeWorker }
 
-export const native: NativeServer & NativeWorker & NativePush & NativeWaits = { ...binding, ...binding.workerCalls() }
+export const native: NativeServer & NativeWorker & NativePush & NativeWaits & NativeTimers = { ...binding, ...binding.workerCalls() }
 
 /** What concerns tables; the calls of one table come with it. */
 export const nativeTables: NativeTables = binding

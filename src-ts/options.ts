@@ -116,6 +116,13 @@ export interface Config {
         historyBytes?: number | undefined
       }
     | undefined
+  /** Shared timers: `server.timer`. */
+  timers?:
+    | {
+        /** How many there may be at once, up to 16 777 216; each takes about 100 bytes and its input. @default 1_000_000 */
+        max?: number | undefined
+      }
+    | undefined
   /** Speak HTTP/2 as well as HTTP/1.1: in plain text with clients that know of it, over TLS by ALPN. @default true */
   http2?: boolean | undefined
   /** Socket options. */
@@ -487,6 +494,7 @@ export interface ResolvedConfig {
   }
   readonly resourceLimits: Readonly<ResourceLimits>
   readonly topics: { readonly history: { readonly messages: number; readonly bytes: number; readonly age: number }; readonly historyBytes: number }
+  readonly timers: { readonly max: number }
   readonly compression: { readonly encodings: readonly ContentCoding[]; readonly minBytes: number; readonly level?: number | undefined; readonly types: readonly string[] } | false
   readonly static: readonly ResolvedStatic[]
   readonly decompression: boolean

@@ -72,6 +72,19 @@ export abstract class FakeConnections implements NativeConnections, NativePush {
     return taken.filter(({ call }) => call !== 'isConnectionOpen').map(({ call, args }) => [call, ...args.filter((arg) => typeof arg !== 'object')].join(' '))
   }
 
+  /** Calls of tasks that were begun and ended, in order. */
+  readonly taskCalls: string[] = []
+
+  beginCall(_worker: number, id: number): boolean {
+    this.taskCalls.push(`begin ${id}`)
+    return true
+  }
+
+  endCall(_worker: number, id: number, outcome: number): boolean {
+    this.taskCalls.push(`end ${id} ${outcome}`)
+    return true
+  }
+
   replyPacket(_worker: number, lane: number, meta: number, peer: number, local: number, address: Uint8Array | null, data: string | Uint8Array): boolean {
     return this.#packet('replyPacket', lane, meta, peer, local, address && Buffer.from(address), typeof data === 'string' ? data : Buffer.from(data))
   }

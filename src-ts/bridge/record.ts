@@ -24,6 +24,8 @@ export const RecordKind = {
   WS_SETTLE: 13,
   /** A packet of a UDP port. */
   PACKET: 14,
+  /** A call of a task. */
+  TASK: 15,
 } as const
 
 /** Flags of an HTTP record, as they stand in word 1 (bits 8–15). */
@@ -92,6 +94,8 @@ export const Word = { LENGTH: 0, KIND: 1, SLOT: 2, GENERATION: 3, TARGET: 4, BOD
 export const SocketWord = { KIND: 1, SLOT: 2, GENERATION: 3, DETAIL: 4, PAYLOAD_LENGTH: 5, ID_LOW: 5, ID_HIGH: 6, SEQUENCE: 7 } as const
 /** The words of a PACKET record. The peer is an IPv4 address, or with a flag the length of what follows the payload; LOCAL 0 is: as bound. */
 export const PacketWord = { LENGTH: 0, KIND: 1, PEER: 3, PEER_PORT: 4, PAYLOAD_LENGTH: 5, RECEIVED: 6, LOCAL: 7 } as const
+/** The words of a TASK record. The name of the task follows the words, the input the name. */
+export const TaskWord = { ID_LOW: 2, ID_HIGH: 3, NAME_LENGTH: 4, INPUT_LENGTH: 5 } as const
 /** Flags of a PACKET record, as they stand in bits 8–15 of word 1, shifted down. */
 export const PacketFlag = {
   /** 36 bytes follow the payload: address, scope, and the address of ours or zeros. */

@@ -17,6 +17,7 @@ export function toNativeConfig(config: ResolvedConfig): string {
     stuckAfter: config.stuckAfter,
     replay: { safeMethods: replay === 'idempotent', maxBody, status },
     topics: config.topics,
+    timers: config.timers,
     compression: config.compression === false ? null : { minBytes: config.compression.minBytes, level: config.compression.level, types: config.compression.types },
     staticFiles: config.static.map(({ rewrite, ...entry }) => ({ ...entry, rewrite: Object.entries(rewrite) })),
     uploads: config.uploads,

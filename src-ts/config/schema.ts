@@ -560,6 +560,7 @@ export const configSchema = exactObject(
       }),
       historyBytes: v.optional(bytes(0, u32Max), 67_108_864),
     }),
+    timers: section({ max: v.optional(whole('', 0, 16_777_216), 1_000_000) }),
     tcp: section({
       nodelay: v.optional(flag, true),
       keepAlive: millisOrFalse(0),

@@ -1,5 +1,5 @@
 /** Where in a request's life an error came up. `bridge`: outside any request, a bug of ours. */
-export type Phase = 'requestReceived' | 'fetch' | 'responseGenerated' | 'error' | 'send' | 'after' | 'cleaner' | 'waitUntil' | 'websocket' | 'tcp' | 'udp' | 'bridge'
+export type Phase = 'requestReceived' | 'fetch' | 'responseGenerated' | 'error' | 'send' | 'after' | 'cleaner' | 'waitUntil' | 'websocket' | 'tcp' | 'udp' | 'task' | 'bridge'
 
 /** What a report says of the request. */
 export interface RequestSummary {

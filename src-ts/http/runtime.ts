@@ -10,6 +10,7 @@ import type { ContentCoding } from './content-coding.ts'
 import { type DetachedRequest, respond } from './detached.ts'
 import { Exchange } from './exchange.ts'
 import { createPipeline } from './pipeline.ts'
+import { Calls } from '../tasks/calls.ts'
 import { PacketCommands } from '../udp/packet-commands.ts'
 import type { BoundAddress } from '../udp/packets.ts'
 import type { Report } from './report.ts'
@@ -71,6 +72,7 @@ export function startRuntime(options: RuntimeOptions): WorkerRuntime {
   const commands = new Commands(native, memory.worker)
   const packetCommands = new PacketCommands(native, memory.worker, commands)
   const host = new WorkerHost(commands, new SocketCommands(native, options.server, memory.worker, commands), packetCommands, memory, options)
+  const calls = new Calls({ native, worker: memory.worker, report: (error) => report(error, 'task'), ...host.account })
   const answer = byPort(handled.map(({ app, tcp, udp }) => (tcp === undefined && udp === undefined ? app : undefined)), (app) => createPipeline(app, host, options))
   drain = createDrain(
     commands,
@@ -81,6 +83,7 @@ export function startRuntime(options: RuntimeOptions): WorkerRuntime {
       follow: (lane, at, kind) => {
         if (kind < RecordKind.WS_OPEN) host.exchangesOf(lane).deliver(lane, at, kind)
         else if (kind === RecordKind.PACKET) host.packets.deliver(lane, at)
+        else if (kind === RecordKind.TASK) calls.deliver(lane, at)
         else host.sockets.deliver(lane, at, kind)
       },
       failed: (error) => report(error, 'bridge'),
@@ -95,7 +98,10 @@ export function startRuntime(options: RuntimeOptions): WorkerRuntime {
     respond: (request, response) => respond(host, request, response),
     inflight: () => host.inflight,
     settled: () => host.settled(),
-    abort: (reason) => host.abort(reason ?? new DOMException('The worker is stopping', 'AbortError')),
+    abort: (reason = new DOMException('The worker is stopping', 'AbortError')) => {
+      host.abort(reason)
+      calls.abort(reason)
+    },
     detach: () => {
       drain.stop()
       commands.close()

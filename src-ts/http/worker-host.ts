@@ -60,6 +60,8 @@ export class WorkerHost implements DetachedHost, ContextHost {
   readonly sockets: Sockets
   /** Packets that come to this worker. */
   readonly packets: Packets
+  /** Counts what is pending; the worker waits for it when it leaves. */
+  readonly account: { readonly begin: () => void; readonly end: () => void }
   #inflight = 0
   #pending = 0
   #waiting: (() => void)[] = []
@@ -75,7 +77,7 @@ export class WorkerHost implements DetachedHost, ContextHost {
     this.root = options.root ?? '.'
     this.#report = options.report
     const block = new Int32Array(memory.block)
-    const account = {
+    const account = (this.account = {
       begin: () => {
         this.#pending++
       },
@@ -83,7 +85,7 @@ export class WorkerHost implements DetachedHost, ContextHost {
         this.#pending--
         this.#settle()
       },
-    }
+    })
     this.sockets = new Sockets({
       commands: socketCommands,
       lanes: memory.events.length,

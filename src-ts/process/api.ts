@@ -4,6 +4,7 @@
  */
 import type { DetachedRequest } from '../http/detached.ts'
 import type { Port } from '../port.ts'
+import type { SharedTimers } from '../timer.ts'
 import type { PushServer } from '../websocket/push.ts'
 
 /** Structured-cloneable. */
@@ -146,6 +147,22 @@ export interface ServerStats {
   readonly packetsOut: number
   /** Packets whose handlers were running when their worker died. */
   readonly packetsLost: number
+  /** Shared timers that are set. */
+  readonly timers: number
+  /** Calls of tasks that wait for a worker. */
+  readonly taskQueue: number
+  /** Calls of tasks in the hands of workers. */
+  readonly tasking: number
+  /** Calls of tasks that have begun. */
+  readonly taskCount: number
+  /** Of those, calls whose handler threw or rejected. */
+  readonly tasksFailed: number
+  /** Of those, calls whose worker died. */
+  readonly tasksLost: number
+  /** Of those, calls of a task that their worker did not know. */
+  readonly tasksUnknown: number
+  /** Ticks of shared timers that were skipped: too late, or the call before was not over. */
+  readonly ticksSkipped: number
   /** Requests refused by the core, by the limit or rule that refused them. */
   readonly rejected: Readonly<Record<string, number>>
   /** Workers that serve. */
@@ -206,6 +223,8 @@ export interface Server extends AsyncDisposable, Pick<PushServer, PushMethods> {
   port(name?: string | number): Port
   /** In a worker: aborted when it must go (reload, recycle, shutdown). Elsewhere: when the server stops. */
   readonly signal: AbortSignal
+  /** Timers of the whole server, which survive its workers. */
+  readonly timer: SharedTimers
 
   stats(): ServerStats
   health(): HealthReport

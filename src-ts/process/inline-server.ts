@@ -20,6 +20,7 @@ import { dropPrivileges } from './privileges.ts'
 import { enter, leave } from './running.ts'
 import { healthReport, serverStats } from './stats.ts'
 import { keepVitals } from './vitals.ts'
+import { SharedTimers } from '../timer.ts'
 import { PushServer } from '../websocket/push.ts'
 
 /** What the last work gets after its signal was aborted, in milliseconds. */
@@ -35,6 +36,7 @@ export class InlineServer extends PushServer implements Server {
   readonly name: string
   readonly version: string | undefined
   readonly worker: WorkerInfo
+  readonly timer: SharedTimers = new SharedTimers(native, () => this.coreServer())
   readonly #config: ResolvedConfig
   readonly #app: unknown
   readonly #lifecycle = new Lifecycle(0)

@@ -1,5 +1,5 @@
 import { sluiceError, sluiceTypeError } from '../errors.ts'
-import { native as binding, type NativePush, type NativeServer } from '../native.ts'
+import { native as binding, type NativePush, type NativeServer, type NativeTimers } from '../native.ts'
 import { toNativeConfig, type ResolvedConfig } from '../options.ts'
 import { findPort, portsFrom, type Port } from '../port.ts'
 import type { DetachedRequest } from '../http/detached.ts'
@@ -17,6 +17,7 @@ import { enter, leave } from './running.ts'
 import { healthReport, serverStats, threadName } from './stats.ts'
 import { Supervisor } from './supervisor.ts'
 import { ThreadHandle, type WorkerHandle } from './worker-handle.ts'
+import { SharedTimers } from '../timer.ts'
 import { PushServer } from '../websocket/push.ts'
 
 /** The configured events that happen in the master; the others belong to the workers. */
@@ -33,6 +34,7 @@ export type MasterConfig = ResolvedConfig & { readonly app: string }
 export class Master extends PushServer implements Server {
   readonly name: string
   readonly worker: undefined
+  readonly timer: SharedTimers
   readonly #config: MasterConfig
   readonly #native: NativeServer
   readonly #lifecycle = new Lifecycle(undefined)
@@ -50,8 +52,9 @@ export class Master extends PushServer implements Server {
   #shutdown: Promise<void> | undefined
 
   /** @throws ERR_SLUICE_INVALID_OPTION for functions that could not reach the workers */
-  constructor(config: MasterConfig, native: NativeServer & NativePush = binding) {
+  constructor(config: MasterConfig, native: NativeServer & NativePush & NativeTimers = binding) {
     super(native)
+    this.timer = new SharedTimers(native, () => this.coreServer())
     refuseUnreachable(config)
     this.#config = config
     this.#native = native

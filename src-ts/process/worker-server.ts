@@ -10,6 +10,7 @@ import type { Lifecycle } from './lifecycle.ts'
 import type { MasterLink } from './master-link.ts'
 import type { Boot, Receiver } from './messages.ts'
 import { healthReport, serverStats } from './stats.ts'
+import { SharedTimers } from '../timer.ts'
 import { PushServer } from '../websocket/push.ts'
 
 /** The running server as a worker thread sees it: figures are read here, everything that acts is done by the master. */
@@ -17,6 +18,7 @@ export class WorkerServer extends PushServer implements Server {
   readonly name: string
   readonly version: string | undefined
   readonly worker: WorkerInfo
+  readonly timer: SharedTimers = new SharedTimers(native, () => this.coreServer())
   readonly ports: readonly Port[]
   readonly signal: AbortSignal
   readonly #boot: Boot

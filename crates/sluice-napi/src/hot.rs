@@ -54,12 +54,14 @@ pub fn worker_calls(env: Env) -> Result<Raw> {
     let packets = crate::packet::CALLS.map(|(name, call)| (name, Some(call)));
     let locks = crate::lock::CALLS.map(|(name, call)| (name, Some(call)));
     let atomics = crate::atomic::CALLS.map(|(name, call)| (name, Some(call)));
+    let tasks = crate::call::CALLS.map(|(name, call)| (name, Some(call)));
     let all = calls
         .into_iter()
         .chain(sockets)
         .chain(packets)
         .chain(locks)
-        .chain(atomics);
+        .chain(atomics)
+        .chain(tasks);
     for (name, callback) in all {
         let mut function = ptr::null_mut();
         // SAFETY: `env` belongs to the current call; the callback is a plain function that lives as long as the addon,

@@ -11,6 +11,7 @@
 
 mod atomic;
 mod bodies;
+mod call;
 mod error;
 mod file;
 mod hot;
@@ -22,6 +23,7 @@ mod push;
 mod server;
 mod socket;
 mod table;
+mod timer;
 mod value;
 mod wake;
 mod worker;

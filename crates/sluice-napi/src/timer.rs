@@ -1,0 +1,76 @@
+//! The shared timers, for every thread of a server.
+
+use napi::bindgen_prelude::Uint8Array;
+use napi_derive::napi;
+use serde::Serialize;
+use sluice_core::ErrorCode;
+use sluice_server::SetError;
+
+use crate::error::{Result, error, internal};
+use crate::server::server;
+
+/// Sets a timer that calls `task` with `input` in `ms` milliseconds, with `repeats` every `ms`. 1 it is set, 0 there is one of that name, -1 there
+/// are as many as there may be, -2 the input is too long.
+#[napi(catch_unwind)]
+pub fn set_timer(
+    server: u32,
+    name: String,
+    task: String,
+    input: Uint8Array,
+    ms: f64,
+    repeats: bool,
+) -> Result<i32> {
+    // A number that JavaScript has checked; others are cut to the range.
+    let ms = ms as u64;
+    match self::server(server)?.set_timer(&name, &task, &input, ms, repeats) {
+        Ok(is_new) => Ok(i32::from(is_new)),
+        Err(SetError::Full(_)) => Ok(-1),
+        Err(SetError::Input(_)) => Ok(-2),
+        Err(source @ SetError::Name) => Err(error(ErrorCode::InvalidArg, source)),
+        Err(source @ SetError::Thread(_)) => Err(internal(source)),
+    }
+}
+
+/// Clears a timer. False when there is none of that name.
+#[napi(catch_unwind)]
+pub fn clear_timer(server: u32, name: String) -> Result<bool> {
+    Ok(self::server(server)?.clear_timer(&name))
+}
+
+/// Clears every timer; how many there were.
+#[napi(catch_unwind)]
+pub fn clear_timers(server: u32) -> Result<u32> {
+    let count = self::server(server)?.clear_timers();
+    Ok(u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// Whether there is a timer of that name.
+#[napi(catch_unwind)]
+pub fn has_timer(server: u32, name: String) -> Result<bool> {
+    Ok(self::server(server)?.has_timer(&name))
+}
+
+#[derive(Serialize)]
+struct Info {
+    next: u64,
+    interval: u64,
+    count: u32,
+}
+
+/// JSON `{ next, interval, count }`, or null when there is no timer of that name.
+#[napi(catch_unwind)]
+pub fn timer_info(server: u32, name: String) -> Result<Option<String>> {
+    let info = self::server(server)?.timer_info(&name).map(|info| Info {
+        next: info.next,
+        interval: info.interval,
+        count: info.count,
+    });
+    info.map(|info| serde_json::to_string(&info).map_err(internal))
+        .transpose()
+}
+
+/// The names of all timers, in no order.
+#[napi(catch_unwind)]
+pub fn timer_names(server: u32) -> Result<Vec<String>> {
+    Ok(self::server(server)?.timer_names())
+}
