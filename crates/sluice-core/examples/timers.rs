@@ -61,14 +61,18 @@ fn main() {
     let wheel_expire = nanos(started, TIMERS);
     drop((wheel, expired));
 
-    let names: Vec<String> = (0..TIMERS).map(|number| format!("session:{number}")).collect();
+    let names: Vec<String> = (0..TIMERS)
+        .map(|number| format!("session:{number}"))
+        .collect();
     let before = resident_bytes();
     let mut timers = NamedTimers::new(2 * TIMERS as usize);
     for (name, number) in names.iter().zip(0..) {
         assert_eq!(timers.set(&named(name, number)), Ok(true));
     }
     let named_bytes = resident_bytes() - before;
-    let others: Vec<String> = (0..TIMERS).map(|number| format!("request:{number}")).collect();
+    let others: Vec<String> = (0..TIMERS)
+        .map(|number| format!("request:{number}"))
+        .collect();
     let started = Instant::now();
     for (name, number) in others.iter().zip(0..) {
         let is_new = timers.set(&named(name, number));
