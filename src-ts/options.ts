@@ -14,6 +14,7 @@ import { resolvePorts } from './config/ports.ts'
 import { configSchema } from './config/schema.ts'
 import type { PemSource } from './config/tls.ts'
 import type { ContentCoding } from './http/content-coding.ts'
+import type { TableSpec } from './table/spec.ts'
 import type { LifecycleEvents, LifecycleHandler } from './process/api.ts'
 
 export { toNativeConfig } from './config/native-config.ts'
@@ -145,6 +146,8 @@ export interface Config {
   decompression?: boolean | undefined
   /** Forms with files, as `ctx.form()` reads them. */
   uploads?: Uploads | undefined
+  /** Tables in shared memory by name, made when the server starts: `server.tables.NAME` in every thread. Up to 1024. @default {} */
+  tables?: Readonly<Record<string, TableSpec>> | undefined
   /** The value of the `Server` header. @default false none is sent */
   serverHeader?: string | false | undefined
   /** Called at the stages of the server's and its workers' lives, in order and awaited. */
@@ -157,7 +160,7 @@ export interface Config {
   env?: string | undefined
   /** Version of your code, as with `-x`: `server.version`, `ctx.version`, `process.env.X_VERSION`. */
   version?: string | undefined
-  /** Directory of pid file and control socket; false = neither. @default `.sluice` in the configuration file's directory */
+  /** Directory of pid file and control socket, and of tables that other processes can attach; false = none of them. @default `.sluice` in the configuration file's directory */
   stateDir?: string | false | undefined
   /** Run in the background, as with `-d`. @default false */
   daemon?: boolean | undefined
@@ -500,6 +503,7 @@ export interface ResolvedConfig {
   readonly decompression: boolean
   /** `dir` is absolute. */
   readonly uploads: { readonly [K in keyof Uploads]-?: NonNullable<Uploads[K]> }
+  readonly tables: Readonly<Record<string, TableSpec>>
   readonly serverHeader: string | false
   readonly lifecycle: { readonly [K in keyof LifecycleEvents]: readonly LifecycleHandler<K>[] }
   readonly hooks: { readonly requestReceived?: RequestHook | undefined; readonly responseGenerated?: RequestHook | undefined }
@@ -508,6 +512,8 @@ export interface ResolvedConfig {
   readonly version: string | undefined
   /** Absolute. */
   readonly stateDir: string | false
+  /** `stateDir` if the configuration, the environment or the command names it: then the tables are there for other processes. */
+  readonly namedStateDir: string | undefined
   readonly daemon: boolean
   readonly user: string | undefined
   readonly group: string | undefined
@@ -618,6 +624,7 @@ export function parseConfig(input: unknown, source?: string): ResolvedConfig {
   if (!parsed.success) throw explain(parsed.issues, configSchema, source)
   const options = parsed.output
 
+  const stateDir = options.stateDir !== false && resolve(source === undefined ? '.' : dirname(source), options.stateDir)
   const root = resolve(source === undefined ? '.' : dirname(source), options.root ?? '.')
   const hard = options.requestTimeout.hard ?? options.limits.answerTimeout
   const { requests, grace = requests > 10 ? Math.floor(requests / 2) : 0, ...recycle } = options.recycle
@@ -637,12 +644,18 @@ export function parseConfig(input: unknown, source?: string): ResolvedConfig {
     recycle: { requests, grace, ...recycle },
     hooks: { requestReceived: options.hooks.requestReceived, responseGenerated: options.hooks.responseGenerated },
     uploads: { ...options.uploads, dir: options.uploads.dir === undefined ? tmpdir() : resolve(root, options.uploads.dir), fileBytes: options.uploads.fileBytes ?? options.uploads.maxBytes },
-    stateDir: options.stateDir !== false && resolve(source === undefined ? '.' : dirname(source), options.stateDir),
+    stateDir,
+    namedStateDir: stateDir !== false && namesStateDir(input) ? stateDir : undefined,
     log: { ...options.log, file: options.log.file === undefined ? undefined : resolve(root, options.log.file) },
     source,
   }
   resolvedConfigs.add(deepFreeze(resolved))
   return resolved
+}
+
+/** By default every program in a directory has the same one, without knowing of each other. */
+function namesStateDir(input: unknown): boolean {
+  return typeof input === 'object' && input !== null && 'stateDir' in input && input.stateDir !== undefined
 }
 
 /** Without what becomes part of each port. */

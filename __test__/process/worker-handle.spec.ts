@@ -32,7 +32,7 @@ async function start(t: ExecutionContext, source: string, options: Partial<Threa
     entry: pathToFileURL(entry),
     boot: {
       server: 1, id: 3, name: 'sluice-w3', reason: 'start', generation: 1, app: generation.app, configFile: undefined, serverName: 'test',
-      version: undefined, env: undefined, root: '/', codings: [], formFields: 1000, decodes: false, cpu: undefined, ports: [], board: new SharedArrayBuffer(8),
+      version: undefined, env: undefined, root: '/', codings: [], formFields: 1000, decodes: false, cpu: undefined, ports: [], tables: {}, board: new SharedArrayBuffer(8),
     },
     generation,
     reason: 'start',

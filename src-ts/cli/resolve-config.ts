@@ -28,5 +28,7 @@ export async function resolveConfig(app: string | undefined, flags: StartFlags):
     daemon: flags.daemonize,
     stateDir: flags.state ? undefined : false,
   }
-  return parseConfig(applyOverrides(applyOverrides(fromFile, fromEnvironment), fromFlags), file)
+  // The server of a command has the state directory for itself, also the usual one; one more of them beside it has tables of its own.
+  const named = flags.ignore === true ? fromFile : { stateDir: '.sluice', ...fromFile }
+  return parseConfig(applyOverrides(applyOverrides(named, fromEnvironment), fromFlags), file)
 }

@@ -9,6 +9,7 @@ import * as v from 'valibot'
 import type { Dispatch, Limits, PortProtocol, RequestHook, ResolvedFraming } from '../options.ts'
 import { contentCodings } from '../http/content-coding.ts'
 import type { LifecycleEvents, LifecycleHandler } from '../process/api.ts'
+import { specFault, type TableSpec } from '../table/spec.ts'
 import { allCpus, autoWorkers, reactorsMax, workersMax } from './parallelism.ts'
 
 /** The longest delay a JavaScript timer can have, 24.8 days. */
@@ -488,6 +489,27 @@ const lifecycleSchema = Object.fromEntries(
   lifecycleEvents.map((event) => [event, v.optional(oneOrMore(fn<() => void>()), [])]),
 ) as unknown as LifecycleSchema
 
+/** A table as `src-ts/table/spec.ts` has it; the member that is wrong is named. */
+const tableSchema = v.pipe(
+  v.custom<TableSpec>(() => true),
+  v.rawCheck(({ dataset, addIssue }) => {
+    const fault = specFault(dataset.value)
+    if (fault === undefined) return
+    let input: unknown = dataset.value
+    const path = fault.path.map((key): v.ObjectPathItem => {
+      const at = input as Record<string, unknown>
+      input = at[key]
+      return { type: 'object', origin: 'value', input: at, key, value: input }
+    })
+    addIssue({ message: fault.message, input: fault.value, ...(path.length > 0 && { path: path as [v.ObjectPathItem] }) })
+  }),
+)
+const tableNames = v.pipe(v.string(), v.regex(/^[\w-][\w.-]{0,63}$/, 'must have a name of 1 to 64 letters, digits and . _ -, not beginning with a dot'))
+const tablesMessage = 'must be an object of tables by name'
+const tablesRecord = v.record(tableNames, tableSchema, tablesMessage)
+// To valibot a list is an object too.
+const tablesSchema = v.lazy((value) => (Array.isArray(value) ? notAnObject(tablesMessage) : tablesRecord) as unknown as v.GenericSchema<Record<string, TableSpec>>)
+
 export const configSchema = exactObject(
   {
     name: v.optional(v.pipe(text, v.regex(/^[\w.@+-]{1,64}$/, 'must be 1 to 64 letters, digits and . _ @ + -'))),
@@ -589,6 +611,10 @@ export const configSchema = exactObject(
       files: v.optional(whole('', 0, 65_536), 20),
       fieldBytes: v.optional(bytes(0, gib), 1_048_576),
     }),
+    tables: v.pipe(
+      v.optional(tablesSchema, {}),
+      v.check((tables) => Object.keys(tables).length <= 1024, 'must have at most 1024 tables'),
+    ),
     serverHeader: v.optional(
       v.custom<string | false>(
         (value) => value === false || (typeof value === 'string' && /^[!-~](?:[ -~]{0,254}[!-~])?$/.test(value)),

@@ -5,6 +5,7 @@
 import type { DetachedRequest } from '../http/detached.ts'
 import type { Port } from '../port.ts'
 import type { SharedTimers } from '../timer.ts'
+import type { Tables } from '../table/configured-tables.ts'
 import type { PushServer } from '../websocket/push.ts'
 
 /** Structured-cloneable. */
@@ -221,6 +222,8 @@ export interface Server extends AsyncDisposable, Pick<PushServer, PushMethods> {
   readonly ports: readonly Port[]
   /** By name or position. @default the first @throws ERR_SLUICE_INVALID_ARG when there is none */
   port(name?: string | number): Port
+  /** The tables of the configuration, by name. */
+  readonly tables: Tables
   /** In a worker: aborted when it must go (reload, recycle, shutdown). Elsewhere: when the server stops. */
   readonly signal: AbortSignal
   /** Timers of the whole server, which survive its workers. */

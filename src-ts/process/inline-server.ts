@@ -21,6 +21,7 @@ import { enter, leave } from './running.ts'
 import { healthReport, serverStats } from './stats.ts'
 import { keepVitals } from './vitals.ts'
 import { SharedTimers } from '../timer.ts'
+import { configuredTables, openTables, type Tables } from '../table/configured-tables.ts'
 import { PushServer } from '../websocket/push.ts'
 
 /** What the last work gets after its signal was aborted, in milliseconds. */
@@ -37,6 +38,7 @@ export class InlineServer extends PushServer implements Server {
   readonly version: string | undefined
   readonly worker: WorkerInfo
   readonly timer: SharedTimers = new SharedTimers(native, () => this.coreServer())
+  readonly tables: Tables
   readonly #config: ResolvedConfig
   readonly #app: unknown
   readonly #lifecycle = new Lifecycle(0)
@@ -49,6 +51,7 @@ export class InlineServer extends PushServer implements Server {
   #runtime: WorkerRuntime | undefined
   #ports: readonly Port[] = []
   #shutdown: Promise<void> | undefined
+  #releaseTables: (() => void) | undefined
 
   /** `app`: anything that {@link resolveApp} takes. */
   constructor(app: unknown, config: ResolvedConfig) {
@@ -57,6 +60,7 @@ export class InlineServer extends PushServer implements Server {
     this.#config = config
     this.name = config.name ?? 'sluice'
     this.version = config.version
+    this.tables = configuredTables(config.tables)
     this.#lifecycle.configure(config.lifecycle, Object.keys(config.lifecycle) as (keyof LifecycleEvents)[])
     const status = (): WorkerInfo['status'] => this.#status()
     this.worker = {
@@ -82,6 +86,7 @@ export class InlineServer extends PushServer implements Server {
     try {
       const ports = core.ports()
       dropPrivileges(this.#config, native)
+      this.#releaseTables = await openTables(this.tables, this.#config.namedStateDir)
       this.#ports = portsFrom(ports, this.reach())
       for (const { error } of this.#ports) if (error !== undefined) this.#lifecycle.report(error, 'listen')
       await this.#lifecycle.run('serverStart', this)
@@ -112,6 +117,7 @@ export class InlineServer extends PushServer implements Server {
     } catch (error) {
       this.#runtime?.detach()
       core.release()
+      this.#releaseTables?.()
       leave(this)
       throw error
     }
@@ -200,6 +206,7 @@ export class InlineServer extends PushServer implements Server {
     await within(systemClock, ABORT_GRACE_MS, this.#gone.promise)
     core.release()
     await within(systemClock, HOOK_MS, this.#lifecycle.tell('serverStop', this))
+    this.#releaseTables?.()
     leave(this)
   }
 

@@ -18,6 +18,7 @@ import { healthReport, serverStats, threadName } from './stats.ts'
 import { Supervisor } from './supervisor.ts'
 import { ThreadHandle, type WorkerHandle } from './worker-handle.ts'
 import { SharedTimers } from '../timer.ts'
+import { configuredTables, openTables, type Tables } from '../table/configured-tables.ts'
 import { PushServer } from '../websocket/push.ts'
 
 /** The configured events that happen in the master; the others belong to the workers. */
@@ -35,6 +36,7 @@ export class Master extends PushServer implements Server {
   readonly name: string
   readonly worker: undefined
   readonly timer: SharedTimers
+  readonly tables: Tables
   readonly #config: MasterConfig
   readonly #native: NativeServer
   readonly #lifecycle = new Lifecycle(undefined)
@@ -50,6 +52,7 @@ export class Master extends PushServer implements Server {
   #generations = 0
   #lastReload = 0
   #shutdown: Promise<void> | undefined
+  #releaseTables: (() => void) | undefined
 
   /** @throws ERR_SLUICE_INVALID_OPTION for functions that could not reach the workers */
   constructor(config: MasterConfig, native: NativeServer & NativePush & NativeTimers = binding) {
@@ -59,6 +62,7 @@ export class Master extends PushServer implements Server {
     this.#config = config
     this.#native = native
     this.name = config.name ?? 'sluice'
+    this.tables = configuredTables(config.tables)
     this.#lifecycle.configure(config.lifecycle, MASTER_EVENTS)
     const { maxWaitTime, recycle, reload, workers } = config
     this.#supervisor = new Supervisor({
@@ -105,6 +109,7 @@ export class Master extends PushServer implements Server {
     enter(this)
     try {
       dropPrivileges(this.#config, this.#native)
+      this.#releaseTables = await openTables(this.tables, this.#config.namedStateDir)
       this.#portRecords = core.ports()
       this.#ports = portsFrom(this.#portRecords, this.reach())
       for (const { error } of this.#ports) if (error !== undefined) this.#lifecycle.report(error, 'listen')
@@ -116,6 +121,7 @@ export class Master extends PushServer implements Server {
     } catch (error) {
       this.#stopping.abort(error)
       core.release()
+      this.#releaseTables?.()
       leave(this)
       throw error
     }
@@ -212,6 +218,7 @@ export class Master extends PushServer implements Server {
     await this.#supervisor.stop(Math.max(0, timeout - (performance.now() - start)), this.#hurry.signal)
     core.release()
     await within(systemClock, STOP_HOOK_MS, this.#lifecycle.tell('serverStop', this))
+    this.#releaseTables?.()
     leave(this)
   }
 
@@ -280,6 +287,7 @@ export class Master extends PushServer implements Server {
         // Worker i sits where reactor i sits: waking a thread on the same core is many times cheaper than on another.
         cpu: affinity.length > 0 ? affinity[id % affinity.length] : undefined,
         ports: this.#portRecords,
+        tables: this.#config.tables,
         board: this.#board.buffer,
       },
       generation,

@@ -5,6 +5,7 @@
 import { sluiceTypeError } from '../errors.ts'
 import type { PortProtocol, ProxyRecord } from '../options.ts'
 import type { ContentCoding } from '../http/content-coding.ts'
+import type { TableSpec } from '../table/spec.ts'
 import type { ReloadResult, StartReason } from './api.ts'
 import { parseErrorRecord, toRecord, type ErrorRecord } from './error-record.ts'
 
@@ -80,6 +81,7 @@ export interface Boot {
   /** CPU to pin the thread to; undefined leaves it to the kernel. */
   readonly cpu: number | undefined
   readonly ports: readonly PortRecord[]
+  readonly tables: Readonly<Record<string, TableSpec>>
   /** Shared with every thread of the server, see `board.ts`. */
   readonly board: SharedArrayBuffer
 }

@@ -11,6 +11,7 @@ import type { MasterLink } from './master-link.ts'
 import type { Boot, Receiver } from './messages.ts'
 import { healthReport, serverStats } from './stats.ts'
 import { SharedTimers } from '../timer.ts'
+import { configuredTables, type Tables } from '../table/configured-tables.ts'
 import { PushServer } from '../websocket/push.ts'
 
 /** The running server as a worker thread sees it: figures are read here, everything that acts is done by the master. */
@@ -20,6 +21,7 @@ export class WorkerServer extends PushServer implements Server {
   readonly worker: WorkerInfo
   readonly timer: SharedTimers = new SharedTimers(native, () => this.coreServer())
   readonly ports: readonly Port[]
+  readonly tables: Tables
   readonly signal: AbortSignal
   readonly #boot: Boot
   readonly #board: Board
@@ -33,6 +35,7 @@ export class WorkerServer extends PushServer implements Server {
     this.version = boot.version
     this.worker = worker
     this.ports = portsFrom(boot.ports, this.reach())
+    this.tables = configuredTables(boot.tables)
     this.signal = signal
     this.#boot = boot
     this.#board = new Board(boot.board)

@@ -4,7 +4,7 @@ import type { Column, Columns } from './column.ts'
 
 /** What a table is made of. It cannot be changed while the server runs: the same name with another description is refused. */
 export interface TableSpec<C extends Columns = Columns> {
-  /** Rows, 1 to 1 073 741 824. All of them fit, whatever their keys; the memory is taken as they come. */
+  /** Rows, 1 to 1 073 741 824. All of them fit, whatever their keys; their memory is taken when the table is made. */
   readonly size: number
   readonly columns: C
   /** Milliseconds that a row lives after it was last set. @default undefined for ever */
@@ -55,7 +55,7 @@ export function checkSpec(what: string, spec: unknown): asserts spec is TableSpe
   const fault = specFault(spec)
   if (fault === undefined) return
   const path = fault.path.join('.')
-  throw sluiceTypeError('ERR_SLUICE_INVALID_OPTION', `${path === '' ? what : `${path} of ${what}`} ${fault.message}`)
+  throw sluiceTypeError('ERR_SLUICE_INVALID_OPTION', `${path === '' ? what : `${path} of ${what}`} ${fault.message}, got ${shown(fault.value)}`)
 }
 
 /** The first thing that is wrong with a description; undefined when nothing is. */
@@ -64,13 +64,13 @@ export function specFault(spec: unknown): SpecFault | undefined {
   const unknown = Object.keys(spec).find((key) => !(SPEC_KEYS as readonly string[]).includes(key))
   if (unknown !== undefined) {
     const similar = nearest(unknown, SPEC_KEYS)
-    return { path: [unknown], message: `is not an option of a table${similar === undefined ? '' : `, did you mean \`${similar}\`?`}`, value: spec[unknown] }
+    return { path: [unknown], message: `is not an option of a table${similar === undefined ? '' : ` (did you mean \`${similar}\`?)`}`, value: spec[unknown] }
   }
   const { size, columns, ttl, evict, onOverflow, maxKey } = spec
   if (!isWhole(size, 1, SIZE_MAX)) return fault(['size'], size, `must be a whole number of rows from 1 to ${SIZE_MAX}`)
   if (!isObject(columns)) return fault(['columns'], columns, 'must be an object of columns by name, such as { id: t.int() }')
   const names = Object.keys(columns)
-  if (names.length === 0 || names.length > COLUMNS_MAX) return { path: ['columns'], message: `must have 1 to ${COLUMNS_MAX} columns, got ${names.length}`, value: columns }
+  if (names.length === 0 || names.length > COLUMNS_MAX) return { path: ['columns'], message: `must have 1 to ${COLUMNS_MAX} columns`, value: columns }
   let rowBytes = 0
   for (const name of names) {
     const path = ['columns', name]
@@ -93,7 +93,7 @@ export function specFault(spec: unknown): SpecFault | undefined {
 }
 
 function fault(path: readonly string[], value: unknown, message: string): SpecFault {
-  return { path, message: `${message}, got ${shown(value)}`, value }
+  return { path, message, value }
 }
 
 /** The description as the core reads it: what concerns the memory. */

@@ -189,7 +189,7 @@ export class Table<R extends object = any, C extends Columns = any> implements I
     return this.#native.size()
   }
 
-  /** Bytes of memory that the table takes at most, in all processes together. */
+  /** Bytes of memory that the table takes, in all processes together. */
   get memorySize(): number {
     return this.#native.memory()
   }

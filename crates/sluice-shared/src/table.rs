@@ -9,6 +9,7 @@
 //! * Every row of `size` can be had: rows are free or taken one by one ([`free`]), there is no pool that could be too small.
 
 mod change;
+mod available;
 mod clock;
 mod error;
 mod free;

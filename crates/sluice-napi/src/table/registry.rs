@@ -13,6 +13,8 @@ use crate::error::{Error, Result, error};
 const TABLES_MAX: usize = 4096;
 /// Bytes of a name at most.
 const NAME_BYTES_MAX: usize = 64;
+/// Of a table's file.
+const EXTENSION: &str = "table";
 /// Names the directory of the tables to the processes that a server starts.
 const DIRECTORY_VARIABLE: &str = "SLUICE_TABLES";
 
@@ -25,8 +27,8 @@ struct Registry {
 
 struct Entry {
     table: Arc<Table>,
-    /// The file, for those that have one.
-    file: Option<PathBuf>,
+    /// In the directory, and not in memory of this process alone.
+    is_file: bool,
 }
 
 /// Guards the names. Held while a table is made, so that two threads that want the same one get the same.
@@ -72,7 +74,7 @@ pub(crate) fn open(name: &str, spec: &TableSpec) -> Result<Arc<Table>> {
     let file = registry
         .directory
         .as_ref()
-        .map(|directory| directory.join(format!("{name}.table")));
+        .map(|directory| directory.join(format!("{name}.{EXTENSION}")));
     let table = match &file {
         Some(path) => Table::open(path, name, spec).map(|opened| opened.table),
         None => Table::private(name, spec),
@@ -80,7 +82,7 @@ pub(crate) fn open(name: &str, spec: &TableSpec) -> Result<Arc<Table>> {
     let table = Arc::new(table.map_err(|source| from_table(name, &source))?);
     let entry = Entry {
         table: Arc::clone(&table),
-        file,
+        is_file: file.is_some(),
     };
     registry.tables.insert(name.to_owned(), entry);
     Ok(table)
@@ -98,13 +100,13 @@ pub(super) fn release_directory() {
     let Some(directory) = registry.directory.take() else {
         return;
     };
-    registry.tables.retain(|_, Entry { file, .. }| {
-        if let Some(path) = file {
-            // It may be gone already; a file that cannot be removed is found and replaced by the next start.
-            let _ = std::fs::remove_file(path);
+    registry.tables.retain(|_, table| !table.is_file);
+    // Those of tables that the application has no more, too. A file that cannot be removed is found and replaced by the next start.
+    for entry in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
+        if entry.path().extension().is_some_and(|extension| extension == EXTENSION) {
+            let _ = std::fs::remove_file(entry.path());
         }
-        file.is_none()
-    });
+    }
     // Only when nothing else is in it.
     let _ = std::fs::remove_dir(directory);
 }

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use memmap2::MmapRaw;
 
+use super::available::available_bytes;
 use crate::sync::AtomicU64;
 
 /// A mapped file. Unmapped when dropped.
@@ -36,6 +37,12 @@ impl Mapping {
 
     /// `base` bytes are promised now: later the kernel could not refuse them but by ending the process.
     fn fill(file: File, base: u64, whole: u64) -> io::Result<Self> {
+        if let Some(available) = available_bytes().filter(|available| base > *available) {
+            return Err(io::Error::new(
+                io::ErrorKind::OutOfMemory,
+                format!("{base} bytes are needed, {available} are available"),
+            ));
+        }
         file.set_len(whole)?;
         reserve(&file, 0, base)?;
         Self::map(file, whole)
