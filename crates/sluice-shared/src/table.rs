@@ -8,8 +8,8 @@
 //!   or undoes what it was at ([`recover`]) and goes on. A row is as it was before or after a call, never between.
 //! * Every row of `size` can be had: rows are free or taken one by one ([`free`]), there is no pool that could be too small.
 
-mod change;
 mod available;
+mod change;
 mod clock;
 mod error;
 mod free;

@@ -102,8 +102,16 @@ pub(super) fn release_directory() {
     };
     registry.tables.retain(|_, table| !table.is_file);
     // Those of tables that the application has no more, too. A file that cannot be removed is found and replaced by the next start.
-    for entry in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
-        if entry.path().extension().is_some_and(|extension| extension == EXTENSION) {
+    for entry in std::fs::read_dir(&directory)
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        if entry
+            .path()
+            .extension()
+            .is_some_and(|extension| extension == EXTENSION)
+        {
             let _ = std::fs::remove_file(entry.path());
         }
     }
