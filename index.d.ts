@@ -48,6 +48,12 @@ export declare function bindUidById(server: number, id: number, uid?: string | u
 /** To all WebSockets that fit. `options`: JSON `{ port?, uids?, group?, except? }`. */
 export declare function broadcast(server: number, worker: number, options: string, data: string | Uint8Array, kind: number, flags: number): number
 
+/** Forgets all keys of a cache. */
+export declare function cacheClear(cache: number): void
+
+/** JSON: figures of a cache. */
+export declare function cacheStats(cache: number): string
+
 /** How many connections a channel has. `kind`: 0 topic, 1 group, 2 uid. */
 export declare function channelSize(server: number, kind: number, name: string): number
 
@@ -155,11 +161,20 @@ export declare function mayEncode(worker: number, meta: number, headers: string,
 /** Names the calling OS thread (15 bytes), as `top -H` shows it. */
 export declare function nameThread(name: string): void
 
+/** The number of the cache of a name, which is made unless it is there, and keeps to `maxBytes` from now on. -1: there are too many. */
+export declare function openCache(name: string, maxBytes: number): number
+
 /**
  * Opens the mailbox of the calling thread: `wake` is called, coalesced, when `takeMail` has something. Does not keep the event loop
- * alive. Idempotent: the first `wake` stays.
+ * alive. Idempotent: the first `wake` stays. `thread`: its number in Node.
  */
-export declare function openMailbox(wake: () => void): void
+export declare function openMailbox(thread: number, wake: () => void): void
+
+/**
+ * The number of the rate limit of a name with these figures, which is made unless it is there. `intervalNs`: one token comes back in so
+ * many. Those of one name and as many `keys` share their buckets: new code may have another rate. -1: there are too many.
+ */
+export declare function openRateLimit(name: string, intervalNs: number, burst: number, keys: number): number
 
 /**
  * The table of that name, made if there is none, as functions for the calling thread; see `NativeTable` in `src-ts/table/native-table.ts`.
@@ -226,6 +241,9 @@ export declare function useTablesDirectory(directory: string): void
 
 /** The hot calls as an object, taken once per thread. */
 export declare function workerCalls(): object
+
+/** Passes on the locks of a thread that is taken for dead, whether it has ended or hangs. `thread`: its number in Node. */
+export declare function writeOffThread(thread: number): void
 
 /** Treats the worker as dead from now on. A `gone` notice follows. False when it is gone already. */
 export declare function writeOffWorker(server: number, slot: number): boolean

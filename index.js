@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { BodyDecoder, acceptConnections, activateWorker, atomicCell, atomicMemory, attachMaster, attachWorker, bindUidById, broadcast, channelSize, claimExchange, clearTimer, clearTimers, closeById, connectionById, connectionCount, connectionIds, connectionKind, createWorker, detachExchange, detachWorker, drainWorker, errorCodes, formBytes, formClose, formContent, formEnd, formOpen, formWrite, hasTimer, holdMailbox, kick, lookUpOwner, mayEncode, nameThread, openMailbox, openTable, pauseAccept, pinThread, portStats, releaseServer, releaseTablesDirectory, renewCertificates, sendTo, serverInfo, serverStats, setTimer, startServer, stopServer, takeMail, takeNotices, timerInfo, timerNames, useTablesDirectory, workerCalls, writeOffWorker } = nativeBinding
+const { BodyDecoder, acceptConnections, activateWorker, atomicCell, atomicMemory, attachMaster, attachWorker, bindUidById, broadcast, cacheClear, cacheStats, channelSize, claimExchange, clearTimer, clearTimers, closeById, connectionById, connectionCount, connectionIds, connectionKind, createWorker, detachExchange, detachWorker, drainWorker, errorCodes, formBytes, formClose, formContent, formEnd, formOpen, formWrite, hasTimer, holdMailbox, kick, lookUpOwner, mayEncode, nameThread, openCache, openMailbox, openRateLimit, openTable, pauseAccept, pinThread, portStats, releaseServer, releaseTablesDirectory, renewCertificates, sendTo, serverInfo, serverStats, setTimer, startServer, stopServer, takeMail, takeNotices, timerInfo, timerNames, useTablesDirectory, workerCalls, writeOffThread, writeOffWorker } = nativeBinding
 export { BodyDecoder }
 export { acceptConnections }
 export { activateWorker }
@@ -783,6 +783,8 @@ export { attachMaster }
 export { attachWorker }
 export { bindUidById }
 export { broadcast }
+export { cacheClear }
+export { cacheStats }
 export { channelSize }
 export { claimExchange }
 export { clearTimer }
@@ -809,7 +811,9 @@ export { kick }
 export { lookUpOwner }
 export { mayEncode }
 export { nameThread }
+export { openCache }
 export { openMailbox }
+export { openRateLimit }
 export { openTable }
 export { pauseAccept }
 export { pinThread }
@@ -829,5 +833,6 @@ export { timerInfo }
 export { timerNames }
 export { useTablesDirectory }
 export { workerCalls }
+export { writeOffThread }
 export { writeOffWorker }
 export const __napiBindingTarget = __napiLoadedBindingTarget

@@ -230,6 +230,15 @@ for (const way of ['throw', 'exit', 'loop', 'wait', 'reload'] as const) {
   })
 }
 
+serial("the lock of a worker that hangs where nothing can end it passes on when the core declares it lost", async (t) => {
+  const server = await startServer(t, { app: new URL('fixtures/lock-holder.mjs', import.meta.url), workers: 1, stuckAfter: 300 })
+  t.is((await ask(server, '/hold')).status, 200)
+  const blocked = ask(server, '/block', 'POST').catch(() => undefined)
+  // Well before the four seconds that the call lasts.
+  ;(await new Lock('job').acquire({ timeout: 2_500 })).release()
+  await blocked
+})
+
 test('a wait keeps a program alive, a lock that is held does not', async (t) => {
   const run = async (code: string): Promise<string> => {
     const child = spawn(process.execPath, ['--input-type=module', '-e', `import { Lock } from 'sluice'; ${code}`], { cwd: fileURLToPath(new URL('..', import.meta.url)), stdio: ['ignore', 'pipe', 'inherit'] })

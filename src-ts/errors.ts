@@ -39,6 +39,7 @@ export const errorTable = {
   ERR_SLUICE_WORKER_START: { base: 'Error', summary: 'A worker did not become ready' },
   ERR_SLUICE_LOCK_TIMEOUT: { base: 'Error', summary: 'A lock was not granted in time' },
   ERR_SLUICE_ATOMIC_FULL: { base: 'RangeError', summary: 'There is no room for another atomic' },
+  ERR_SLUICE_CACHE_VALUE_TOO_LARGE: { base: 'RangeError', summary: 'A value is too large for its cache' },
   ERR_SLUICE_WAIT_LIMIT: { base: 'Error', summary: 'More is waited for or held than the process allows' },
   ERR_SLUICE_SHUTTING_DOWN: { base: 'Error', summary: 'New work is refused because the server is stopping' },
   ERR_SLUICE_NATIVE_LOAD: { base: 'Error', summary: 'The native addon for this platform cannot be loaded' },

@@ -33,6 +33,8 @@ export { defineTask, type TaskCall, type TaskContext, type TaskDef, type TaskHan
 export { defineApp, type App, type PortHandlers } from './app.ts'
 export { defineUdp, type PacketAddress, type UdpHandlers, type UdpPeer } from './udp.ts'
 export { Atomic, AtomicLong } from './atomic.ts'
+export { defineCache, type Cache, type CacheOptions, type CacheSetOptions, type CacheStats } from './cache.ts'
+export { rateLimit, type RateLimit, type RateLimitOptions, type Taken } from './rate-limit.ts'
 export { Lock, type AcquireOptions, type Held } from './lock.ts'
 export type { WaitOptions } from './bridge/wait.ts'
 export { context, scoped } from './context-store.ts'

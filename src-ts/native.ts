@@ -39,6 +39,8 @@ export interface NativeServer {
   drainWorker(server: number, slot: number, reason: number): void
   /** Treats the worker as dead from now on, whether its thread has ended or not. A `gone` notice follows. False when it is gone already. */
   writeOffWorker(server: number, slot: number): boolean
+  /** Passes on the locks of a thread that is taken for dead, whether it has ended or hangs. `thread`: its number in Node. */
+  writeOffThread(thread: number): void
   /** `[uid, gid]` of `user`, `user:group` or `:group`; null for what is not said. @throws ERR_SLUICE_INVALID_ARG for a name that nobody has */
   lookUpOwner(owner: string): [uid: number | null, gid: number | null]
   /** JSON: counters of the whole server, see `ServerStats` in `server.ts`. */
@@ -263,7 +265,7 @@ export interface NativePush {
 /** What reaches a thread later, and the locks of the process. Any thread. */
 export interface NativeWaits {
   /** Opens the calling thread's mailbox: `wake` is called, coalesced, when {@link takeMail} has something. Does not keep the event loop alive. Idempotent: the first `wake` stays. */
-  openMailbox(wake: () => void): void
+  openMailbox(thread: number, wake: () => void): void
   /** Whether what is waited for keeps the calling thread's event loop alive. */
   holdMailbox(yes: boolean): void
   /** Ticket and value by turns, oldest first. */
@@ -287,6 +289,25 @@ export interface NativeWaits {
   atomicCancel(offset: number, ticket: number): boolean
 }
 
+/** Caches and rate limits of the process. Any thread. */
+export interface NativeStores {
+  /** The number of the cache of a name, which is made unless it is there, and keeps to `maxBytes` from now on. -1: there are too many. */
+  openCache(name: string, maxBytes: number): number
+  /** JSON `{ size, bytes, maxBytes, entryBytesMax, hits, misses, evicted, expired }`. */
+  cacheStats(cache: number): string
+  cacheClear(cache: number): void
+  /** The text or the bytes that are kept; undefined when there is nothing. */
+  cacheGet(cache: number, key: string): string | Buffer | undefined
+  /** Keeps for `ttl` milliseconds, below 0 for ever. 0, or how many bytes the entry would take when that is too much. */
+  cacheSet(cache: number, key: string, data: string | Uint8Array, ttl: number): number
+  cacheDelete(cache: number, key: string): boolean
+  cacheHas(cache: number, key: string): boolean
+  /** The number of the rate limit of a name with these figures; those of one name and as many `keys` share their buckets. `intervalNs`: one token comes back in so many. -1: there are too many. */
+  openRateLimit(name: string, intervalNs: number, burst: number, keys: number): number
+  /** Tokens left × 2³³ when they were taken; when not, -(tokens left × 2³³ + milliseconds to wait). NaN: the key is empty or longer than 255 bytes. */
+  rateTake(limit: number, key: string, n: number): number
+}
+
 /** What the core tells the master. */
 export type Notice =
   /** Nothing is in this draining worker's hands any more. */
@@ -303,9 +324,9 @@ export type Notice =
   | { type: 'failed'; message: string }
 
 /** The loader's exports: what `index.d.ts` lists, and the hot calls, plain Node-API functions that it does not list, in an object. */
-const binding = loadBinding() as NativeServer & NativeWorker & NativePush & NativeWaits & NativeTimers & NativeTables & { workerCalls(): NativeWorker }
+const binding = loadBinding() as NativeServer & NativeWorker & NativePush & NativeWaits & NativeStores & NativeTimers & NativeTables & { workerCalls(): NativeWorker }
 
-export const native: NativeServer & NativeWorker & NativePush & NativeWaits & NativeTimers = { ...binding, ...binding.workerCalls() }
+export const native: NativeServer & NativeWorker & NativePush & NativeWaits & NativeStores & NativeTimers = { ...binding, ...binding.workerCalls() }
 
 /** What concerns tables; the calls of one table come with it. */
 export const nativeTables: NativeTables = binding

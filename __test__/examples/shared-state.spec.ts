@@ -38,3 +38,25 @@ test('atomics.md: requests wait while it is closed, and are counted over all wor
   }
   t.deepEqual((await Promise.all(waits)).map(({ text }) => text).sort(), ['Request 2', 'Request 3'])
 })
+
+test('cache.md: a page is loaded once, whoever asks, and again when it was deleted', async (t) => {
+  const place = new Workplace(t, { 'package.json': '{ "type": "module" }', 'app.js': example('cache.md', 'app.js') })
+  const server = await startServer(t, { app: place.file('app.js'), workers: 2 })
+  const page = '{"title":"The page /a","loads":1}'
+  const answers = await Promise.all(Array.from({ length: 8 }, () => ask(server, '/a')))
+  t.deepEqual(answers.map(({ text }) => text), Array.from({ length: 8 }, () => page))
+  t.is((await ask(server, '/a', 'DELETE')).text, 'true')
+  t.is((await ask(server, '/a', 'DELETE')).text, 'false')
+  t.regex((await ask(server, '/a')).text, /^\{"title":"The page \/a","loads":[12]\}$/)
+})
+
+test('rate-limit.md: the fourth request of a minute is refused, in whichever worker', async (t) => {
+  const place = new Workplace(t, { 'package.json': '{ "type": "module" }', 'app.js': example('rate-limit.md', 'app.js') })
+  const server = await startServer(t, { app: place.file('app.js'), workers: 2 })
+  const remaining: (string | undefined)[] = []
+  for (let n = 0; n < 3; n += 1) remaining.push((await ask(server, '/')).headers.get('x-remaining') ?? undefined)
+  t.deepEqual(remaining, ['2', '1', '0'])
+  const { status, headers } = await ask(server, '/')
+  t.is(status, 429)
+  t.true(Number(headers.get('retry-after')) <= 20 && Number(headers.get('retry-after')) > 10)
+})

@@ -29,6 +29,7 @@ function fakeNative() {
       calls.push(`write off ${of}`)
       return true
     },
+    writeOffThread: (thread) => calls.push(`write off thread ${thread}`),
     serverStats: () => JSON.stringify({ requestCount: 3, rejected: { headerBytes: 1 }, perWorker: [{ slot: 0, requests: 3, inflight: 1 }] }),
     stopServer: () => calls.push('stop'),
     releaseServer: () => calls.push('release'),

@@ -18,14 +18,16 @@ async function start(t: ExecutionContext, source: string, options: Partial<Threa
   const entry = join(folder, 'entry.mjs')
   await writeFile(entry, source)
   const wroteOff: number[] = []
+  const wroteOffThreads: number[] = []
   const said: WorkerMessage[] = []
   let listen: ((notice: WorkerNotice) => void) | undefined
-  const core: Pick<Core, 'createWorker' | 'writeOff'> = {
+  const core: Pick<Core, 'createWorker' | 'writeOff' | 'writeOffThread'> = {
     createWorker: (listener) => {
       listen = listener
       return 5
     },
     writeOff: (slot) => void wroteOff.push(slot),
+    writeOffThread: (thread) => void wroteOffThreads.push(thread),
   }
   const generation = { number: 1, app: 'file:///app.js', root: '/', version: undefined }
   const worker = new ThreadHandle({
@@ -50,7 +52,7 @@ async function start(t: ExecutionContext, source: string, options: Partial<Threa
     await rm(folder, { recursive: true })
   })
   const give = (notice: Extract<Notice, { slot: number }>): void => listen?.(notice)
-  return { worker, give, wroteOff, said }
+  return { worker, give, wroteOff, wroteOffThreads, said }
 }
 
 const gone = { type: 'gone', slot: 5, inflight: 2, replayed: 1, refused: 1 } as const
@@ -102,9 +104,10 @@ test('an end that was asked for is no death', async (t) => {
 })
 
 test('a stuck thread is reported without waiting for its end', async (t) => {
-  const { worker, give } = await start(t, `${READY} for (;;);`)
+  const { worker, give, wroteOffThreads } = await start(t, `${READY} for (;;);`)
   give({ type: 'stuck', slot: 5, ms: 100 })
   t.is(await worker.lost, 'stuck')
+  t.deepEqual(wroteOffThreads, [worker.threadId], 'its locks pass on')
   give(gone)
   t.like(await worker.death, { reason: 'stuck', exitCode: -1, inflight: 2 })
   worker.terminate()

@@ -2,6 +2,7 @@
  * What reaches this thread later: grants of locks, wake-ups of atomics, news of watches. The native side has one mailbox per thread,
  * opened when it is first needed; the receivers hang on `globalThis`, for a second copy of this module shares the mailbox.
  */
+import { threadId } from 'node:worker_threads'
 import { native } from '../native.ts'
 
 interface Receivers {
@@ -18,7 +19,7 @@ export function openMailbox(): Receivers {
   if (holder[KEY]) return holder[KEY]
   const receivers: Receivers = { byTicket: new Map(), held: 0 }
   holder[KEY] = receivers
-  native.openMailbox(() => {
+  native.openMailbox(threadId, () => {
     const mail = native.takeMail()
     for (let at = 0; at < mail.length; at += 2) receivers.byTicket.get(mail[at]!)?.(mail[at + 1]!)
   })

@@ -89,6 +89,11 @@ export class Core {
     if (!this.#isReleased) this.#native.drainWorker(this.server, slot, reason === 'recycle' ? DRAIN_RECYCLE : DRAIN_RELOAD)
   }
 
+  /** Its locks pass on: it hangs, and may never come to its end. */
+  writeOffThread(threadId: number): void {
+    this.#native.writeOffThread(threadId)
+  }
+
   /** For a thread that ended, or never will, without the core having noticed. `listen` as in {@link createWorker}. */
   writeOff(slot: number, listen: Listener): void {
     if (this.#isReleased) return

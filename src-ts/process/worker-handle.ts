@@ -173,6 +173,7 @@ export class ThreadHandle implements WorkerHandle {
         break
       case 'stuck': {
         this.#isStuck = true
+        this.#core.writeOffThread(this.threadId)
         // The reactors may be done with it, and say so, before the watchdog has spoken: then it was lost as dead, and still runs.
         const wasLost = !this.isAlive
         this.#sign('stuck')

@@ -7,6 +7,7 @@ import type { MessagePort } from 'node:worker_threads'
 
 import { resolveApp, startRuntime, type WorkerRuntime } from '../app.ts'
 import { sluiceError } from '../errors.ts'
+import { end } from '../ending.ts'
 import { installGlobals } from '../http/globals.ts'
 import { native } from '../native.ts'
 import { handledPorts } from '../port-handlers.ts'
@@ -122,6 +123,7 @@ async function stop(timeout: number): Promise<void> {
   const settled = Promise.all([exitHooks, runtime?.settled()])
   if (!(await within(systemClock, timeout - ABORT_GRACE_MS, settled))) {
     runtime?.abort(leaving.signal.reason)
+    end(leaving.signal.reason)
     await within(systemClock, ABORT_GRACE_MS, settled)
   }
   await within(systemClock, Math.max(ABORT_GRACE_MS, deadline - performance.now()), lifecycle.tell('workerStop', worker))

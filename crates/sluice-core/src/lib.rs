@@ -5,6 +5,7 @@
 //! (`sluice-server`) and Node (`sluice-napi`).
 #![forbid(unsafe_code)]
 
+pub mod cache;
 pub mod channel;
 pub mod config;
 pub mod dispatch;

@@ -53,6 +53,8 @@ pub fn worker_calls(env: Env) -> Result<Raw> {
     let sockets = crate::socket::CALLS.map(|(name, call)| (name, Some(call)));
     let packets = crate::packet::CALLS.map(|(name, call)| (name, Some(call)));
     let locks = crate::lock::CALLS.map(|(name, call)| (name, Some(call)));
+    let caches = crate::cache::CALLS.map(|(name, call)| (name, Some(call)));
+    let rates = crate::rate_limit::CALLS.map(|(name, call)| (name, Some(call)));
     let atomics = crate::atomic::CALLS.map(|(name, call)| (name, Some(call)));
     let tasks = crate::call::CALLS.map(|(name, call)| (name, Some(call)));
     let all = calls
@@ -61,7 +63,9 @@ pub fn worker_calls(env: Env) -> Result<Raw> {
         .chain(packets)
         .chain(locks)
         .chain(atomics)
-        .chain(tasks);
+        .chain(tasks)
+        .chain(caches)
+        .chain(rates);
     for (name, callback) in all {
         let mut function = ptr::null_mut();
         // SAFETY: `env` belongs to the current call; the callback is a plain function that lives as long as the addon,

@@ -11,6 +11,7 @@
 
 mod atomic;
 mod bodies;
+mod cache;
 mod call;
 mod error;
 mod file;
@@ -20,6 +21,7 @@ mod mailbox;
 mod memory;
 mod packet;
 mod push;
+mod rate_limit;
 mod server;
 mod socket;
 mod table;

@@ -6,7 +6,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use napi::Env;
 use napi::bindgen_prelude::{Float64Array, Function, JsValue};
@@ -113,10 +114,26 @@ pub(crate) fn with_mailbox<T>(act: impl FnOnce(&Mailbox) -> T) -> Option<T> {
     OPEN.with_borrow(|open| open.as_ref().map(|(mailbox, _)| act(mailbox)))
 }
 
+/// Who has a mailbox, by the number that Node gave its thread.
+static THREADS: LazyLock<Mutex<HashMap<u32, LockOwner>>> = LazyLock::new(Mutex::default);
+
+fn threads() -> MutexGuard<'static, HashMap<u32, LockOwner>> {
+    THREADS.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Passes on the locks of a thread that is taken for dead, whether it has ended or hangs. `thread`: its number in Node.
+#[napi(catch_unwind)]
+pub fn write_off_thread(thread: u32) {
+    let owner = threads().get(&thread).copied();
+    if let Some(owner) = owner {
+        crate::lock::end_owner(owner);
+    }
+}
+
 /// Opens the mailbox of the calling thread: `wake` is called, coalesced, when `takeMail` has something. Does not keep the event loop
-/// alive. Idempotent: the first `wake` stays.
-#[napi(catch_unwind, ts_args_type = "wake: () => void")]
-pub fn open_mailbox(env: Env, wake: Function<'_, (), ()>) -> Result<()> {
+/// alive. Idempotent: the first `wake` stays. `thread`: its number in Node.
+#[napi(catch_unwind, ts_args_type = "thread: number, wake: () => void")]
+pub fn open_mailbox(env: Env, thread: u32, wake: Function<'_, (), ()>) -> Result<()> {
     if with_mailbox(|_| ()).is_some() {
         return Ok(());
     }
@@ -131,9 +148,11 @@ pub fn open_mailbox(env: Env, wake: Function<'_, (), ()>) -> Result<()> {
         }),
     }));
     OPEN.set(Some((mailbox, wake)));
+    threads().insert(thread, owner());
     // However the thread ends, its hook runs: nobody may wake it after that, and what it holds passes on. Node closes the threadsafe
     // function itself.
-    env.add_env_cleanup_hook((), |()| {
+    env.add_env_cleanup_hook(thread, |thread| {
+        threads().remove(&thread);
         if let Some((mailbox, _)) = OPEN.take() {
             mailbox.close();
             crate::lock::end_owner(mailbox.owner());

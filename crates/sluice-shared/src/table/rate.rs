@@ -32,6 +32,11 @@ pub struct Taken {
 }
 
 impl Table {
+    /// Now, in ns of the machine's monotonic clock: the same in all processes.
+    pub fn now_ns(&self) -> u64 {
+        self.clock.now_ns()
+    }
+
     /// Takes tokens from the bucket in an integer column of a row, all or none.
     ///
     /// # Errors
