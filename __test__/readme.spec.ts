@@ -105,6 +105,11 @@ test('gateway.js: a device, a packet and an admin meet on one server, each by it
   t.deepEqual(await json(answer), { devices: 1 })
 })
 
+test('visitors.js counts over all workers', async (t) => {
+  const { url } = await workplace(t).serve(['-c', 'sluice.config.js', 'visitors.js'])
+  for (let visits = 1; visits <= 3; visits++) t.like(await (await fetch(url)).json(), { visits })
+})
+
 test('the commands under "Run an app" start, show, reload and stop it', async (t) => {
   const lines = shell.filter((line) => line.startsWith('npx sluice ')).map((line) => line.split(' ').slice(2))
   t.deepEqual(lines.map(([command]) => command), ['start', 'status', 'reload', 'stop'])
@@ -134,7 +139,7 @@ test('every npm script that is named exists', (t) => {
   }
 })
 
-const pages = ['README.md', 'CONTRIBUTING.md', 'docs/server-behavior.md', 'docs/architecture.md', 'docs/reference/realtime.md', 'docs/reference/tcp.md', 'docs/reference/udp.md', 'docs/reference/listening.md', 'docs/reference/publish.md', 'examples/hello/README.md', 'examples/embed/README.md']
+const pages = ['README.md', 'CONTRIBUTING.md', 'docs/server-behavior.md', 'docs/architecture.md', 'docs/reference/realtime.md', 'docs/reference/tcp.md', 'docs/reference/udp.md', 'docs/reference/listening.md', 'docs/reference/publish.md', 'docs/reference/table.md', 'examples/hello/README.md', 'examples/embed/README.md']
 for (const page of pages) {
   test(`every relative link of ${page} leads somewhere`, (t) => {
     const links = [...text(page).matchAll(/\]\((?!https?:)([^)#]+)/g)].map(([, link = '']) => link)
