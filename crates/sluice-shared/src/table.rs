@@ -11,29 +11,38 @@
 mod available;
 mod change;
 mod clock;
+mod convert;
 mod error;
+mod feed;
 mod free;
 mod geometry;
 mod image;
 mod key;
 mod mapping;
 mod open;
+mod persist;
+mod persister;
 mod rate;
 mod read;
 mod recover;
 mod row_lock;
 mod scan;
 mod slots;
+mod snapshot;
+mod snapshot_error;
 mod spec;
 mod stats;
 mod stripe;
 mod sweep;
+mod sweeper;
 #[cfg(all(test, not(loom)))]
 mod tests;
+mod watch;
 mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+use std::sync::{Mutex, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -41,19 +50,24 @@ use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 use clock::Clock;
 pub use error::{FileFault, SpecError, TableError};
+pub use feed::EventKind;
 use geometry::{Geometry, STRIPE_WORDS, header, row};
 use key::{HashKey, Key};
 use mapping::Mapping;
 pub use open::Opened;
+
+pub use persister::{PersistReport, Persister};
 pub use rate::{Taken, TokenRate};
 use row_lock::{Held, Seen};
 pub use scan::ScannedRow;
+pub use snapshot_error::{SnapshotError, SnapshotFault};
 pub use spec::{
     COLUMN_BYTES_MAX, COLUMNS_MAX, Column, ColumnKind, ColumnSpec, Evict, KEY_BYTES_MAX,
     ROW_BYTES_MAX, SIZE_MAX, TTL_MAX, TableSpec,
 };
 pub use stats::TableStats;
 use stripe::Stripe;
+pub use watch::{WATCH_QUEUE_MAX, Watch, WatchEvent};
 pub use write::{Mode, Ttl};
 
 /// How long a call waits for a lock whose holder lives but does not go on.
@@ -83,6 +97,8 @@ pub struct Table {
     dice: AtomicU64,
     /// Locks taken over from processes that were killed.
     recovered: AtomicU64,
+    /// Guards the making of the thread that reads the feed.
+    hub: Mutex<Weak<watch::Hub>>,
 }
 
 impl Table {

@@ -7,7 +7,11 @@
 //! than they are, so it is the Rust consumer that is shown here.
 #![cfg(loom)]
 
-// The lock of the tables' rows, whose tests are beside it. The rest of a table is mapped memory, which loom does not have.
+// The lock of the tables' rows and the feed of their changes, whose tests are beside them. The rest of a table is mapped memory,
+// which loom does not have.
+#[path = "../src/table/feed.rs"]
+#[allow(dead_code, reason = "the tables use more of it than the models")]
+mod feed;
 #[path = "../src/table/row_lock.rs"]
 #[allow(dead_code, reason = "the tables use more of it than the models")]
 mod row_lock;
@@ -18,6 +22,11 @@ mod row_lock;
     reason = "the crate uses more of it than its lock"
 )]
 mod sync;
+
+mod spec {
+    /// What the feed takes from the tables.
+    pub const KEY_BYTES_MAX: usize = 255;
+}
 
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;

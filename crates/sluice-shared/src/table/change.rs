@@ -147,7 +147,7 @@ impl Table {
     }
 
     /// What became of a row, as all get to know it. The row can still be read.
-    fn note(&self, guard: &Guard<'_>, change: Change, _row: u32) {
+    fn note(&self, guard: &Guard<'_>, change: Change, row: u32) {
         guard.words().count(match change {
             Change::Inserted => Counter::Inserts,
             Change::Updated => Counter::Updates,
@@ -155,6 +155,9 @@ impl Table {
             Change::Expired => Counter::Expired,
             Change::Evicted => Counter::Evicted,
         });
+        if self.is_watched() {
+            self.publish(change, row);
+        }
     }
 
     /// Finds a row whose time is not over; one whose time is over is removed.

@@ -1,6 +1,7 @@
 //! Where everything lies in a table's memory, in 8-byte words. The layout is described in `docs/reference/table-format.md`.
 
 use super::error::SpecError;
+use super::feed;
 use super::spec::{Evict, TableSpec};
 
 /// "SLUICETB" as a little-endian word.
@@ -24,6 +25,14 @@ pub(super) mod header {
     pub(in super::super) const SPEC_HASH: usize = 6;
     /// When the first row may end, in ms of the monotonic clock; the largest number when none has an end.
     pub(in super::super) const NEXT_EXPIRY: usize = 7;
+    /// Until when somebody watches, in ms of the monotonic clock; 0 = nobody does.
+    pub(in super::super) const WATCHED: usize = 8;
+    /// 1 once the rows that a table with a snapshot had before are in it.
+    pub(in super::super) const IS_FILLED: usize = 9;
+    /// How many events the feed has had.
+    pub(in super::super) const FEED_HEAD: usize = 16;
+    /// 1 while a watcher sleeps.
+    pub(in super::super) const FEED_ASLEEP: usize = 24;
     /// The pids of the processes that attached it, by their slots.
     pub(in super::super) const PIDS: usize = 64;
     /// The description, as JSON.
@@ -45,6 +54,11 @@ pub(super) const INLINE_KEY_WORDS: usize = 4;
 
 const PAGE_WORDS: usize = 512;
 
+/// Words of the feed, which take no memory until somebody watches.
+fn feed_words(spec: &TableSpec) -> usize {
+    (feed::EVENTS * feed::slot_words(spec.max_key.into())).next_multiple_of(PAGE_WORDS)
+}
+
 /// The places of one table.
 #[derive(Clone, Debug)]
 pub(super) struct Geometry {
@@ -65,6 +79,7 @@ pub(super) struct Geometry {
     pub(super) undo_start: usize,
     pub(super) row_start: usize,
     pub(super) overflow_start: usize,
+    pub(super) feed_start: usize,
     pub(super) end: usize,
 }
 
@@ -106,6 +121,7 @@ impl Geometry {
                         .checked_mul(overflow_words)?
                         .checked_next_multiple_of(PAGE_WORDS),
                 )?,
+                take(Some(feed_words(spec)))?,
             ])
         })();
         let fits = places.filter(|_| {
@@ -120,6 +136,7 @@ impl Geometry {
                 undo_start,
                 row_start,
                 overflow_start,
+                feed_start,
             ],
         ) = fits
         else {
@@ -141,6 +158,7 @@ impl Geometry {
             undo_start,
             row_start,
             overflow_start,
+            feed_start,
             end,
         })
     }

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
@@ -260,6 +261,7 @@ impl Table {
             is_exhausted: AtomicBool::new(false),
             dice: AtomicU64::new(0),
             recovered: AtomicU64::new(0),
+            hub: Mutex::default(),
         };
         table.dice.store(table.clock.now_ns(), Ordering::Relaxed);
         table

@@ -74,6 +74,7 @@ impl Table {
         self.stripe(stripe).lock().steal(held, self.slot).then(|| {
             self.recover(stripe);
             self.recovered.fetch_add(1, Ordering::Relaxed);
+            self.publish_gap();
             Guard {
                 table: self,
                 stripe,
@@ -88,6 +89,7 @@ impl Table {
             if lock.owner() == self.slot {
                 self.recover(stripe);
                 self.recovered.fetch_add(1, Ordering::Relaxed);
+                self.publish_gap();
                 lock.unlock();
             }
         }

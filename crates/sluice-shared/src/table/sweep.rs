@@ -6,6 +6,7 @@ use super::change::Change;
 use super::geometry::{header, row};
 use super::key::{Key, KeyBytes};
 use super::spec::KEY_BYTES_MAX;
+use super::sweeper::SWEEPER;
 use super::{Found, Table, TableError, key_len, stripe_of_owner};
 
 /// How many rows are compared to find one that was not used for long.
@@ -27,8 +28,10 @@ impl Table {
     #[inline]
     pub(super) fn expect_expiry(&self, expiry: u64) {
         let next = self.header(header::NEXT_EXPIRY);
-        if next.load(Ordering::Relaxed) > expiry {
-            next.fetch_min(expiry, Ordering::Relaxed);
+        if next.load(Ordering::Relaxed) > expiry
+            && next.fetch_min(expiry, Ordering::Relaxed) > expiry
+        {
+            SWEEPER.expect(expiry);
         }
     }
 
