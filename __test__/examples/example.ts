@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { cliPath, Command } from '../cli/command.ts'
 
@@ -16,7 +16,7 @@ export interface Scope {
 export async function startConfig(t: Scope, config: string, env: Record<string, string> = {}): Promise<{ command: Command; url: string }> {
   const state = mkdtempSync(join(tmpdir(), 'sluice-example-'))
   t.teardown(() => rmSync(state, { recursive: true, force: true }))
-  const command = start(t, [cliPath, 'start', '-c', join(root, config), '--port', '0'], { SLUICE_STATE_DIR: state, ...env })
+  const command = start(t, [cliPath, 'start', '-c', resolve(root, config), '--port', '0'], { SLUICE_STATE_DIR: state, ...env })
   const [, url = ''] = await command.said(/http +(http:\S+)\//)
   await command.said(/stop: /)
   return { command, url }
