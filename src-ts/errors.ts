@@ -33,7 +33,7 @@ export const errorTable = {
   ERR_SLUICE_TABLE_MISMATCH: { base: 'Error', summary: 'A table of this name is in use with another description' },
   ERR_SLUICE_TABLE_FILE: { base: 'Error', summary: 'The file or the memory of a table cannot be used' },
   ERR_SLUICE_TABLE_BUSY: { base: 'Error', summary: 'A row is locked by a process that does not go on' },
-  ERR_SLUICE_TIMERS_FULL: { base: 'RangeError', summary: 'There are as many shared timers as `timers.max` allows' },
+  ERR_SLUICE_TIMERS_FULL: { base: 'RangeError', summary: 'There are as many shared timers as `timers.max` and `timers.bytes` allow' },
   ERR_SLUICE_TASK_PAYLOAD: { base: 'TypeError | RangeError', summary: 'The input of a task cannot be cloned, or is too long' },
   ERR_SLUICE_TASK_UNKNOWN: { base: 'Error', summary: 'No task of that name is defined in the worker' },
   ERR_SLUICE_WORKER_START: { base: 'Error', summary: 'A worker did not become ready' },

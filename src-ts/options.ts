@@ -122,6 +122,8 @@ export interface Config {
     | {
         /** How many there may be at once, up to 16 777 216; each takes about 100 bytes and its input. @default 1_000_000 */
         max?: number | undefined
+        /** Bytes of their names and inputs, up to 4 GiB - 1. @default 268_435_456 */
+        bytes?: number | undefined
       }
     | undefined
   /** Speak HTTP/2 as well as HTTP/1.1: in plain text with clients that know of it, over TLS by ALPN. @default true */
@@ -497,7 +499,7 @@ export interface ResolvedConfig {
   }
   readonly resourceLimits: Readonly<ResourceLimits>
   readonly topics: { readonly history: { readonly messages: number; readonly bytes: number; readonly age: number }; readonly historyBytes: number }
-  readonly timers: { readonly max: number }
+  readonly timers: { readonly max: number; readonly bytes: number }
   readonly compression: { readonly encodings: readonly ContentCoding[]; readonly minBytes: number; readonly level?: number | undefined; readonly types: readonly string[] } | false
   readonly static: readonly ResolvedStatic[]
   readonly decompression: boolean

@@ -20,7 +20,8 @@ const TOO_LONG = -2
 
 /**
  * Timers of the whole server, by name. They are kept by the core: they survive the reload and the death of every worker, and each call runs in
- * one worker, any that is ready. They end with the server. At most `timers.max` at once.
+ * one worker, any that is ready. They end with the server. At most `timers.max` at once, and
+ * `timers.bytes` of names and inputs.
  */
 export class SharedTimers {
   readonly #native: NativeTimers
@@ -88,7 +89,7 @@ export class SharedTimers {
     const where = `The input of task "${call.task}"`
     const input = encodeInput(call.input, where)
     const result = this.#native.setTimer(this.#server(), name, call.task, input, Math.ceil(ms), repeats)
-    if (result === FULL) throw sluiceRangeError('ERR_SLUICE_TIMERS_FULL', `There are as many timers as \`timers.max\` allows; "${name}" was not set`)
+    if (result === FULL) throw sluiceRangeError('ERR_SLUICE_TIMERS_FULL', `There are as many timers as \`timers.max\` and \`timers.bytes\` allow; "${name}" was not set`)
     if (result === TOO_LONG) throw tooLong(where, input.length)
     return result === 1
   }

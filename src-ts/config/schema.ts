@@ -582,7 +582,7 @@ export const configSchema = exactObject(
       }),
       historyBytes: v.optional(bytes(0, u32Max), 67_108_864),
     }),
-    timers: section({ max: v.optional(whole('', 0, 16_777_216), 1_000_000) }),
+    timers: section({ max: v.optional(whole('', 0, 16_777_216), 1_000_000), bytes: v.optional(bytes(0, u32Max), 268_435_456) }),
     tcp: section({
       nodelay: v.optional(flag, true),
       keepAlive: millisOrFalse(0),

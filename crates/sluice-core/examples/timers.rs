@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use sluice_core::timer::{NamedTimers, NewTimer, Wheel};
+use sluice_core::timer::{NamedTimers, NewTimer, TimerLimits, Wheel};
 
 const TIMERS: u64 = 1_000_000;
 
@@ -65,7 +65,10 @@ fn main() {
         .map(|number| format!("session:{number}"))
         .collect();
     let before = resident_bytes();
-    let mut timers = NamedTimers::new(2 * TIMERS as usize);
+    let mut timers = NamedTimers::new(TimerLimits {
+        timers: 2 * TIMERS as usize,
+        bytes: 1 << 30,
+    });
     for (name, number) in names.iter().zip(0..) {
         assert_eq!(timers.set(&named(name, number)), Ok(true));
     }

@@ -13,6 +13,7 @@ use crate::error::ErrorCode;
 use crate::framing::Framing;
 use crate::history::HistoryLimits;
 use crate::key_rule::KeyRule;
+use crate::timer::TimerLimits;
 
 mod check;
 mod compression;
@@ -300,11 +301,26 @@ impl Default for Heartbeat {
 pub struct TimersConfig {
     /// How many there may be at once, 0 to 16 777 216. Default 1 000 000.
     pub max: u32,
+    /// Bytes of their names and inputs, 0 to 4 GiB - 1. Default 256 MiB.
+    pub bytes: u32,
+}
+
+impl TimersConfig {
+    /// The same as the timers take it.
+    pub fn limits(&self) -> TimerLimits {
+        TimerLimits {
+            timers: self.max as usize,
+            bytes: self.bytes as usize,
+        }
+    }
 }
 
 impl Default for TimersConfig {
     fn default() -> Self {
-        Self { max: 1_000_000 }
+        Self {
+            max: 1_000_000,
+            bytes: 256 * 1024 * 1024,
+        }
     }
 }
 

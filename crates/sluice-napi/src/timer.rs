@@ -24,7 +24,7 @@ pub fn set_timer(
     let ms = ms as u64;
     match self::server(server)?.set_timer(&name, &task, &input, ms, repeats) {
         Ok(is_new) => Ok(i32::from(is_new)),
-        Err(SetError::Full(_)) => Ok(-1),
+        Err(SetError::Full) => Ok(-1),
         Err(SetError::Input(_)) => Ok(-2),
         Err(source @ SetError::Name) => Err(error(ErrorCode::InvalidArg, source)),
         Err(source @ SetError::Thread(_)) => Err(internal(source)),

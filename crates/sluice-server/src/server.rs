@@ -111,7 +111,7 @@ impl Shared {
             reactors: OnceLock::new(),
             links: Mutex::new(Vec::new()),
             running_reactors: AtomicUsize::new(reactors),
-            timers: Arc::new(Timers::new(config.timers.max, started)),
+            timers: Arc::new(Timers::new(config.timers.limits(), started)),
             tls,
             started,
             started_unix_ms: SystemTime::now()

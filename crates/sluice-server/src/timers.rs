@@ -9,7 +9,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use sluice_core::id::WorkerSlot;
-use sluice_core::timer::{CallCounts, CallId, Clear, Due, Full, NamedTimers, NewTimer, Outcome};
+use sluice_core::timer::{
+    CallCounts, CallId, Clear, Due, Full, NamedTimers, NewTimer, Outcome, TimerLimits,
+};
 
 use crate::reactor::Message;
 use crate::server::{Server, Shared};
@@ -27,9 +29,9 @@ const NAMES_AT_ONCE: usize = 4096;
 /// Why a timer was not set.
 #[derive(Debug, thiserror::Error)]
 pub enum SetError {
-    /// There are as many as `timers.max` allows.
-    #[error("there are {0} timers, as many as `timers.max` allows")]
-    Full(u32),
+    /// There are as many as `timers.max` allows, or they carry as much as `timers.bytes` does.
+    #[error("there are as many timers as `timers.max` and `timers.bytes` allow")]
+    Full,
     /// The name of the timer or of its task has no or more than [`NAME_MAX`] bytes.
     #[error("a name has 1 to 255 bytes")]
     Name,
@@ -62,7 +64,6 @@ pub(crate) struct TimerStats {
 
 /// The timers of a server.
 pub(crate) struct Timers {
-    max: u32,
     started: Instant,
     state: Mutex<State>,
     /// The thread is to look again: something is due earlier, or there is nothing more to do.
@@ -88,12 +89,11 @@ enum Thread {
 }
 
 impl Timers {
-    pub(crate) fn new(max: u32, started: Instant) -> Self {
+    pub(crate) fn new(limits: TimerLimits, started: Instant) -> Self {
         Self {
-            max,
             started,
             state: Mutex::new(State {
-                timers: NamedTimers::new(max as usize),
+                timers: NamedTimers::new(limits),
                 thread: Thread::None,
                 sleeps_until: 0,
                 is_announced: false,
@@ -268,7 +268,7 @@ impl Server {
         };
         let is_new = match state.timers.set(&timer) {
             Ok(is_new) => is_new,
-            Err(Full) => return Err(SetError::Full(timers.max)),
+            Err(Full) => return Err(SetError::Full),
         };
         let must_wake = is_new && due < state.sleeps_until;
         drop(state);

@@ -8,6 +8,6 @@ mod wheel;
 
 pub use named::{
     CallCounts, CallId, Clear, ClearedAll, Due, Full, IN_HAND_MAX, NamedTimers, NewTimer, Outcome,
-    TimerInfo,
+    TimerInfo, TimerLimits,
 };
 pub use wheel::{TimerKey, Wheel};

@@ -27,9 +27,18 @@ const TICK_MAX: usize = 1024;
 /// Names a call in a worker's hands; never used again.
 pub type CallId = u64;
 
-/// There are as many timers as there may be.
+/// There are as many timers as there may be, or what they carry is as long as that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Full;
+
+/// How many timers there may be at once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TimerLimits {
+    /// Timers.
+    pub timers: usize,
+    /// Bytes of their names and inputs.
+    pub bytes: usize,
+}
 
 /// How a call ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +113,9 @@ pub struct CallCounts {
 /// See the module. Times are milliseconds.
 #[derive(Debug)]
 pub struct NamedTimers {
-    max: usize,
+    limits: TimerLimits,
+    /// Bytes of names and inputs.
+    bytes: usize,
     wheel: Wheel<Timer>,
     /// Places in the wheel, by the hash of the name.
     names: HashTable<u32>,
@@ -190,10 +201,11 @@ pub struct NewTimer<'a> {
 }
 
 impl NamedTimers {
-    /// Room for `max` timers; allocates for those that are set.
-    pub fn new(max: usize) -> Self {
+    /// Without timers; allocates for those that are set.
+    pub fn new(limits: TimerLimits) -> Self {
         Self {
-            max,
+            limits,
+            bytes: 0,
             wheel: Wheel::new(),
             names: HashTable::new(),
             hasher: RandomState::new(),
@@ -222,7 +234,8 @@ impl NamedTimers {
         if self.find(hash, name).is_some() {
             return Ok(false);
         }
-        if self.wheel.len() >= self.max {
+        let bytes = self.bytes + name.len() + timer.input.len();
+        if self.wheel.len() >= self.limits.timers || bytes > self.limits.bytes {
             return Err(Full);
         }
         let mut text = Vec::with_capacity(1 + name.len() + timer.input.len());
@@ -236,6 +249,7 @@ impl NamedTimers {
             count: 0,
         };
         let key = self.wheel.insert(timer.due, own).ok_or(Full)?;
+        self.bytes = bytes;
         let Self {
             names,
             wheel,
@@ -288,6 +302,7 @@ impl NamedTimers {
         for slot in &withdrawn {
             self.in_hand[slot.index()] -= 1;
         }
+        self.bytes = 0;
         ClearedAll {
             count,
             withdrawn,
@@ -367,9 +382,8 @@ impl NamedTimers {
         };
         let is_over = !timer.is_busy();
         timer.set_busy(true);
-        if timer.interval > 0 {
-            // In whole intervals from the planned time: it keeps its phase however late this is.
-            let passed = now.saturating_sub(planned) / timer.interval;
+        // In whole intervals from the planned time: it keeps its phase however late this is.
+        if let Some(passed) = now.saturating_sub(planned).checked_div(timer.interval) {
             let next = planned.saturating_add((passed + 1).saturating_mul(timer.interval));
             self.counts.skipped += passed + u64::from(!is_over);
             self.wheel.schedule(key, next);
@@ -548,6 +562,7 @@ impl NamedTimers {
             entry.remove();
         }
         if let Some(timer) = self.wheel.remove(key) {
+            self.bytes -= timer.text.len() - 1;
             self.tasks.give_back(timer.task);
         }
     }

@@ -21,6 +21,13 @@ fn every(name: &str, due: u64, interval: u64) -> NewTimer<'_> {
     }
 }
 
+fn room(timers: usize) -> NamedTimers {
+    NamedTimers::new(TimerLimits {
+        timers,
+        bytes: 1 << 30,
+    })
+}
+
 /// Delivers the call that waits longest; its id and its timer.
 fn deliver(timers: &mut NamedTimers, slot: WorkerSlot) -> Option<(CallId, String)> {
     timers.skip_cleared();
@@ -54,7 +61,7 @@ fn all_names(timers: &NamedTimers) -> Vec<String> {
 
 #[test]
 fn a_timer_calls_once_and_its_name_is_free_when_the_call_begins() {
-    let mut timers = NamedTimers::new(10);
+    let mut timers = room(10);
     assert_eq!(timers.set(&after("a", 100)), Ok(true));
     assert_eq!(timers.set(&after("a", 5)), Ok(false));
     assert_eq!(timers.info("a").map(|info| info.due), Some(100));
@@ -76,7 +83,7 @@ fn a_timer_calls_once_and_its_name_is_free_when_the_call_begins() {
 
 #[test]
 fn a_repeating_timer_keeps_its_phase_and_replays_nothing() {
-    let mut timers = NamedTimers::new(10);
+    let mut timers = room(10);
     timers.set(&every("a", 1_000, 100)).expect("there is room");
     timers.tick(1_000);
     assert_eq!(run(&mut timers, A), ["a"]);
@@ -92,7 +99,7 @@ fn a_repeating_timer_keeps_its_phase_and_replays_nothing() {
 
 #[test]
 fn ticks_of_one_timer_do_not_overlap() {
-    let mut timers = NamedTimers::new(10);
+    let mut timers = room(10);
     timers.set(&every("a", 10, 10)).expect("there is room");
     timers.tick(10);
     timers.tick(20);
@@ -109,7 +116,7 @@ fn ticks_of_one_timer_do_not_overlap() {
 
 #[test]
 fn what_was_not_begun_is_delivered_again_in_its_order_and_the_rest_is_lost() {
-    let mut timers = NamedTimers::new(10);
+    let mut timers = room(10);
     for (name, due) in [("a", 1), ("b", 2), ("c", 3), ("d", 4)] {
         timers.set(&after(name, due)).expect("there is room");
     }
@@ -130,7 +137,7 @@ fn what_was_not_begun_is_delivered_again_in_its_order_and_the_rest_is_lost() {
 
 #[test]
 fn a_repeating_timer_outlives_the_worker_of_its_call() {
-    let mut timers = NamedTimers::new(10);
+    let mut timers = room(10);
     timers.set(&every("a", 10, 10)).expect("there is room");
     timers.tick(10);
     let (id, _) = deliver(&mut timers, A).expect("it waits");
@@ -142,7 +149,7 @@ fn a_repeating_timer_outlives_the_worker_of_its_call() {
 
 #[test]
 fn a_cleared_timer_does_not_begin_wherever_its_call_is() {
-    let mut timers = NamedTimers::new(10);
+    let mut timers = room(10);
     assert_eq!(timers.clear("a"), Clear::Unknown);
     timers.set(&every("a", 10, 10)).expect("there is room");
     assert_eq!(timers.clear("a"), Clear::Done);
@@ -167,7 +174,7 @@ fn a_cleared_timer_does_not_begin_wherever_its_call_is() {
 
 #[test]
 fn clear_all_leaves_only_what_runs() {
-    let mut timers = NamedTimers::new(10);
+    let mut timers = room(10);
     for name in ["a", "b", "c"] {
         timers.set(&every(name, 10, 10)).expect("there is room");
     }
@@ -190,7 +197,7 @@ fn clear_all_leaves_only_what_runs() {
 
 #[test]
 fn there_are_no_more_timers_than_may_be() {
-    let mut timers = NamedTimers::new(2);
+    let mut timers = room(2);
     assert_eq!(timers.set(&after("a", 1)), Ok(true));
     assert_eq!(timers.set(&after("b", 1)), Ok(true));
     assert_eq!(timers.set(&after("c", 1)), Err(Full));
@@ -201,8 +208,36 @@ fn there_are_no_more_timers_than_may_be() {
 }
 
 #[test]
+fn what_timers_carry_is_no_longer_than_may_be() {
+    let mut timers = NamedTimers::new(TimerLimits {
+        timers: 10,
+        bytes: 100,
+    });
+    let input = [0; 100];
+    let set = |timers: &mut NamedTimers, name: &str, bytes: usize| {
+        let timer = NewTimer {
+            input: &input[..bytes],
+            ..after(name, 1)
+        };
+        timers.set(&timer)
+    };
+    assert_eq!(set(&mut timers, "a", 100), Err(Full));
+    for _ in 0..3 {
+        assert_eq!(set(&mut timers, "a", 48), Ok(true));
+        assert_eq!(set(&mut timers, "b", 51), Err(Full));
+        assert_eq!(set(&mut timers, "b", 50), Ok(true));
+        assert_eq!(set(&mut timers, "c", 0), Err(Full));
+        timers.clear("a");
+        timers.tick(1);
+        assert_eq!(run(&mut timers, A), ["\0".repeat(50)]);
+        assert_eq!(set(&mut timers, "d", 99), Ok(true));
+        timers.clear_all();
+    }
+}
+
+#[test]
 fn timers_that_are_cleared_while_nobody_takes_calls_do_not_pile_up() {
-    let mut timers = NamedTimers::new(10);
+    let mut timers = room(10);
     for now in 1..10_000 {
         timers.set(&after("a", now)).expect("there is room");
         timers.tick(now);
@@ -214,7 +249,7 @@ fn timers_that_are_cleared_while_nobody_takes_calls_do_not_pile_up() {
 
 #[test]
 fn names_are_up_to_255_bytes_and_inputs_any() {
-    let mut timers = NamedTimers::new(10);
+    let mut timers = room(10);
     let long = "ö".repeat(127) + "x";
     let input = vec![7; 65_536];
     let timer = NewTimer {
@@ -235,7 +270,7 @@ fn names_are_up_to_255_bytes_and_inputs_any() {
 #[test]
 fn a_million_named_timers_fit_in_100_mib() {
     const TIMERS: usize = 1_000_000;
-    let mut timers = NamedTimers::new(TIMERS);
+    let mut timers = room(TIMERS);
     let mut text = 0;
     for number in 0..TIMERS as u64 {
         let name = format!("session:{number}");
@@ -294,7 +329,7 @@ proptest! {
     /// Against a map from names to where their calls are.
     #[test]
     fn every_call_is_in_one_place(acts in prop::collection::vec(act(), 1..200)) {
-        let mut timers = NamedTimers::new(100);
+        let mut timers = room(100);
         let mut model: BTreeMap<u8, (u64, u64, Stage)> = BTreeMap::new();
         // Runs whose timers are gone.
         let mut loose: Vec<(CallId, u16)> = Vec::new();
@@ -333,8 +368,8 @@ proptest! {
                         if *stage == Stage::InTime {
                             *stage = Stage::Waiting;
                         }
-                        if *interval > 0 {
-                            *due += ((now - *due) / *interval + 1) * *interval;
+                        if let Some(passed) = (now - *due).checked_div(*interval) {
+                            *due += (passed + 1) * *interval;
                         }
                     }
                 }
