@@ -182,3 +182,25 @@ test('the 8193rd name is refused, and those before go on', async (t) => {
   const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', code], { cwd: new URL('..', import.meta.url) })
   t.is(stdout, 'true ERR_SLUICE_ATOMIC_FULL\n4711\n')
 })
+
+test('processes with one directory of tables share atomics and rate limits', async (t) => {
+  const { execFile } = await import('node:child_process')
+  const { promisify } = await import('node:util')
+  const { mkdtemp, rm, writeFile } = await import('node:fs/promises')
+  const { tmpdir } = await import('node:os')
+  const directory = await mkdtemp(`${tmpdir()}/sluice-atomics-`)
+  t.teardown(() => rm(directory, { recursive: true }))
+  const program = async (code: string): Promise<string> => {
+    const { stdout } = await promisify(execFile)(process.execPath, ['--input-type=module', '-e', `import { Atomic, AtomicLong, rateLimit } from 'sluice'; ${code}`], { cwd: new URL('..', import.meta.url), env: { ...process.env, SLUICE_TABLES: directory } })
+    return stdout.trim()
+  }
+  const count = `console.log(new Atomic('a', 5).add(), new AtomicLong('b').sub(), rateLimit('per client', { limit: 2, per: 86400000, keys: 100 }).take('a').remaining)`
+  // The second runs while the first lives: the tokens are gone with the last process that has them.
+  const output = await program(`
+    import { execFileSync } from 'node:child_process'
+    ${count}
+    if (!process.env.SECOND) execFileSync(process.execPath, process.execArgv, { env: { ...process.env, SECOND: '1' }, stdio: 'inherit' })`)
+  t.is(output, '6 -1n 1\n7 -2n 0')
+  await writeFile(`${directory}/atomics.cells`, 'something else')
+  t.is(await program(`try { new Atomic('a') } catch (error) { console.log(error.code, error.message.includes('${directory}/atomics.cells')) }`), 'ERR_SLUICE_TABLE_FILE true')
+})

@@ -1,26 +1,55 @@
 //! Atomics: numbers by name that all threads share. JavaScript changes them in their memory; here they are found, and waited for.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use napi::bindgen_prelude::BigInt;
 use napi::{Env, sys};
 use napi_derive::napi;
+use sluice_core::ErrorCode;
 use sluice_core::lock::LockOwner;
 use sluice_shared::{CELL_BYTES, CELLS_HEADER_BYTES, CellError, CellKind, Cells};
 
-use crate::error::{Result, internal};
+use crate::error::{Result, error, internal};
 use crate::mailbox::{Mail, Mailbox, next_ticket, with_mailbox};
-use crate::memory::array_buffer;
+use crate::memory::lasting_array_buffer;
 use crate::socket::Call;
+use crate::table::registry::directory;
 use crate::value::{arguments, double, from_bool, from_double, guarded, uint32};
 use crate::worker::Raw;
 
 /// How many calls wait at a time, in all.
 const WAITERS_MAX: usize = 65_536;
 
-/// The cells that all threads share.
-static CELLS: LazyLock<Cells> = LazyLock::new(Cells::private);
+/// The file of the cells in the directory of the tables.
+pub(crate) const FILE: &str = "atomics.cells";
+
+/// The cells that all threads share, once somebody has asked for one.
+static CELLS: OnceLock<Cells> = OnceLock::new();
+
+/// Those in the directory of the tables, for other processes to share, or in memory of this process alone where there is none.
+fn cells() -> Result<&'static Cells> {
+    static OPENING: Mutex<()> = Mutex::new(());
+    if let Some(cells) = CELLS.get() {
+        return Ok(cells);
+    }
+    // Two threads would map them twice: harmless, but never undone.
+    let _opening = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(cells) = CELLS.get() {
+        return Ok(cells);
+    }
+    let cells = match directory() {
+        Some(directory) => {
+            let path = directory.join(FILE);
+            Cells::open(&path).map_err(|source| {
+                let message = format!("{} cannot hold the atomics: {source}", path.display());
+                error(ErrorCode::TableFile, message)
+            })?
+        }
+        None => Cells::private().map_err(internal)?,
+    };
+    Ok(CELLS.get_or_init(|| cells))
+}
 
 /// Who waits for which cell. Guards the step from looking at a value to waiting for its change: who changes it and then wakes finds the
 /// waiter, or the waiter has seen the change.
@@ -70,7 +99,8 @@ pub(crate) fn end_owner(owner: LockOwner) {
 /// The memory of all atomics. It must not reach user code: it shows the names and values of others.
 #[napi(catch_unwind, ts_return_type = "ArrayBuffer")]
 pub fn atomic_memory(env: Env) -> Result<Raw> {
-    array_buffer(env.raw(), CELLS.memory().clone())
+    // SAFETY: the memory of cells is mapped until the process ends.
+    unsafe { lasting_array_buffer(env.raw(), cells()?.memory()) }
         .map(Raw)
         .ok_or_else(|| internal("Cannot make an external ArrayBuffer"))
 }
@@ -78,18 +108,19 @@ pub fn atomic_memory(env: Env) -> Result<Raw> {
 /// Where the value of a name is in the memory, in bytes; the first to ask makes it. -1: the name is empty or too long; -2: it is of the
 /// other kind; -3: there is no room for another. `long`: 64 bits.
 #[napi(catch_unwind)]
-pub fn atomic_cell(name: String, long: bool, initial: BigInt) -> i32 {
+pub fn atomic_cell(name: String, long: bool, initial: BigInt) -> Result<i32> {
     let kind = if long {
         CellKind::Int64
     } else {
         CellKind::Int32
     };
-    match CELLS.claim(name.as_bytes(), kind, initial.get_i64().0) {
+    let claimed = cells()?.claim(name.as_bytes(), kind, initial.get_i64().0);
+    Ok(match claimed {
         Ok(claimed) => (CELLS_HEADER_BYTES + claimed.index as usize * CELL_BYTES) as i32,
         Err(CellError::Name) => -1,
         Err(CellError::Kind) => -2,
         Err(CellError::Full) => -3,
-    }
+    })
 }
 
 /// What `worker_calls` adds.
@@ -113,7 +144,7 @@ extern "C" fn atomic_wait(env: sys::napi_env, info: sys::napi_callback_info) -> 
         let expected = double(env, values[1]) as i32;
         let answer = with_mailbox(|mailbox| {
             let mut waiters = Waiters::lock();
-            if CELLS.int32(cell) != expected {
+            if CELLS.get().map_or(0, |cells| cells.int32(cell)) != expected {
                 return 0.0;
             }
             if waiters.count >= WAITERS_MAX {

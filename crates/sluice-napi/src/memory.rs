@@ -31,6 +31,30 @@ pub(crate) fn array_buffer(env: sys::napi_env, memory: MemoryView) -> Option<sys
     None
 }
 
+/// Makes an ArrayBuffer over memory that lasts as long as the process.
+///
+/// # Safety
+///
+/// `length` bytes from `pointer` on are readable and writable until the process ends.
+pub(crate) unsafe fn lasting_array_buffer(
+    env: sys::napi_env,
+    (pointer, length): (*mut u8, usize),
+) -> Option<sys::napi_value> {
+    let mut value = ptr::null_mut();
+    // SAFETY: `env` is the environment of the current call, the memory is as the caller says, and nothing is freed with the buffer.
+    let status = unsafe {
+        sys::napi_create_external_arraybuffer(
+            env,
+            pointer.cast::<c_void>(),
+            length,
+            None,
+            ptr::null_mut(),
+            &raw mut value,
+        )
+    };
+    (status == sys::Status::napi_ok).then_some(value)
+}
+
 /// # Safety
 ///
 /// `hint` is the box made in [`array_buffer`]; Node-API calls this once.

@@ -7,8 +7,9 @@ use napi::sys;
 use napi_derive::napi;
 use sluice_shared::table::{ColumnKind, ColumnSpec, Evict, Table, TableSpec, TokenRate};
 
-use crate::error::{Result, error};
+use crate::error::Result;
 use crate::socket::Call;
+use crate::table::registry;
 use crate::value::{append_utf8, arguments, from_double, guarded, uint32};
 
 /// How many there are at most.
@@ -17,7 +18,6 @@ const RATE_LIMITS_MAX: usize = 1024;
 const FULL_AT: usize = 0;
 
 struct RateLimit {
-    name: String,
     table: Arc<Table>,
     interval_ns: u64,
     burst: u64,
@@ -37,9 +37,11 @@ thread_local! {
 pub fn open_rate_limit(name: String, interval_ns: f64, burst: u32, keys: u32) -> Result<i32> {
     let (interval_ns, burst) = (interval_ns as u64, u64::from(burst));
     let mut limits = RATE_LIMITS.lock().unwrap_or_else(PoisonError::into_inner);
-    let shares = |limit: &RateLimit| limit.name == name && limit.table.spec().size == keys;
+    let table = buckets(&name, keys)?;
     let is_same = |limit: &Arc<RateLimit>| {
-        shares(limit) && limit.interval_ns == interval_ns && limit.burst == burst
+        Arc::ptr_eq(&limit.table, &table)
+            && limit.interval_ns == interval_ns
+            && limit.burst == burst
     };
     if let Some(at) = limits.iter().position(is_same) {
         return Ok(at as i32);
@@ -47,12 +49,7 @@ pub fn open_rate_limit(name: String, interval_ns: f64, burst: u32, keys: u32) ->
     if limits.len() >= RATE_LIMITS_MAX {
         return Ok(-1);
     }
-    let table = match limits.iter().find(|limit| shares(limit)) {
-        Some(limit) => Arc::clone(&limit.table),
-        None => Arc::new(buckets(keys)?),
-    };
     limits.push(Arc::new(RateLimit {
-        name,
         table,
         interval_ns,
         burst,
@@ -60,7 +57,8 @@ pub fn open_rate_limit(name: String, interval_ns: f64, burst: u32, keys: u32) ->
     Ok(limits.len() as i32 - 1)
 }
 
-fn buckets(keys: u32) -> Result<Table> {
+/// The table of a name and as many keys: a file where tables are files, so that other processes share it.
+fn buckets(name: &str, keys: u32) -> Result<Arc<Table>> {
     let spec = TableSpec {
         size: keys,
         columns: vec![ColumnSpec {
@@ -71,7 +69,25 @@ fn buckets(keys: u32) -> Result<Table> {
         evict: Evict::Lru,
         max_key: u8::MAX,
     };
-    Table::private("rate-limit", &spec).map_err(|source| error(source.code(), source.to_string()))
+    registry::open(&format!("rate.{}.{keys}", file_name(name)), &spec)
+}
+
+/// A name as the file of a table can have it: as it is, or what can be told of it and a hash.
+fn file_name(name: &str) -> String {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    if name.len() <= 40 && name.bytes().all(fits) {
+        return name.to_owned();
+    }
+    let told: String = name
+        .bytes()
+        .take(20)
+        .map(|byte| if fits(byte) { byte as char } else { '-' })
+        .collect();
+    // FNV-1a: the same in all processes.
+    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{told}-{hash:016x}")
 }
 
 /// What `worker_calls` adds.

@@ -7,4 +7,4 @@
 mod calls;
 mod context;
 mod open;
-mod registry;
+pub(crate) mod registry;

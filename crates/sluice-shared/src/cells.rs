@@ -1,7 +1,7 @@
 //! Numbers by name in memory of a fixed layout: what the atomics are.
 //!
 //! ```text
-//! +0     magic u64, version u32, cells u32; the rest of the first 4096 bytes is zero
+//! +0     magic u64, version u32, number of cells u32; the rest of the first 4096 bytes is zero
 //! +4096  cells of 128 bytes: value i64 (an int32 is its low half), state u64, meta u64 (kind | length of the name << 8), …, at +64 the name
 //! ```
 //!
@@ -11,10 +11,13 @@
 //! waited for for ever: its cell is given up, and the next one taken.
 
 use std::fmt;
+#[cfg(not(loom))]
+use std::{fs::OpenOptions, io, os::unix::fs::OpenOptionsExt, path::Path};
+
+#[cfg(not(loom))]
+use memmap2::{MmapOptions, MmapRaw};
 
 use crate::sync::{AtomicI64, AtomicU64, Ordering, yield_now};
-#[cfg(not(loom))]
-use crate::{memory::MemoryView, memory::Region, sync::Arc};
 
 /// Bytes before the first cell.
 pub const CELLS_HEADER_BYTES: usize = 4096;
@@ -25,6 +28,8 @@ pub const CELLS: usize = 8192;
 /// The longest name, in bytes of UTF-8.
 pub const CELL_NAME_BYTES_MAX: usize = 64;
 
+#[cfg(not(loom))]
+const BYTES: usize = CELLS_HEADER_BYTES + CELLS * CELL_BYTES;
 const NAME_WORDS: usize = CELL_NAME_BYTES_MAX / 8;
 
 /// What a cell holds.
@@ -87,31 +92,68 @@ const PATIENCE: u32 = 1;
 /// All the cells of a process. Their memory lasts as long as the process: make them once.
 pub struct Cells {
     cells: &'static [Cell],
-    #[cfg(not(loom))]
-    memory: MemoryView,
 }
 
 impl Cells {
     /// Cells that only this process has.
     #[cfg(not(loom))]
-    pub fn private() -> Self {
-        let region = Arc::new(Region::take(CELLS_HEADER_BYTES + CELLS * CELL_BYTES, 0));
-        // Never given back to the pool: a value that a thread has found must not become another's.
-        std::mem::forget(Arc::clone(&region));
-        let start = region.start();
-        // SAFETY: the region begins at a page and lasts for ever by the line above, header and all cells. It is zero, for nobody else
-        // takes regions of this size; zeroes are valid cells, and all who use them do so atomically.
-        let cells = unsafe {
-            start.cast::<u64>().write(MAGIC);
-            start.cast::<u32>().add(2).write(VERSION);
-            start.cast::<u32>().add(3).write(CELLS as u32);
-            let first = start.add(CELLS_HEADER_BYTES).cast::<Cell>();
-            std::slice::from_raw_parts(first.as_ptr(), CELLS)
-        };
-        Self {
-            cells,
-            memory: MemoryView::new(region),
+    pub fn private() -> io::Result<Self> {
+        Self::over(MmapOptions::new().len(BYTES).map_anon()?.into())
+    }
+
+    /// The cells in a file, which is made unless it is there: those of every process that opens it. Links are not followed.
+    #[cfg(not(loom))]
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .custom_flags(libc::O_NOFOLLOW | libc::O_NONBLOCK)
+            .open(path)?;
+        let meta = file.metadata()?;
+        if !meta.is_file() || (meta.len() != 0 && meta.len() != BYTES as u64) {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "it has no atomics of this version in it",
+            ));
         }
+        // Two processes may do so at a time: it stays the same length, and zero.
+        file.set_len(BYTES as u64)?;
+        Self::over(MmapOptions::new().len(BYTES).map_raw(&file)?)
+    }
+
+    /// The cells in a mapping, which lasts from now on.
+    #[cfg(not(loom))]
+    fn over(map: MmapRaw) -> io::Result<Self> {
+        let start = map.as_mut_ptr();
+        // SAFETY: the mapping is readable and writable, begins at a page and is `BYTES` long. It lasts for ever by the last line. Every bit
+        // pattern is a valid cell, and all who use them, in this process and in others, do so atomically.
+        let (magic, version, cells) = unsafe {
+            let words = &*start.cast::<[AtomicU64; 2]>();
+            let first = start.add(CELLS_HEADER_BYTES).cast::<Cell>();
+            (
+                &words[0],
+                &words[1],
+                std::slice::from_raw_parts(first, CELLS),
+            )
+        };
+        for (word, expected) in [
+            (version, u64::from(VERSION) | (CELLS as u64) << 32),
+            (magic, MAGIC),
+        ] {
+            // Whoever comes first writes them, and all write the same.
+            let found = word.compare_exchange(0, expected, Ordering::AcqRel, Ordering::Acquire);
+            if found.is_err_and(|found| found != expected) {
+                return Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "it has no atomics of this version in it",
+                ));
+            }
+        }
+        std::mem::forget(map);
+        Ok(Self { cells })
     }
 
     /// As few as a model can check.
@@ -129,10 +171,11 @@ impl Cells {
         }
     }
 
-    /// The memory, as the binding shows it to JavaScript.
+    /// The memory as the binding shows it to JavaScript: its first byte, at the begin of a page, and its length. It lasts as long as the process.
     #[cfg(not(loom))]
-    pub fn memory(&self) -> &MemoryView {
-        &self.memory
+    pub fn memory(&self) -> (*mut u8, usize) {
+        let first = self.cells.as_ptr().cast_mut().cast::<u8>();
+        (first.wrapping_sub(CELLS_HEADER_BYTES), BYTES)
     }
 
     /// The cell of a name. The first to ask for it makes it, with `initial`.
@@ -285,7 +328,7 @@ mod tests {
 
     #[test]
     fn a_name_is_one_cell_and_its_first_initial_value_counts() {
-        let cells = Cells::private();
+        let cells = Cells::private().unwrap();
         let first = claim(&cells, "a", 7);
         assert!(first.is_new);
         assert_eq!(
@@ -301,14 +344,14 @@ mod tests {
 
     #[test]
     fn a_name_in_use_for_the_other_kind_is_an_error() {
-        let cells = Cells::private();
+        let cells = Cells::private().unwrap();
         claim(&cells, "a", 0);
         assert_eq!(cells.claim(b"a", CellKind::Int64, 0), Err(CellError::Kind));
     }
 
     #[test]
     fn names_have_1_to_64_bytes_and_all_of_them_count() {
-        let cells = Cells::private();
+        let cells = Cells::private().unwrap();
         let longest = "x".repeat(64);
         let other = format!("{}y", "x".repeat(63));
         assert_ne!(
@@ -325,7 +368,7 @@ mod tests {
 
     #[test]
     fn there_is_room_for_all_cells_and_no_more() {
-        let cells = Cells::private();
+        let cells = Cells::private().unwrap();
         let mut indices: Vec<u32> = (0..CELLS)
             .map(|number| claim(&cells, &number.to_string(), number as i64).index)
             .collect();
@@ -341,7 +384,7 @@ mod tests {
 
     #[test]
     fn threads_that_claim_the_same_names_agree() {
-        let cells = Arc::new(Cells::private());
+        let cells = Arc::new(Cells::private().unwrap());
         let threads: Vec<_> = (0..4)
             .map(|thread| {
                 let cells = Arc::clone(&cells);
@@ -365,7 +408,7 @@ mod tests {
 
     #[test]
     fn a_cell_whose_claimant_died_is_given_up_and_the_next_one_taken() {
-        let cells = Cells::private();
+        let cells = Cells::private().unwrap();
         let hash = fingerprint(b"a");
         let dead = hash as usize % CELLS;
         cells.cells[dead]
@@ -375,5 +418,42 @@ mod tests {
         assert_ne!(claimed.index as usize, dead);
         assert_eq!(cells.int32(claimed.index), 5);
         assert_eq!(claim(&cells, "a", 6).index, claimed.index);
+    }
+    #[test]
+    fn a_file_is_the_same_cells_for_all_who_open_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("atomics.cells");
+        let (one, other) = (Cells::open(&path).unwrap(), Cells::open(&path).unwrap());
+        let claimed = claim(&one, "a", 7);
+        assert_eq!(
+            claim(&other, "a", 9),
+            Claimed {
+                is_new: false,
+                ..claimed
+            }
+        );
+        assert_eq!(other.int32(claimed.index), 7);
+    }
+
+    #[test]
+    fn a_file_that_holds_something_else_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("atomics.cells");
+        for (content, what) in [
+            (vec![1; 100], "another length"),
+            (vec![1; BYTES], "another magic"),
+        ] {
+            std::fs::write(&path, &content).unwrap();
+            let error = Cells::open(&path).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{what}");
+            assert_eq!(
+                std::fs::read(&path).unwrap(),
+                content,
+                "it is left as it is"
+            );
+        }
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        Cells::open(&link).unwrap_err();
     }
 }

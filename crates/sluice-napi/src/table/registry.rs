@@ -88,8 +88,15 @@ pub(crate) fn open(name: &str, spec: &TableSpec) -> Result<Arc<Table>> {
     Ok(table)
 }
 
-/// From now on tables are files in `directory`, which exists. Those that are open stay where they are.
+/// Where tables are files, if they are.
+pub(crate) fn directory() -> Option<PathBuf> {
+    lock().get_or_insert_with(new_registry).directory.clone()
+}
+
+/// From now on tables are files in `directory`, which exists. Those that are open stay where they are. Atomics begin anew: a server that
+/// was killed may have left its own.
 pub(super) fn use_directory(directory: PathBuf) {
+    let _ = std::fs::remove_file(directory.join(crate::atomic::FILE));
     lock().get_or_insert_with(new_registry).directory = Some(directory);
 }
 
@@ -115,6 +122,7 @@ pub(super) fn release_directory() {
             let _ = std::fs::remove_file(entry.path());
         }
     }
+    let _ = std::fs::remove_file(directory.join(crate::atomic::FILE));
     // Only when nothing else is in it.
     let _ = std::fs::remove_dir(directory);
 }
