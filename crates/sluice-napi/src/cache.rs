@@ -23,8 +23,13 @@ const CACHES_MAX: usize = 1024;
 const TEXT: u8 = 1;
 const BYTES: u8 = 0;
 
+struct Named {
+    name: String,
+    cache: Arc<Cache>,
+}
+
 /// By the number that `openCache` gave. Only ever longer.
-static CACHES: LazyLock<Mutex<Vec<(String, Arc<Cache>)>>> = LazyLock::new(Mutex::default);
+static CACHES: LazyLock<Mutex<Vec<Named>>> = LazyLock::new(Mutex::default);
 static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 thread_local! {
@@ -47,7 +52,7 @@ fn with_cache<T>(number: u32, act: impl FnOnce(&Cache) -> T) -> Option<T> {
             known.extend(
                 caches[known.len()..]
                     .iter()
-                    .map(|(_, cache)| Arc::clone(cache)),
+                    .map(|named| Arc::clone(&named.cache)),
             );
         }
         known.get(number as usize).map(|cache| act(cache))
@@ -59,14 +64,15 @@ fn with_cache<T>(number: u32, act: impl FnOnce(&Cache) -> T) -> Option<T> {
 pub fn open_cache(name: String, max_bytes: f64) -> i32 {
     let max_bytes = max_bytes as u64;
     let mut caches = CACHES.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(at) = caches.iter().position(|(other, _)| *other == name) {
-        caches[at].1.resize(max_bytes);
+    if let Some(at) = caches.iter().position(|named| named.name == name) {
+        caches[at].cache.resize(max_bytes);
         return at as i32;
     }
     if caches.len() >= CACHES_MAX {
         return -1;
     }
-    caches.push((name, Arc::new(Cache::new(max_bytes))));
+    let cache = Arc::new(Cache::new(max_bytes));
+    caches.push(Named { name, cache });
     caches.len() as i32 - 1
 }
 
