@@ -44,7 +44,7 @@ export class BatchReader {
     const { rowBytes } = this.#native
     this.#read(from, prefix, true, (key, image) => {
       this.#codec.load(this.#bytes.subarray(image, image + rowBytes))
-      found.push([key, this.#codec.decode()])
+      found.push([key, this.#codec.decode(true)])
     })
     return found
   }

@@ -1,5 +1,4 @@
 import { utf8Slice } from '../bridge/lane.ts'
-import { textOf } from '../bridge/text-cache.ts'
 import { sluiceRangeError, sluiceTypeError } from '../errors.ts'
 import { Kind, shown, tooLong, unknownColumn, wrongValue, type Slot } from './slot.ts'
 
@@ -26,7 +25,7 @@ export class RowCodec {
   readonly #doubles: Float64Array
   readonly #bigs: BigInt64Array
   readonly #bytes: Buffer
-  readonly #decode: () => object
+  readonly #decode: (texts: string | undefined) => object
 
   constructor(table: string, slots: ReadonlyMap<string, Slot>, scratch: ArrayBuffer, rowBytes: number) {
     this.#table = table
@@ -39,9 +38,9 @@ export class RowCodec {
     this.#decode = decoder([...slots.values()], this.#readers())
   }
 
-  /** The row of the first image as an object of its own. @throws ERR_SLUICE_TABLE_INTEGER for one that no number can hold */
-  decode(): object {
-    return this.#decode()
+  /** The row of the first image as an object of its own. `texts`: its texts, one after the other, if they are known. @throws ERR_SLUICE_TABLE_INTEGER for one that no number can hold */
+  decode(texts: string | true): object {
+    return this.#decode(texts === true ? undefined : texts)
   }
 
   /** Takes over an image from elsewhere. */
@@ -130,57 +129,65 @@ export class RowCodec {
 
   #readers(): Readers {
     const [words, doubles, bigs, bytes] = [this.#words, this.#doubles, this.#bigs, this.#bytes]
+    const slots = [...this.#slots.values()]
+    let texts: string | undefined
+    let position = 0
     return {
-      int(slot) {
-        const high = words[(slot.offset >> 2) + 1]!
-        const value = high * 4_294_967_296 + (words[slot.offset >> 2]! >>> 0)
-        if (high >= 2_097_152 || high < -2_097_152 || value === -9_007_199_254_740_992) throw unsafeInteger(slot, bigs[slot.offset >> 3]!)
+      begin(joined) {
+        texts = joined
+        position = 0
+      },
+      int(offset, index) {
+        const low = words[offset >> 2]!
+        const high = words[(offset >> 2) + 1]!
+        if (high === low >> 31) return low
+        const value = high * 4_294_967_296 + (low >>> 0)
+        if (!Number.isSafeInteger(value)) throw unsafeInteger(slots[index]!, bigs[offset >> 3]!)
         return value
       },
-      big: (slot) => bigs[slot.offset >> 3]!,
-      float: (slot) => doubles[slot.offset >> 3]!,
-      bool: (slot) => words[slot.offset >> 2] !== 0,
-      text(slot) {
-        const length = words[slot.offset >> 2]!
-        const start = slot.offset + 4
-        if (length <= SHORT_TEXT) {
-          let all = 0
-          for (let index = start; index < start + length; index++) all |= bytes[index]!
-          if (all < 128) return textOf(bytes, start, length)
-        }
-        return utf8Slice.call(bytes, start, start + length)
+      big: (offset) => bigs[offset >> 3]!,
+      float: (offset) => doubles[offset >> 3]!,
+      bool: (offset) => words[offset >> 2] !== 0,
+      text(offset) {
+        const length = words[offset >> 2]!
+        if (texts === undefined) return utf8Slice.call(bytes, offset + 4, offset + 4 + length)
+        if (length === texts.length) return texts
+        return texts.substring(position, (position += length))
       },
-      bytes(slot) {
-        const start = slot.offset + 4
-        return Buffer.from(bytes.subarray(start, start + words[slot.offset >> 2]!))
-      },
+      bytes: (offset) => Buffer.from(bytes.subarray(offset + 4, offset + 4 + words[offset >> 2]!)),
     }
   }
 }
 
-/** One value of the first image each. */
+/** One value of the first image each: `offset` bytes into it, of column number `index`. */
 interface Readers {
-  int(slot: Slot): number
-  big(slot: Slot): bigint
-  float(slot: Slot): number
-  bool(slot: Slot): boolean
-  text(slot: Slot): string
-  bytes(slot: Slot): Buffer
+  /** Before each row. */
+  begin(joined: string | undefined): void
+  int(offset: number, index: number): number
+  big(offset: number): bigint
+  float(offset: number): number
+  bool(offset: number): boolean
+  text(offset: number): string
+  bytes(offset: number): Buffer
 }
 
+/** By {@link Kind}. */
 const READERS = ['int', 'big', 'float', 'bool', 'text', 'bytes'] as const satisfies (keyof Readers)[]
 
 /**
  * The function that makes an object of a row. It is made as source, an object literal with the names of the columns: filling an object
  * name by name takes six times as long. Names are those of `spec.ts`; where code must not be made, it is filled.
  */
-function decoder(slots: readonly Slot[], readers: Readers): () => object {
-  const source = slots.map((slot, index) => `${JSON.stringify(slot.name)}: ${READERS[slot.kind]}(slots[${index}])`)
+function decoder(slots: readonly Slot[], readers: Readers): (texts: string | undefined) => object {
+  const values = slots.map(({ name, kind, offset, index }) => `${JSON.stringify(name)}: ${READERS[kind]}(${offset}, ${index})`)
   try {
-    const make = new Function('slots', ...READERS, `return () => ({ ${source.join(', ')} })`) as (...args: unknown[]) => () => object
-    return make(slots, ...READERS.map((name) => readers[name]))
+    const make = new Function('begin', ...READERS, `return (texts) => { begin(texts); return { ${values.join(', ')} } }`) as (...args: unknown[]) => (texts: string | undefined) => object
+    return make(readers.begin, ...READERS.map((name) => readers[name]))
   } catch {
-    return () => Object.fromEntries(slots.map((slot) => [slot.name, readers[READERS[slot.kind]](slot)]))
+    return (texts) => {
+      readers.begin(texts)
+      return Object.fromEntries(slots.map(({ name, kind, offset, index }) => [name, readers[READERS[kind]](offset, index)]))
+    }
   }
 }
 

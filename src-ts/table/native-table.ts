@@ -13,8 +13,9 @@ export interface NativeTable {
 
   get(key: string, column: number): unknown
   getBig(key: string, column: number): bigint | undefined | null
-  readRow(key: string): boolean | null
-  takeRow(key: string): boolean | null
+  /** The row into the first image. False: there is none. A string: the texts of the row, one after the other. */
+  readRow(key: string): boolean | string | null
+  takeRow(key: string): boolean | string | null
   /** `at`: column | mode << 8. `ttl`: milliseconds, 0 never, left out as the table says. */
   set(key: string, at: number, value: unknown, ttl?: number): boolean | null
   /** The columns of the first image that the mask names. */

@@ -74,7 +74,7 @@ export class Table<R extends object = any, C extends Columns = any> implements I
     if (column === undefined) {
       const found = this.#native.readRow(key)
       if (found === null) throw this.#failure()
-      return found ? this.#codec.decode() : undefined
+      return found === false ? undefined : this.#codec.decode(found)
     }
     const slot = this.#slot(column)
     const value = slot.kind === Kind.Big ? this.#native.getBig(key, slot.index) : this.#native.get(key, slot.index)
@@ -123,7 +123,9 @@ export class Table<R extends object = any, C extends Columns = any> implements I
 
   /** Deletes a row and gives it; undefined when there is none. Of several callers one gets it. */
   getDelete(key: string): R | undefined {
-    return this.#done(this.#native.takeRow(key)) ? (this.#codec.decode() as R) : undefined
+    const found = this.#native.takeRow(key)
+    if (found === null) throw this.#failure()
+    return found === false ? undefined : (this.#codec.decode(found) as R)
   }
 
   /** Whether there was such a row. */
@@ -248,6 +250,7 @@ export class Table<R extends object = any, C extends Columns = any> implements I
 /** A value as its column takes it: cut if it is too long and may be. */
 function fittingValue(slot: Slot, value: unknown): unknown {
   checkValue(slot, value)
+  if (slot.kind < Kind.String) return value
   if (slot.kind === Kind.Bytes && (value as Uint8Array).length > slot.size) {
     if (!slot.isCut) throw tooLong(slot, (value as Uint8Array).length)
     return (value as Uint8Array).subarray(0, slot.size)

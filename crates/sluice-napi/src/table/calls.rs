@@ -1,6 +1,7 @@
 //! The functions of a table, written against Node-API itself. What they give: the value or `true`/`false`, `undefined` where there is
 //! no row, and `null` when the call failed: `failure()` tells then why.
 
+use std::mem::MaybeUninit;
 use std::ops::ControlFlow;
 use std::ptr;
 
@@ -65,16 +66,17 @@ fn arguments<'call, const N: usize>(
     }
 }
 
-/// A key on the stack.
+/// A key on the stack. Its bytes are not zeroed first: that would take as long as finding the row.
 struct Key {
-    bytes: [u8; KEY_ROOM],
+    bytes: [MaybeUninit<u8>; KEY_ROOM],
     len: usize,
 }
 
 impl Key {
+    #[inline]
     fn read(env: sys::napi_env, value: sys::napi_value) -> Result<Self, Failure> {
         let mut key = Key {
-            bytes: [0; KEY_ROOM],
+            bytes: [MaybeUninit::uninit(); KEY_ROOM],
             len: 0,
         };
         // SAFETY: `value` is an argument of the current call, and `bytes` has the room that is told.
@@ -91,20 +93,25 @@ impl Key {
             return Err(Failure::Key);
         }
         if key.len > 255 {
-            // It may have been cut: the message has its real length.
-            let mut len = 0;
-            // SAFETY: without a buffer only the length is written.
-            unsafe {
-                sys::napi_get_value_string_utf8(env, value, ptr::null_mut(), 0, &raw mut len)
-            };
-            return Err(TableError::KeyLength { len, max: 255 }.into());
+            return Err(too_long(env, value));
         }
         Ok(key)
     }
 
+    #[inline]
     fn as_slice(&self) -> &[u8] {
-        &self.bytes[..self.len]
+        // SAFETY: Node-API has written `len` bytes, no more than there is room for.
+        unsafe { std::slice::from_raw_parts(self.bytes.as_ptr().cast(), self.len) }
     }
+}
+
+/// It may have been cut: the message has its real length.
+#[cold]
+fn too_long(env: sys::napi_env, value: sys::napi_value) -> Failure {
+    let mut len = 0;
+    // SAFETY: without a buffer only the length is written.
+    unsafe { sys::napi_get_value_string_utf8(env, value, ptr::null_mut(), 0, &raw mut len) };
+    TableError::KeyLength { len, max: 255 }.into()
 }
 
 fn undefined(env: sys::napi_env) -> sys::napi_value {
@@ -140,17 +147,34 @@ fn from_safe(env: sys::napi_env, number: i64) -> sys::napi_value {
     }
 }
 
-fn from_utf8(env: sys::napi_env, text: &[u8]) -> sys::napi_value {
+fn from_latin1(env: sys::napi_env, text: &[u8]) -> sys::napi_value {
     let mut value = ptr::null_mut();
-    let (data, len) = (text.as_ptr().cast(), text.len() as isize);
+    // SAFETY: `env` belongs to the current call; the bytes are copied.
+    unsafe {
+        sys::napi_create_string_latin1(
+            env,
+            text.as_ptr().cast(),
+            text.len() as isize,
+            &raw mut value,
+        )
+    };
+    value
+}
+
+fn from_utf8(env: sys::napi_env, text: &[u8]) -> sys::napi_value {
+    if text.is_ascii() {
+        return from_latin1(env, text);
+    }
+    let mut value = ptr::null_mut();
     // SAFETY: `env` belongs to the current call; the bytes are copied. Node-API replaces what is no UTF-8.
     unsafe {
-        if text.is_ascii() {
-            sys::napi_create_string_latin1(env, data, len, &raw mut value);
-        } else {
-            sys::napi_create_string_utf8(env, data, len, &raw mut value);
-        }
-    }
+        sys::napi_create_string_utf8(
+            env,
+            text.as_ptr().cast(),
+            text.len() as isize,
+            &raw mut value,
+        )
+    };
     value
 }
 
@@ -307,24 +331,43 @@ extern "C" fn get_big(env: sys::napi_env, info: sys::napi_callback_info) -> sys:
     )
 }
 
-/// `readRow(key)`: the row into the scratch buffer. False when there is none.
+/// `readRow(key)`: the row into the scratch buffer. False when there is none; else true, or the texts of the row, one after the other, if all
+/// of them are short ASCII: a string made here takes less than one that JavaScript asks Node.js for.
 extern "C" fn read_row(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     let (context, [key], _) = arguments::<1>(env, info);
-    yes_or_no(env, context, |context| {
-        let key = Key::read(env, key)?;
-        let (table, image) = context.parts();
-        Ok(table.get(key.as_slice(), image)?)
-    })
+    answer(
+        env,
+        context,
+        |context| {
+            let key = Key::read(env, key)?;
+            let (table, image) = context.parts();
+            Ok(table.get(key.as_slice(), image)?)
+        },
+        |context, found| row_found(env, context, found),
+    )
 }
 
 /// `takeRow(key)`: as `readRow`, and the row is deleted.
 extern "C" fn take_row(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     let (context, [key], _) = arguments::<1>(env, info);
-    yes_or_no(env, context, |context| {
-        let key = Key::read(env, key)?;
-        let (table, image) = context.parts();
-        Ok(table.take(key.as_slice(), image)?)
-    })
+    answer(
+        env,
+        context,
+        |context| {
+            let key = Key::read(env, key)?;
+            let (table, image) = context.parts();
+            Ok(table.take(key.as_slice(), image)?)
+        },
+        |context, found| row_found(env, context, found),
+    )
+}
+
+fn row_found(env: sys::napi_env, context: &mut Context, found: bool) -> sys::napi_value {
+    if found && context.join_texts() {
+        from_latin1(env, &context.value)
+    } else {
+        from_bool(env, found)
+    }
 }
 
 /// `set(key, column | mode << 8, value, ttl?)`: one column. False when the mode does not fit.

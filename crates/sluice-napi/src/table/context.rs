@@ -15,12 +15,17 @@ use crate::worker::Raw;
 /// Bytes of a string or bytes value that may stay allocated between two calls.
 const VALUE_BYTES_KEPT: usize = 64 * 1024;
 
+/// Characters of the texts of a row that are handed out as one string: a part of it keeps the whole in memory.
+const JOINED_BYTES_MAX: usize = 1024;
+
 /// One table on one thread. Lives until the thread's environment ends; only its own functions have the pointer.
 pub(super) struct Context {
     pub(super) table: Arc<Table>,
     pub(super) kinds: Box<[ColumnKind]>,
     /// Where string and bytes values are read to.
     pub(super) value: Vec<u8>,
+    /// Words before each text column.
+    texts: Box<[usize]>,
     /// Why the last call gave `null`.
     pub(super) failure: Option<Failure>,
     /// Two row images, the memory of an ArrayBuffer that `scratch_ref` keeps.
@@ -107,7 +112,13 @@ impl Context {
     pub(super) fn expose(env: Env, table: Arc<Table>) -> Option<Raw> {
         let row_words = table.row_words();
         let (buffer, scratch) = scratch_buffer(env.raw(), row_words * 2)?;
-        let kinds = table.columns().iter().map(|column| column.kind).collect();
+        let texts = table
+            .columns()
+            .iter()
+            .filter(|column| matches!(column.kind, ColumnKind::Text { .. }))
+            .map(|column| column.offset as usize / 8)
+            .collect();
+        let kinds: Box<[ColumnKind]> = table.columns().iter().map(|column| column.kind).collect();
         let mut object = Object::new(&env).ok()?;
         let offsets: Vec<u32> = table.columns().iter().map(|column| column.offset).collect();
         object.set("offsets", offsets).ok()?;
@@ -118,6 +129,7 @@ impl Context {
             table,
             kinds,
             value: Vec::new(),
+            texts,
             failure: None,
             scratch,
             row_words,
@@ -164,6 +176,37 @@ impl Context {
         let image =
             unsafe { std::slice::from_raw_parts_mut(self.scratch.as_ptr(), self.row_words) };
         (&self.table, image)
+    }
+
+    /// The texts of the row in the scratch buffer in `value`, one after the other. False when there are none, or not only short ASCII.
+    pub(super) fn join_texts(&mut self) -> bool {
+        if self.texts.is_empty() {
+            return false;
+        }
+        let Self { texts, value, scratch, row_words, .. } = self;
+        // SAFETY: as in `images`; nothing writes while it is borrowed.
+        let image = unsafe { std::slice::from_raw_parts(scratch.as_ptr(), *row_words) };
+        value.clear();
+        for at in texts {
+            // The length is another process's word: it is not trusted.
+            let Some((first, rest)) = image.get(*at..).and_then(<[u64]>::split_first) else {
+                return false;
+            };
+            let len = *first as u32 as usize;
+            let Some(rest) = rest.get(..len.saturating_sub(4).div_ceil(8)) else {
+                return false;
+            };
+            let end = value.len() + len;
+            if end > JOINED_BYTES_MAX {
+                return false;
+            }
+            value.extend_from_slice(&first.to_le_bytes()[4..]);
+            for word in rest {
+                value.extend_from_slice(&word.to_le_bytes());
+            }
+            value.truncate(end);
+        }
+        value.is_ascii()
     }
 
     /// Gives back what a long value took.
