@@ -183,7 +183,13 @@ impl Context {
         if self.texts.is_empty() {
             return false;
         }
-        let Self { texts, value, scratch, row_words, .. } = self;
+        let Self {
+            texts,
+            value,
+            scratch,
+            row_words,
+            ..
+        } = self;
         // SAFETY: as in `images`; nothing writes while it is borrowed.
         let image = unsafe { std::slice::from_raw_parts(scratch.as_ptr(), *row_words) };
         value.clear();
