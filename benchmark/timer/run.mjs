@@ -21,7 +21,7 @@ if (machine.loadBefore > 0.5) console.error(`! the machine is busy (load ${machi
 
 const rust = JSON.parse(execFileSync('cargo', ['run', '--release', '--quiet', '-p', 'sluice-core', '--example', 'timers'], { cwd: root, encoding: 'utf8' }))
 
-const { createServer } = await import('sluice')
+const { createServer } = await import('../../dist/index.js')
 const server = await createServer({ app: fileURLToPath(new URL('ticks.js', import.meta.url)), listen: { port: 0 }, workers: 1, stateDir: false })
 const ask = (options) =>
   new Promise((resolve) => {
@@ -32,15 +32,21 @@ const ask = (options) =>
 const quantile = (sorted, part) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? NaN
 const ascending = (list) => [...list].sort((a, b) => a - b)
 
-/** Against a grid of whole intervals through the earliest tick: only a timer that keeps its phase has one. */
+/**
+ * How late each tick is on a grid of whole intervals, which only a timer that keeps its phase has. The phase is where the ticks cluster: behind the
+ * widest gap in what remains of their times. A tick counts from the first planned time after the one before it, so that one that was skipped makes the next one late.
+ */
 function onGrid(times, interval) {
-  let step = 0
-  const planned = times.map((at, index) => {
-    if (index > 0) step += Math.max(1, Math.round((at - times[index - 1]) / interval))
-    return at - step * interval
-  })
-  const first = Math.min(...planned)
-  return ascending(planned.map((at) => at - first))
+  const rests = ascending(times.map((at) => at % interval))
+  let phase = rests[0]
+  let widest = rests[0] + interval - rests.at(-1)
+  for (let index = 1; index < rests.length; index++) {
+    const gap = rests[index] - rests[index - 1]
+    if (gap > widest) [widest, phase] = [gap, rests[index]]
+  }
+  const plannedAfter = (at) => phase + (Math.floor((at - phase) / interval) + 1) * interval
+  // What is due and its tick may differ by the last bit.
+  return ascending(times.slice(1).map((at, index) => Math.max(0, at - plannedAfter(times[index] + 1e-6))))
 }
 
 /** Who → case → figures of each round. */

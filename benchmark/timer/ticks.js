@@ -1,5 +1,5 @@
 /** The worker of the benchmark: notes when its timers run. Commands and results are messages. */
-import { defineTask, server } from 'sluice'
+import { defineTask, server } from '../../dist/index.js'
 
 const now = () => performance.now()
 let times = []
