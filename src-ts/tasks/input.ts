@@ -39,18 +39,20 @@ export function tooLong(where: string, bytes: number): Error {
 function culprit(input: unknown): { readonly path: string; readonly value: unknown } {
   let path = 'input'
   let value = input
-  const seen = new Set<unknown>()
-  while (typeof value === 'object' && value !== null && !seen.has(value) && seen.size < DEPTH_MAX) {
-    seen.add(value)
-    const inner = partsOf(value).find(([, part]) => !isCloneable(part))
-    if (inner === undefined) break
-    path += inner[0]
-    value = inner[1]
+  try {
+    for (let depth = 0; depth < DEPTH_MAX && typeof value === 'object' && value !== null; depth++) {
+      const inner = partsOf(value).find(([, part]) => !isCloneable(part))
+      if (inner === undefined) break
+      path += inner[0]
+      value = inner[1]
+    }
+  } catch {
+    // A getter threw: it is in here somewhere.
   }
   return { path, value }
 }
 
-/** The parts of an object, with what follows its path. What a getter throws is its caller's to see. */
+/** The parts of an object, with what follows its path. */
 function partsOf(value: object): [suffix: string, part: unknown][] {
   if (Array.isArray(value)) return value.slice(0, WIDTH_MAX).map((part: unknown, index) => [`[${index}]`, part])
   if (value instanceof Set) return [...value].slice(0, WIDTH_MAX).map((part: unknown, index) => [`[${index}]`, part])

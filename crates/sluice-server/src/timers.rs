@@ -288,16 +288,14 @@ impl Server {
 
     /// Clears a timer: a call of it that has not begun does not begin. False when there is none of that name.
     pub fn clear_timer(&self, name: &str) -> bool {
-        // Not within the `match`, which would hold the lock.
-        let clear = self.shared.timers.lock().timers.clear(name);
-        match clear {
-            Clear::Unknown => false,
-            Clear::Done => true,
-            Clear::Withdrawn(slot) => {
-                self.shared.call_is_over(slot);
-                true
-            }
+        let mut state = self.shared.timers.lock();
+        let clear = state.timers.clear(name);
+        if let Clear::Withdrawn(slot) = clear {
+            // Another call may have waited for that place.
+            self.shared.announce_calls(state);
+            self.shared.call_is_over(slot);
         }
+        clear != Clear::Unknown
     }
 
     /// Clears every timer; how many there were.
@@ -318,7 +316,7 @@ impl Server {
     pub fn timer_info(&self, name: &str) -> Option<TimerInfo> {
         let info = self.shared.timers.lock().timers.info(name)?;
         Some(TimerInfo {
-            next: self.shared.unix_millis(info.due),
+            next: self.shared.started_unix_ms().saturating_add(info.due),
             interval: info.interval,
             count: info.count,
         })

@@ -248,6 +248,31 @@ fn a_worker_has_256_calls_in_its_hands_and_the_rest_waits() {
 }
 
 #[test]
+fn a_call_that_is_withdrawn_makes_room_for_one_that_waits() {
+    let served = Served::new();
+    let mut worker = served.worker(0);
+    for number in 0..257 {
+        after(&served, &format!("t{number}"), 1);
+        // One after the other: the last one waits.
+        served.until("the call", |stats| {
+            stats.task_queue + stats.tasking == number + 1
+        });
+    }
+    served.until("a full hand", |stats| stats.tasking == 256);
+    for number in 0..256 {
+        assert!(served.server.clear_timer(&format!("t{number}")));
+    }
+    served.until("the last call", |stats| stats.tasking == 1);
+    for _ in 0..256 {
+        let task = worker.task("a call");
+        assert!(!worker.worker.begin_call(task.id));
+    }
+    let last = worker.task("the last call");
+    assert_eq!(last.input, b"t256");
+    worker.run(&last);
+}
+
+#[test]
 fn large_inputs_pass_a_ring_that_holds_only_some_of_them() {
     let served = Served::new();
     let mut worker = served.worker(0);
