@@ -647,6 +647,7 @@ export function parseConfig(input: unknown, source?: string): ResolvedConfig {
     hooks: { requestReceived: options.hooks.requestReceived, responseGenerated: options.hooks.responseGenerated },
     uploads: { ...options.uploads, dir: options.uploads.dir === undefined ? tmpdir() : resolve(root, options.uploads.dir), fileBytes: options.uploads.fileBytes ?? options.uploads.maxBytes },
     stateDir,
+    tables: Object.fromEntries(Object.entries(options.tables).map(([name, spec]) => [name, spec.persist === undefined ? spec : { ...spec, persist: resolve(root, spec.persist) }])),
     namedStateDir: stateDir !== false && namesStateDir(input) ? stateDir : undefined,
     log: { ...options.log, file: options.log.file === undefined ? undefined : resolve(root, options.log.file) },
     source,

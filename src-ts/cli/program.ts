@@ -78,6 +78,18 @@ export function createProgram(args: readonly string[], exit: (code: ExitCode) =>
       exit(await publish(proxy, flags))
     })
 
+  whereOptions(program.command('table').description('list the tables of the running server, or show rows of one'))
+    .argument('[name]', 'the table')
+    .option('--state-dir <dir>', 'state directory of the server')
+    .option('--key <key>', 'show the row with this key')
+    .option('--prefix <text>', 'show the rows whose keys begin with this')
+    .addOption(new Option('--limit <n>', 'show so many rows at most').argParser(checkedLimit))
+    .option('--json', 'print JSON, one object per line for rows')
+    .action(async (name: string | undefined, flags: TableFlags) => {
+      const { table } = await import('./table.ts')
+      exit(await table(name, flags))
+    })
+
   return program
 }
 
@@ -127,6 +139,20 @@ export interface PublishFlags extends WhereFlags {
   output?: string
   serverName?: string
   upstream?: string[]
+}
+
+export interface TableFlags extends WhereFlags {
+  stateDir?: string
+  key?: string
+  prefix?: string
+  limit?: number
+  json?: true
+}
+
+function checkedLimit(text: string): number {
+  const limit = Number(text)
+  if (/^\d+$/.test(text) && Number.isSafeInteger(limit)) return limit
+  throw new InvalidArgumentError('It must be a number of rows.')
 }
 
 /** A wrong target is found before anybody is asked; the server checks it again. */

@@ -86,7 +86,7 @@ export class InlineServer extends PushServer implements Server {
     try {
       const ports = core.ports()
       dropPrivileges(this.#config, native)
-      this.#releaseTables = await openTables(this.tables, this.#config.namedStateDir)
+      this.#releaseTables = await openTables(this.tables, this.#config.namedStateDir, (error) => this.#lifecycle.report(error, 'tables'))
       this.#ports = portsFrom(ports, this.reach())
       for (const { error } of this.#ports) if (error !== undefined) this.#lifecycle.report(error, 'listen')
       await this.#lifecycle.run('serverStart', this)

@@ -109,7 +109,7 @@ export class Master extends PushServer implements Server {
     enter(this)
     try {
       dropPrivileges(this.#config, this.#native)
-      this.#releaseTables = await openTables(this.tables, this.#config.namedStateDir)
+      this.#releaseTables = await openTables(this.tables, this.#config.namedStateDir, (error) => this.#lifecycle.report(error, 'tables'))
       this.#portRecords = core.ports()
       this.#ports = portsFrom(this.#portRecords, this.reach())
       for (const { error } of this.#ports) if (error !== undefined) this.#lifecycle.report(error, 'listen')

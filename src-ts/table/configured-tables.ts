@@ -1,4 +1,5 @@
 import { defineTable } from './define-table.ts'
+import { keepSnapshots } from './snapshots.ts'
 import type { TableSpec } from './spec.ts'
 import type { Table } from './table.ts'
 
@@ -18,12 +19,17 @@ export function configuredTables(specs: Readonly<Record<string, TableSpec>>): Ta
 
 /**
  * Makes the tables of the configuration, and says first where tables live: with a state directory in files that other processes can attach.
- * Gives what is to be called when the server has stopped.
+ * Gives what is to be called when the server has stopped. `report` hears of snapshots that cannot be written.
  * @throws ERR_SLUICE_TABLE_MISMATCH, ERR_SLUICE_TABLE_FILE; nothing is left then
  */
-export async function openTables(tables: Tables, stateDir: string | undefined): Promise<() => void> {
+export async function openTables(tables: Tables, stateDir: string | undefined, report: (error: Error) => void): Promise<() => void> {
   // Only here: it needs more of Node than a worker loads.
-  const release = stateDir === undefined ? () => {} : (await import('./directory.ts')).useTablesDirectory(stateDir)
+  const leaveDirectory = stateDir === undefined ? () => {} : (await import('./directory.ts')).useTablesDirectory(stateDir)
+  const endSnapshots = keepSnapshots(report)
+  const release = (): void => {
+    endSnapshots()
+    leaveDirectory()
+  }
   try {
     // To look at one makes it.
     Object.values(tables)

@@ -1,3 +1,4 @@
+import { isMainThread } from 'node:worker_threads'
 import { sluiceTypeError } from '../errors.ts'
 import { nativeTables } from '../native.ts'
 import type { Columns, RowOf } from './column.ts'
@@ -22,9 +23,19 @@ export function defineTable<const C extends Columns>(name: string, spec: TableSp
   const key = `${name} ${JSON.stringify(spec)}`
   const known = tables.get(key)
   if (known) return known as Table<RowOf<C>, C>
-  const table = new Table<RowOf<C>, C>(name, spec, open(name, nativeSpec(spec)))
+  const table = new Table<RowOf<C>, C>(name, spec, open(name, spec))
   tables.set(key, table)
+  if (spec.persist !== undefined && isMainThread) writeAtExit()
   return table
+}
+
+let writesAtExit = false
+
+/** A program without a server has no other moment to write the last snapshots. */
+function writeAtExit(): void {
+  if (writesAtExit) return
+  writesAtExit = true
+  process.once('exit', () => nativeTables.writeSnapshots())
 }
 
 /** Makes this thread forget its tables, which have been released: who defines one again gets what there is then. */
@@ -32,9 +43,9 @@ export function forgetTables(): void {
   tables.clear()
 }
 
-function open(name: string, spec: string): ReturnType<typeof nativeTables.openTable> {
+function open(name: string, spec: TableSpec): ReturnType<typeof nativeTables.openTable> {
   try {
-    return nativeTables.openTable(name, spec)
+    return nativeTables.openTable(name, nativeSpec(spec), spec.persist, spec.persistEvery)
   } catch (cause) {
     if (cause instanceof Error && 'code' in cause) throw tableError(cause.code, cause.message, { cause })
     throw cause

@@ -36,12 +36,27 @@ export interface NativeTable {
   stats(): string
   /** JSON of `{ code, message }`. */
   failure(): string
+  /** A ticket, to which mail comes when {@link watchTake} has something after it had nothing; 0: too many, or no mailbox. */
+  watch(prefix: string): number | null
+  /** JSON of `[kind, key]` or `["missed", count]` each. */
+  watchTake(ticket: number): string | null
+  watchEnd(ticket: number): boolean | null
 }
 
 /** The calls about tables that are bound to none. */
 export interface NativeTables {
   /** The table of that name, made if there is none. `spec` is JSON. @throws ERR_SLUICE_TABLE_MISMATCH, ERR_SLUICE_TABLE_FILE */
-  openTable(name: string, spec: string): NativeTable
+  openTable(name: string, spec: string, persist?: string, persistEvery?: number): NativeTable
+  /** A table in a file that another process has made. */
+  attachTable(path: string): NativeTable
+  /** JSON of `{ name, spec }` of such a table. */
+  describeTable(path: string): string
+  /** Writes the snapshots that are due. Gives how many failed. */
+  writeSnapshots(): number
+  /** A ticket, to which mail comes when {@link takeSnapshotReports} has something. */
+  watchSnapshots(): number
+  /** JSON of `[{ table, code, message }]`; `code: null`: it is well again. */
+  takeSnapshotReports(): string
   /** From now on tables of this process are files in `directory`, which exists. */
   useTablesDirectory(directory: string): void
   /** Removes the files of the tables and forgets them. */

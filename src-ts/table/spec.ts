@@ -15,6 +15,14 @@ export interface TableSpec<C extends Columns = Columns> {
   readonly onOverflow?: 'throw' | 'truncate' | undefined
   /** Bytes of a key at most, 1 to 255, of UTF-8. @default 255 */
   readonly maxKey?: number | undefined
+  /**
+   * File that keeps the rows over a restart of the server; a relative path is one of the application's root in the configuration, of the working
+   * directory in `defineTable()`. Written when the server or the process stops and every `persistEvery`, always whole; of a file that is damaged
+   * no row is taken: ERR_SLUICE_TABLE_FILE. @default undefined nothing is kept
+   */
+  readonly persist?: string | undefined
+  /** Milliseconds between two snapshots of a table that changes, 10 to 86 400 000. @default 10 000 */
+  readonly persistEvery?: number | undefined
 }
 
 /** Rows at most. */
@@ -30,7 +38,11 @@ const KEY_BYTES_MAX = 255
 /** The longest time to live, 100 years in milliseconds. */
 export const TTL_MAX: number = 100 * 366 * 24 * 3600 * 1000
 
-const SPEC_KEYS = ['size', 'columns', 'ttl', 'evict', 'onOverflow', 'maxKey'] as const
+/** Between two snapshots, in milliseconds. */
+const PERSIST_EVERY_MIN = 10
+const PERSIST_EVERY_MAX = 86_400_000
+
+const SPEC_KEYS = ['size', 'columns', 'ttl', 'evict', 'onOverflow', 'maxKey', 'persist', 'persistEvery'] as const
 const COLUMN_TYPES = ['int', 'float', 'bool', 'string', 'bytes'] as const
 
 /** What is wrong with a description, and where. */
@@ -66,7 +78,7 @@ export function specFault(spec: unknown): SpecFault | undefined {
     const similar = nearest(unknown, SPEC_KEYS)
     return { path: [unknown], message: `is not an option of a table${similar === undefined ? '' : ` (did you mean \`${similar}\`?)`}`, value: spec[unknown] }
   }
-  const { size, columns, ttl, evict, onOverflow, maxKey } = spec
+  const { size, columns, ttl, evict, onOverflow, maxKey, persist, persistEvery } = spec
   if (!isWhole(size, 1, SIZE_MAX)) return fault(['size'], size, `must be a whole number of rows from 1 to ${SIZE_MAX}`)
   if (!isObject(columns)) return fault(['columns'], columns, 'must be an object of columns by name, such as { id: t.int() }')
   const names = Object.keys(columns)
@@ -89,6 +101,8 @@ export function specFault(spec: unknown): SpecFault | undefined {
   if (evict !== undefined && evict !== 'none' && evict !== 'lru') return fault(['evict'], evict, 'must be "none" or "lru"')
   if (onOverflow !== undefined && onOverflow !== 'throw' && onOverflow !== 'truncate') return fault(['onOverflow'], onOverflow, 'must be "throw" or "truncate"')
   if (maxKey !== undefined && !isWhole(maxKey, 1, KEY_BYTES_MAX)) return fault(['maxKey'], maxKey, `must be a whole number of bytes from 1 to ${KEY_BYTES_MAX}`)
+  if (persist !== undefined && (typeof persist !== 'string' || persist === '' || persist.includes('\0'))) return fault(['persist'], persist, 'must be the path of a file')
+  if (persistEvery !== undefined && !isWhole(persistEvery, PERSIST_EVERY_MIN, PERSIST_EVERY_MAX)) return fault(['persistEvery'], persistEvery, `must be a whole number of milliseconds from ${PERSIST_EVERY_MIN} to ${PERSIST_EVERY_MAX}`)
   return undefined
 }
 

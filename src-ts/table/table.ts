@@ -6,6 +6,7 @@ import { tableFailure } from './failure.ts'
 import type { NativeTable } from './native-table.ts'
 import { checkValue, Kind, shown, slotsOf, tooLong, unknownColumn, wrongValue, type Slot } from './slot.ts'
 import { TTL_MAX, type TableSpec } from './spec.ts'
+import { TableWatch, type TableEvent, type WatchOptions } from './watch.ts'
 
 /** What writing a row can say of it. */
 export interface RowOptions {
@@ -179,6 +180,14 @@ export class Table<R extends object = any, C extends Columns = any> implements I
   /** All rows, as {@link entries}. */
   [Symbol.iterator](): IterableIterator<[key: string, row: R]> {
     return this.entries()
+  }
+
+  /**
+   * What happens from now on to the rows whose keys begin with `prefix`, in whichever thread or process. Changes of one row come in order; of
+   * 4096 that wait for a slow reader the next are counted as `missed`. Ends with the loop, or with `signal`, whose reason is thrown. @default prefix '' all
+   */
+  watch(prefix: string = '', options: WatchOptions = {}): AsyncIterableIterator<TableEvent> {
+    return new TableWatch(this.name, this.#native, prefix, options)
   }
 
   /** Deletes all rows, one after the other: rows that are made meanwhile may stay. */

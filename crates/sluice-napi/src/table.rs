@@ -7,4 +7,6 @@
 mod calls;
 mod context;
 mod open;
+mod persist;
 pub(crate) mod registry;
+mod watch;

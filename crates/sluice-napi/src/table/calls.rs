@@ -15,7 +15,7 @@ use crate::value::{bytes, double, from_bool, from_bytes, from_i32, from_text, gu
 type Call = unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> sys::napi_value;
 
 /// Every function by its name in `NativeTable`.
-pub(super) const CALLS: [(&str, Call); 19] = [
+pub(super) const CALLS: [(&str, Call); 22] = [
     ("get", get),
     ("getBig", get_big),
     ("readRow", read_row),
@@ -35,6 +35,9 @@ pub(super) const CALLS: [(&str, Call); 19] = [
     ("stats", stats),
     ("memory", memory),
     ("failure", failure),
+    ("watch", super::watch::watch),
+    ("watchTake", super::watch::watch_take),
+    ("watchEnd", super::watch::watch_end),
 ];
 
 /// The integers that a double holds.
@@ -43,7 +46,7 @@ const SAFE_MAX: i64 = (1 << 53) - 1;
 const KEY_ROOM: usize = 255 + 8;
 
 /// The arguments of a call and the context of its function.
-fn arguments<'call, const N: usize>(
+pub(super) fn arguments<'call, const N: usize>(
     env: sys::napi_env,
     info: sys::napi_callback_info,
 ) -> (&'call mut Context, [sys::napi_value; N], usize) {
@@ -114,6 +117,11 @@ fn too_long(env: sys::napi_env, value: sys::napi_value) -> Failure {
     TableError::KeyLength { len, max: 255 }.into()
 }
 
+/// A key or the beginning of one.
+pub(super) fn key_text(env: sys::napi_env, value: sys::napi_value) -> Result<Vec<u8>, Failure> {
+    Ok(Key::read(env, value)?.as_slice().to_vec())
+}
+
 fn undefined(env: sys::napi_env) -> sys::napi_value {
     let mut value = ptr::null_mut();
     // SAFETY: `env` belongs to the current call.
@@ -125,7 +133,7 @@ fn null(env: sys::napi_env) -> sys::napi_value {
     from_text(env, None)
 }
 
-fn from_double(env: sys::napi_env, number: f64) -> sys::napi_value {
+pub(super) fn from_double(env: sys::napi_env, number: f64) -> sys::napi_value {
     let mut value = ptr::null_mut();
     // SAFETY: `env` belongs to the current call.
     unsafe { sys::napi_create_double(env, number, &raw mut value) };
@@ -192,7 +200,7 @@ fn int(env: sys::napi_env, value: sys::napi_value) -> i64 {
 }
 
 /// The answer of a call: what `act` gives, or `null` with the failure kept.
-fn answer<T>(
+pub(super) fn answer<T>(
     env: sys::napi_env,
     context: &mut Context,
     act: impl FnOnce(&mut Context) -> Result<T, Failure>,

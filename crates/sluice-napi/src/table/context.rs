@@ -1,5 +1,6 @@
 //! What the functions of one table on one thread share.
 
+use std::collections::HashMap;
 use std::ffi::c_void;
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::Arc;
 use napi::bindgen_prelude::{JsValue, Object};
 use napi::{Env, sys};
 use sluice_core::ErrorCode;
-use sluice_shared::table::{ColumnKind, Table, TableError};
+use sluice_shared::table::{ColumnKind, Table, TableError, Watch};
 
 use super::calls::CALLS;
 use crate::worker::Raw;
@@ -26,6 +27,8 @@ pub(super) struct Context {
     pub(super) value: Vec<u8>,
     /// Words before each text column.
     texts: Box<[usize]>,
+    /// By their tickets.
+    pub(super) watches: HashMap<u64, Watch>,
     /// Why the last call gave `null`.
     pub(super) failure: Option<Failure>,
     /// Two row images, the memory of an ArrayBuffer that `scratch_ref` keeps.
@@ -130,6 +133,7 @@ impl Context {
             kinds,
             value: Vec::new(),
             texts,
+            watches: HashMap::new(),
             failure: None,
             scratch,
             row_words,

@@ -1,12 +1,13 @@
 //! The tables of this process by name.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sluice_core::ErrorCode;
-use sluice_shared::table::{Table, TableError, TableSpec};
+use sluice_shared::table::{Opened, SnapshotError, Table, TableError, TableSpec};
 
+use super::persist::{self, Persist};
 use crate::error::{Error, Result, error};
 
 /// Names at most. A table is never given back while the process lives: a program that makes up names must hear of it.
@@ -29,6 +30,7 @@ struct Entry {
     table: Arc<Table>,
     /// In the directory, and not in memory of this process alone.
     is_file: bool,
+    persist: Option<Persist>,
 }
 
 /// Guards the names. Held while a table is made, so that two threads that want the same one get the same.
@@ -48,7 +50,7 @@ fn new_registry() -> Registry {
 }
 
 /// The table of that name, made if there is none.
-pub(crate) fn open(name: &str, spec: &TableSpec) -> Result<Arc<Table>> {
+pub(crate) fn open(name: &str, spec: &TableSpec, persist: Option<Persist>) -> Result<Arc<Table>> {
     if !is_name(name) {
         return Err(error(
             ErrorCode::InvalidArg,
@@ -59,8 +61,13 @@ pub(crate) fn open(name: &str, spec: &TableSpec) -> Result<Arc<Table>> {
     }
     let mut guard = lock();
     let registry = guard.get_or_insert_with(new_registry);
-    if let Some(Entry { table, .. }) = registry.tables.get(name) {
-        return match spec.difference(table.spec()) {
+    if let Some(entry) = registry.tables.get(name) {
+        let table = &entry.table;
+        let difference = spec.difference(table.spec()).or_else(|| {
+            let is_same = entry.persist == persist;
+            (!is_same).then(|| "`persist` or `persistEvery` differs".to_owned())
+        });
+        return match difference {
             None => Ok(Arc::clone(table)),
             Some(difference) => Err(from_table(name, &TableError::Mismatch { difference })),
         };
@@ -75,14 +82,34 @@ pub(crate) fn open(name: &str, spec: &TableSpec) -> Result<Arc<Table>> {
         .directory
         .as_ref()
         .map(|directory| directory.join(format!("{name}.{EXTENSION}")));
-    let table = match &file {
-        Some(path) => Table::open(path, name, spec).map(|opened| opened.table),
-        None => Table::private(name, spec),
+    let opened = match &file {
+        Some(path) => Table::open(path, name, spec),
+        None => Table::private(name, spec).map(|table| Opened {
+            table,
+            previous: None,
+            created: true,
+        }),
     };
-    let table = Arc::new(table.map_err(|source| from_table(name, &source))?);
+    let opened = opened.map_err(|source| from_table(name, &source))?;
+    if let (Some(persist), true) = (&persist, opened.created) {
+        let loaded = opened.table.load(opened.previous.as_ref(), &persist.path);
+        if let Err(source) = loaded {
+            // It is empty, or has some of the rows; the next start makes a new one.
+            if let Some(path) = &file {
+                let _ = std::fs::remove_file(path);
+            }
+            return Err(from_snapshot(name, &source));
+        }
+    }
+    let table = Arc::new(opened.table);
+    table.keep_swept();
+    if let Some(persist) = &persist {
+        persist::keep(&table, persist);
+    }
     let entry = Entry {
         table: Arc::clone(&table),
         is_file: file.is_some(),
+        persist,
     };
     registry.tables.insert(name.to_owned(), entry);
     Ok(table)
@@ -107,7 +134,12 @@ pub(super) fn release_directory() {
     let Some(directory) = registry.directory.take() else {
         return;
     };
-    registry.tables.retain(|_, table| !table.is_file);
+    registry.tables.retain(|_, entry| {
+        if entry.is_file {
+            persist::forget(&entry.table);
+        }
+        !entry.is_file
+    });
     // Those of tables that the application has no more, too. A file that cannot be removed is found and replaced by the next start.
     for entry in std::fs::read_dir(&directory)
         .into_iter()
@@ -125,6 +157,21 @@ pub(super) fn release_directory() {
     let _ = std::fs::remove_file(directory.join(crate::atomic::FILE));
     // Only when nothing else is in it.
     let _ = std::fs::remove_dir(directory);
+}
+
+/// The table in a file that another process has made.
+pub(super) fn attach(path: &Path) -> Result<Arc<Table>> {
+    let table = Table::attach(path).map_err(|source| error(source.code(), source))?;
+    let table = Arc::new(table);
+    table.keep_swept();
+    Ok(table)
+}
+
+fn from_snapshot(name: &str, source: &SnapshotError) -> Error {
+    error(
+        source.code(),
+        format!("Table {name:?} cannot get its rows back: {source}"),
+    )
 }
 
 fn is_name(name: &str) -> bool {

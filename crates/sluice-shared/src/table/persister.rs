@@ -1,6 +1,7 @@
 //! Writing snapshots of tables from time to time.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,6 +23,7 @@ struct Shared {
     kept: Mutex<Vec<Arc<Kept>>>,
     /// There is a new table in the list.
     news: Condvar,
+    has_thread: AtomicBool,
     report: Box<PersistReport>,
 }
 
@@ -47,6 +49,7 @@ impl Persister {
             shared: Arc::new(Shared {
                 kept: Mutex::default(),
                 news: Condvar::new(),
+                has_thread: AtomicBool::new(false),
                 report,
             }),
         }
@@ -63,7 +66,6 @@ impl Persister {
         if kept.iter().any(|kept| Arc::ptr_eq(&kept.table, table)) {
             return;
         }
-        let is_first = kept.is_empty();
         let progress = Progress {
             saved: None,
             due: Instant::now() + every,
@@ -76,7 +78,7 @@ impl Persister {
             progress: Mutex::new(progress),
         }));
         drop(kept);
-        if is_first {
+        if !self.shared.has_thread.swap(true, Ordering::Relaxed) {
             let shared = self.shared.clone();
             let begun = thread::Builder::new()
                 .name("sluice-persist".into())
@@ -86,6 +88,16 @@ impl Persister {
         } else {
             self.shared.news.notify_one();
         }
+    }
+
+    /// Writes `table` no more.
+    pub fn forget(&self, table: &Arc<Table>) {
+        let mut kept = self
+            .shared
+            .kept
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|kept| !Arc::ptr_eq(&kept.table, table));
     }
 
     /// Writes every table that has changed since its last snapshot, on the calling thread, and says how many failed.
@@ -112,17 +124,15 @@ impl Shared {
                     self.write(kept);
                 }
             }
-            let next = kept
-                .iter()
-                .map(|kept| kept.due())
-                .min()
-                .unwrap_or(now + Duration::from_secs(1));
+            let next = kept.iter().map(|kept| kept.due()).min();
             let list = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
             // What came meanwhile is in the list, and its notice was lost.
-            if list.len() == kept.len() {
-                let _ = self
-                    .news
-                    .wait_timeout(list, next.saturating_duration_since(Instant::now()));
+            if list.len() != kept.len() {
+                continue;
+            }
+            match next.map(|next| next.saturating_duration_since(Instant::now())) {
+                Some(wait) => drop(self.news.wait_timeout(list, wait)),
+                None => drop(self.news.wait(list)),
             }
         }
     }
