@@ -39,6 +39,9 @@ export declare function atomicMemory(): ArrayBuffer
 /** `wake` is called, coalesced, when `takeNotices` has something. Keeps the calling thread's loop alive until `releaseServer`. */
 export declare function attachMaster(server: number, wake: () => void): void
 
+/** The table in the file `path`, which another process has made, as functions for the calling thread. */
+export declare function attachTable(path: string): object
+
 /** Attaches the calling thread to a slot. `wake` is called when a record waits and the worker is parked. */
 export declare function attachWorker(server: number, slot: number, wake: () => void): { worker: number, block: ArrayBuffer, events: ArrayBuffer[] }
 
@@ -95,6 +98,9 @@ export interface DecodedPiece {
   /** The coded form has come to its end. */
   isComplete: boolean
 }
+
+/** JSON of what the table in the file `path` says of itself: `{ name, spec }`. */
+export declare function describeTable(path: string): string
 
 /** Lets go of an exchange that somebody else will answer. A token for `claimExchange`, or -1. */
 export declare function detachExchange(worker: number, lane: number, index: number, generation: number): number
@@ -178,9 +184,9 @@ export declare function openRateLimit(name: string, intervalNs: number, burst: n
 
 /**
  * The table of that name, made if there is none, as functions for the calling thread; see `NativeTable` in `src-ts/table/native-table.ts`.
- * `spec` is JSON.
+ * `spec` is JSON. `persist`: where its rows are kept over restarts, written every so many milliseconds.
  */
-export declare function openTable(name: string, spec: string): object
+export declare function openTable(name: string, spec: string, persist?: string | undefined | null, persistEvery?: number | undefined | null): object
 
 /** Accepts no more connections on a port, or accepts again. False when there is no such port. */
 export declare function pauseAccept(server: number, port: number, pause: boolean): boolean
@@ -230,6 +236,9 @@ export declare function takeMail(): Float64Array
 /** JSON array of notices, oldest first, or null when there is none. */
 export declare function takeNotices(server: number): string | null
 
+/** JSON of what became of snapshots since the last call: `[{ table, code, message }]`. */
+export declare function takeSnapshotReports(): string
+
 /** JSON `{ next, interval, count }`, or null when there is no timer of that name. */
 export declare function timerInfo(server: number, name: string): string | null
 
@@ -239,6 +248,9 @@ export declare function timerNames(server: number): Array<string>
 /** From now on tables of this process are files in `directory`, which exists. */
 export declare function useTablesDirectory(directory: string): void
 
+/** A ticket, to which mail comes when `takeSnapshotReports` has something; 0 without a mailbox. The thread that asked before hears no more. */
+export declare function watchSnapshots(): number
+
 /** The hot calls as an object, taken once per thread. */
 export declare function workerCalls(): object
 
@@ -247,3 +259,9 @@ export declare function writeOffThread(thread: number): void
 
 /** Treats the worker as dead from now on. A `gone` notice follows. False when it is gone already. */
 export declare function writeOffWorker(server: number, slot: number): boolean
+
+/**
+ * Writes the snapshots of all tables that have changed since their last ones, and says how many failed. Waits for the disk: for the end of
+ * a server or a process.
+ */
+export declare function writeSnapshots(): number

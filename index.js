@@ -773,13 +773,14 @@ if (
   }
 }
 
-const { BodyDecoder, acceptConnections, activateWorker, atomicCell, atomicMemory, attachMaster, attachWorker, bindUidById, broadcast, cacheClear, cacheStats, channelSize, claimExchange, clearTimer, clearTimers, closeById, connectionById, connectionCount, connectionIds, connectionKind, createWorker, detachExchange, detachWorker, drainWorker, errorCodes, formBytes, formClose, formContent, formEnd, formOpen, formWrite, hasTimer, holdMailbox, kick, lookUpOwner, mayEncode, nameThread, openCache, openMailbox, openRateLimit, openTable, pauseAccept, pinThread, portStats, releaseServer, releaseTablesDirectory, renewCertificates, sendTo, serverInfo, serverStats, setTimer, startServer, stopServer, takeMail, takeNotices, timerInfo, timerNames, useTablesDirectory, workerCalls, writeOffThread, writeOffWorker } = nativeBinding
+const { BodyDecoder, acceptConnections, activateWorker, atomicCell, atomicMemory, attachMaster, attachTable, attachWorker, bindUidById, broadcast, cacheClear, cacheStats, channelSize, claimExchange, clearTimer, clearTimers, closeById, connectionById, connectionCount, connectionIds, connectionKind, createWorker, describeTable, detachExchange, detachWorker, drainWorker, errorCodes, formBytes, formClose, formContent, formEnd, formOpen, formWrite, hasTimer, holdMailbox, kick, lookUpOwner, mayEncode, nameThread, openCache, openMailbox, openRateLimit, openTable, pauseAccept, pinThread, portStats, releaseServer, releaseTablesDirectory, renewCertificates, sendTo, serverInfo, serverStats, setTimer, startServer, stopServer, takeMail, takeNotices, takeSnapshotReports, timerInfo, timerNames, useTablesDirectory, watchSnapshots, workerCalls, writeOffThread, writeOffWorker, writeSnapshots } = nativeBinding
 export { BodyDecoder }
 export { acceptConnections }
 export { activateWorker }
 export { atomicCell }
 export { atomicMemory }
 export { attachMaster }
+export { attachTable }
 export { attachWorker }
 export { bindUidById }
 export { broadcast }
@@ -795,6 +796,7 @@ export { connectionCount }
 export { connectionIds }
 export { connectionKind }
 export { createWorker }
+export { describeTable }
 export { detachExchange }
 export { detachWorker }
 export { drainWorker }
@@ -829,10 +831,13 @@ export { startServer }
 export { stopServer }
 export { takeMail }
 export { takeNotices }
+export { takeSnapshotReports }
 export { timerInfo }
 export { timerNames }
 export { useTablesDirectory }
+export { watchSnapshots }
 export { workerCalls }
 export { writeOffThread }
 export { writeOffWorker }
+export { writeSnapshots }
 export const __napiBindingTarget = __napiLoadedBindingTarget

@@ -41,3 +41,19 @@ ERR_SLUICE_TABLE_COLUMN Table "jobs" has no column "stat", did you mean "state"?
 `,
   )
 })
+
+test('watching.js tells of the rows it watches', async (t) => {
+  const { stdout } = await promisify(execFile)(process.execPath, ['watching.js'], { cwd: workplace(t).path })
+  t.is(stdout, 'set room:1\ndelete room:1\n')
+})
+
+test('kept.js counts its starts, without a server', async (t) => {
+  const place = workplace(t)
+  for (const count of [1, 2, 3]) t.is((await promisify(execFile)(process.execPath, ['kept.js'], { cwd: place.path })).stdout, `${count}\n`)
+})
+
+test('other.js reads and writes the table of the running server', async (t) => {
+  const place = new Workplace(t, { 'package.json': '{ "type": "module" }', 'app.js': files['app.js'] ?? '', 'other.js': files['other.js'] ?? '', 'sluice.config.js': 'export default { app: "./app.js" }' })
+  await place.serve()
+  for (const visits of [1, 2]) t.is((await promisify(execFile)(process.execPath, ['other.js'], { cwd: place.path })).stdout, `visitors 10000 ${visits}\n`)
+})

@@ -69,7 +69,7 @@ fn buckets(name: &str, keys: u32) -> Result<Arc<Table>> {
         evict: Evict::Lru,
         max_key: u8::MAX,
     };
-    registry::open(&format!("rate.{}.{keys}", file_name(name)), &spec)
+    registry::open(&format!("rate.{}.{keys}", file_name(name)), &spec, None)
 }
 
 /// A name as the file of a table can have it: as it is, or what can be told of it and a hash.

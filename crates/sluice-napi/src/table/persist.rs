@@ -16,7 +16,7 @@ const REPORTS_MAX: usize = 256;
 
 /// Where a table is kept, and how often it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Persist {
+pub(crate) struct Persist {
     pub(super) path: PathBuf,
     pub(super) every: Duration,
 }
