@@ -45,7 +45,8 @@ export function forgetTables(): void {
 
 function open(name: string, spec: TableSpec): ReturnType<typeof nativeTables.openTable> {
   try {
-    return nativeTables.openTable(name, nativeSpec(spec), spec.persist, spec.persistEvery)
+    // A copy: an object of the addon's making is a dictionary to V8, and each call would look its function up there.
+    return { ...nativeTables.openTable(name, nativeSpec(spec), spec.persist, spec.persistEvery) }
   } catch (cause) {
     if (cause instanceof Error && 'code' in cause) throw tableError(cause.code, cause.message, { cause })
     throw cause

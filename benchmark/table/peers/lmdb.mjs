@@ -19,7 +19,7 @@ export function open() {
     }),
     /** One transaction for many rows. */
     fill: (rows) => database.transactionSync(() => { for (const [key, row] of rows) database.putSync(key, row) }),
-    memory: () => statSync(path).size,
+    memory: () => statSync(join(path, 'data.mdb')).blocks * 512,
     async close() {
       await database.close()
       rmSync(folder, { recursive: true })

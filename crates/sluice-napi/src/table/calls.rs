@@ -77,34 +77,34 @@ struct Key {
 
 impl Key {
     #[inline]
-    fn read(env: sys::napi_env, value: sys::napi_value) -> Result<Self, Failure> {
-        let mut key = Key {
+    fn new() -> Self {
+        Key {
             bytes: [MaybeUninit::uninit(); KEY_ROOM],
             len: 0,
-        };
+        }
+    }
+
+    /// Reads a key in place: as the result of a call it would be copied.
+    #[inline]
+    fn read(&mut self, env: sys::napi_env, value: sys::napi_value) -> Result<&[u8], Failure> {
         // SAFETY: `value` is an argument of the current call, and `bytes` has the room that is told.
         let status = unsafe {
             sys::napi_get_value_string_utf8(
                 env,
                 value,
-                key.bytes.as_mut_ptr().cast(),
+                self.bytes.as_mut_ptr().cast(),
                 KEY_ROOM,
-                &raw mut key.len,
+                &raw mut self.len,
             )
         };
         if status != sys::Status::napi_ok {
             return Err(Failure::Key);
         }
-        if key.len > 255 {
+        if self.len > 255 {
             return Err(too_long(env, value));
         }
-        Ok(key)
-    }
-
-    #[inline]
-    fn as_slice(&self) -> &[u8] {
         // SAFETY: Node-API has written `len` bytes, no more than there is room for.
-        unsafe { std::slice::from_raw_parts(self.bytes.as_ptr().cast(), self.len) }
+        Ok(unsafe { std::slice::from_raw_parts(self.bytes.as_ptr().cast(), self.len) })
     }
 }
 
@@ -119,7 +119,7 @@ fn too_long(env: sys::napi_env, value: sys::napi_value) -> Failure {
 
 /// A key or the beginning of one.
 pub(super) fn key_text(env: sys::napi_env, value: sys::napi_value) -> Result<Vec<u8>, Failure> {
-    Ok(Key::read(env, value)?.as_slice().to_vec())
+    Ok(Key::new().read(env, value)?.to_vec())
 }
 
 fn undefined(env: sys::napi_env) -> sys::napi_value {
@@ -279,18 +279,19 @@ extern "C" fn get(env: sys::napi_env, info: sys::napi_callback_info) -> sys::nap
         env,
         context,
         |context| {
-            let key = Key::read(env, key)?;
+            let mut room = Key::new();
+            let key = room.read(env, key)?;
             let kind = kind(context, column)?;
             if kind.bytes().is_some() {
                 let Context { table, value, .. } = context;
-                let found = table.get_bytes(key.as_slice(), column, value)?;
+                let found = table.get_bytes(key, column, value)?;
                 return Ok(match kind {
                     _ if !found => Value::None,
                     ColumnKind::Text { .. } => Value::Text,
                     _ => Value::Bytes,
                 });
             }
-            let Some(word) = context.table.get_word(key.as_slice(), column)? else {
+            let Some(word) = context.table.get_word(key, column)? else {
                 return Ok(Value::None);
             };
             let number = word as i64;
@@ -330,11 +331,7 @@ extern "C" fn get_big(env: sys::napi_env, info: sys::napi_callback_info) -> sys:
     answer(
         env,
         context,
-        |context| {
-            Ok(context
-                .table
-                .get_word(Key::read(env, key)?.as_slice(), column)?)
-        },
+        |context| Ok(context.table.get_word(Key::new().read(env, key)?, column)?),
         |_, word| word.map_or_else(|| undefined(env), |word| from_big(env, word as i64)),
     )
 }
@@ -347,9 +344,10 @@ extern "C" fn read_row(env: sys::napi_env, info: sys::napi_callback_info) -> sys
         env,
         context,
         |context| {
-            let key = Key::read(env, key)?;
+            let mut room = Key::new();
+            let key = room.read(env, key)?;
             let (table, image) = context.parts();
-            Ok(table.get(key.as_slice(), image)?)
+            Ok(table.get(key, image)?)
         },
         |context, found| row_found(env, context, found),
     )
@@ -362,9 +360,10 @@ extern "C" fn take_row(env: sys::napi_env, info: sys::napi_callback_info) -> sys
         env,
         context,
         |context| {
-            let key = Key::read(env, key)?;
+            let mut room = Key::new();
+            let key = room.read(env, key)?;
             let (table, image) = context.parts();
-            Ok(table.take(key.as_slice(), image)?)
+            Ok(table.take(key, image)?)
         },
         |context, found| row_found(env, context, found),
     )
@@ -389,31 +388,24 @@ extern "C" fn set(env: sys::napi_env, info: sys::napi_callback_info) -> sys::nap
         ttl(env, life)
     };
     let done = yes_or_no(env, context, |context| {
-        let key = Key::read(env, key)?;
+        let mut room = Key::new();
+        let key = room.read(env, key)?;
         let word = match kind(context, column)? {
             ColumnKind::Int => int(env, value) as u64,
             ColumnKind::Float => double(env, value).to_bits(),
             ColumnKind::Bool => u64::from(crate::value::boolean(env, value)),
             ColumnKind::Text { size } => {
                 read_text(env, value, column, size, &mut context.value)?;
-                return Ok(context.table.set_bytes(
-                    key.as_slice(),
-                    mode,
-                    column,
-                    &context.value,
-                    life,
-                )?);
+                return Ok(context
+                    .table
+                    .set_bytes(key, mode, column, &context.value, life)?);
             }
             ColumnKind::Bytes { .. } => {
                 let data = bytes(env, value).unwrap_or(&[]);
-                return Ok(context
-                    .table
-                    .set_bytes(key.as_slice(), mode, column, data, life)?);
+                return Ok(context.table.set_bytes(key, mode, column, data, life)?);
             }
         };
-        Ok(context
-            .table
-            .set_word(key.as_slice(), mode, column, word, life)?)
+        Ok(context.table.set_word(key, mode, column, word, life)?)
     });
     context.trim();
     done
@@ -457,11 +449,10 @@ extern "C" fn set_row(env: sys::napi_env, info: sys::napi_callback_info) -> sys:
     };
     let (how, columns) = (mode(uint32(env, how)), mask(env, low, high));
     yes_or_no(env, context, |context| {
-        let key = Key::read(env, key)?;
+        let mut room = Key::new();
+        let key = room.read(env, key)?;
         let (image, _) = context.images();
-        Ok(context
-            .table
-            .set(key.as_slice(), how, image, columns, life)?)
+        Ok(context.table.set(key, how, image, columns, life)?)
     })
 }
 
@@ -471,11 +462,12 @@ extern "C" fn compare_set(env: sys::napi_env, info: sys::napi_callback_info) -> 
     let (expected_columns, columns) =
         (mask(env, expected_low, expected_high), mask(env, low, high));
     yes_or_no(env, context, |context| {
-        let key = Key::read(env, key)?;
+        let mut room = Key::new();
+        let key = room.read(env, key)?;
         let (image, expected) = context.images();
         Ok(context
             .table
-            .compare_set(key.as_slice(), expected, expected_columns, image, columns)?)
+            .compare_set(key, expected, expected_columns, image, columns)?)
     })
 }
 
@@ -484,11 +476,10 @@ extern "C" fn compare_delete(env: sys::napi_env, info: sys::napi_callback_info) 
     let (context, [key, low, high], _) = arguments::<3>(env, info);
     let columns = mask(env, low, high);
     yes_or_no(env, context, |context| {
-        let key = Key::read(env, key)?;
+        let mut room = Key::new();
+        let key = room.read(env, key)?;
         let (_, expected) = context.images();
-        Ok(context
-            .table
-            .compare_delete(key.as_slice(), expected, columns)?)
+        Ok(context.table.compare_delete(key, expected, columns)?)
     })
 }
 
@@ -502,7 +493,7 @@ extern "C" fn add(env: sys::napi_env, info: sys::napi_callback_info) -> sys::nap
         |context| {
             Ok(context
                 .table
-                .add_safe(Key::read(env, key)?.as_slice(), column, by)?)
+                .add_safe(Key::new().read(env, key)?, column, by)?)
         },
         |_, sum| from_safe(env, sum),
     )
@@ -518,7 +509,7 @@ extern "C" fn add_big(env: sys::napi_env, info: sys::napi_callback_info) -> sys:
         |context| {
             Ok(context
                 .table
-                .add_int(Key::read(env, key)?.as_slice(), column, by)?)
+                .add_int(Key::new().read(env, key)?, column, by)?)
         },
         |_, sum| from_big(env, sum),
     )
@@ -534,7 +525,7 @@ extern "C" fn add_float(env: sys::napi_env, info: sys::napi_callback_info) -> sy
         |context| {
             Ok(context
                 .table
-                .add_float(Key::read(env, key)?.as_slice(), column, by)?)
+                .add_float(Key::new().read(env, key)?, column, by)?)
         },
         |_, sum| from_double(env, sum),
     )
@@ -543,14 +534,14 @@ extern "C" fn add_float(env: sys::napi_env, info: sys::napi_callback_info) -> sy
 extern "C" fn delete(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     let (context, [key], _) = arguments::<1>(env, info);
     yes_or_no(env, context, |context| {
-        Ok(context.table.delete(Key::read(env, key)?.as_slice())?)
+        Ok(context.table.delete(Key::new().read(env, key)?)?)
     })
 }
 
 extern "C" fn has(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     let (context, [key], _) = arguments::<1>(env, info);
     yes_or_no(env, context, |context| {
-        Ok(context.table.contains(Key::read(env, key)?.as_slice())?)
+        Ok(context.table.contains(Key::new().read(env, key)?)?)
     })
 }
 
@@ -564,11 +555,12 @@ extern "C" fn scan(env: sys::napi_env, info: sys::napi_callback_info) -> sys::na
         env,
         context,
         |context| {
-            let prefix = Key::read(env, prefix)?;
+            let mut room = Key::new();
+            let prefix = room.read(env, prefix)?;
             let mut batch = Batch::new(batch_bytes(env, batch), with_rows);
             let next = context
                 .table
-                .scan(from, prefix.as_slice(), &mut |row| batch.push(row))?;
+                .scan(from, prefix, &mut |row| batch.push(row))?;
             batch.finish();
             Ok(next)
         },
