@@ -476,9 +476,10 @@ mod loom_tests {
 
     const WORDS: usize = slot_words(8);
 
+    /// One slot, which the second event overwrites.
     struct Memory {
         control: [AtomicU64; 2],
-        slots: [AtomicU64; 2 * WORDS],
+        slots: [AtomicU64; WORDS],
     }
 
     fn feed(memory: &Memory) -> Feed<'_> {
@@ -493,7 +494,7 @@ mod loom_tests {
     fn memory() -> Arc<Memory> {
         Arc::new(Memory {
             control: [0, 0].map(AtomicU64::new),
-            slots: [(); 2 * WORDS].map(|()| AtomicU64::new(0)),
+            slots: [(); WORDS].map(|()| AtomicU64::new(0)),
         })
     }
 
@@ -505,7 +506,7 @@ mod loom_tests {
             let writer = {
                 let memory = memory.clone();
                 loom::thread::spawn(move || {
-                    for key in [b"1aaaaaaa", b"2bbbbbbb", b"3ccccccc"] {
+                    for key in [b"1aaaaaaa", b"2bbbbbbb"] {
                         publish(feed(&memory), EventKind::Set, key);
                     }
                 })
@@ -514,7 +515,7 @@ mod loom_tests {
             for _ in 0..2 {
                 if let Next::Event(_, len) = cursor.next(feed(&memory), &mut key) {
                     assert!(
-                        [b"1aaaaaaa", b"2bbbbbbb", b"3ccccccc"]
+                        [b"1aaaaaaa", b"2bbbbbbb"]
                             .iter()
                             .any(|whole| whole[..] == key[..len])
                     );
