@@ -134,7 +134,7 @@ rows.set('bob', { n: 2, name: 'Bob' })`
 
 test('attachTable() says what is not there, and what is otherwise', async (t) => {
   const folder = place(t)
-  const first = await start(t, folder)
+  await start(t, folder)
   const stateDir = join(folder, 'state')
   await t.throwsAsync(attachTable('others', { stateDir }), { code: 'ERR_SLUICE_TABLE_FILE', message: /no table "others" .* There are: rows/ })
   await t.throwsAsync(attachTable('rows', { stateDir: join(folder, 'nowhere') }), { code: 'ERR_SLUICE_TABLE_FILE' })
