@@ -40,8 +40,10 @@ test('watch() tells of what another thread does', async (t) => {
   const table = defineTable('watch-thread', spec)
   const events = table.watch()
   const worker = new Worker(`import(${JSON.stringify(import.meta.resolve('sluice'))}).then(({ defineTable, t }) => defineTable('watch-thread', { size: 1000, columns: { n: t.int() } }).set('there', { n: 1 }))`, { eval: true })
+  // It may have ended before its event is read.
+  const exited = once(worker, 'exit')
   t.deepEqual(await take(events, 1), [{ type: 'set', key: 'there' }])
-  await once(worker, 'exit')
+  await exited
   await events.return?.()
   table.clear()
 })
