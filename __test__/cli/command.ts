@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { ExecutionContext } from 'ava'
+import { removeState } from '../support/state-dir.ts'
 
 const root = fileURLToPath(new URL('../../', import.meta.url))
 export const cliPath = join(root, 'dist', 'cli.js')
@@ -42,6 +43,7 @@ export class Workplace {
       // A server that went into the background is no child of anyone here.
       const pidFile = this.file('.sluice/sluice.pid')
       if (existsSync(pidFile)) tryKill(Number(readFileSync(pidFile, 'utf8')))
+      removeState(this.file('.sluice'))
       rmSync(this.path, { recursive: true, force: true })
     })
     for (const [name, text] of Object.entries(files)) this.write(name, text)

@@ -2,6 +2,7 @@ import { cpSync, existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync } from 
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
+import { removeState } from '../support/state-dir.ts'
 import { root, startConfig } from './example.ts'
 
 interface Count {
@@ -47,7 +48,7 @@ test('a reload changes no count', async (t) => {
 test('the views survive a stop, and a kill -9 of the server', async (t) => {
   const config = join(copy(t), 'sluice.config.js')
   const state = mkdtempSync(join(tmpdir(), 'sluice-state-'))
-  t.teardown(() => rmSync(state, { recursive: true, force: true }))
+  t.teardown(() => removeState(state))
   const env = { SLUICE_STATE_DIR: state }
   const first = await startConfig(t, config, env)
   t.is((await see(first.url, '/news')).views, 1)

@@ -1,9 +1,10 @@
 import { spawn } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { cliPath, Command } from '../cli/command.ts'
+import { removeState } from '../support/state-dir.ts'
 
 export const root = fileURLToPath(new URL('../../', import.meta.url))
 
@@ -15,7 +16,7 @@ export interface Scope {
 /** Starts an example's configuration on a free port, with a state directory of its own, and waits until it is ready. */
 export async function startConfig(t: Scope, config: string, env: Record<string, string> = {}): Promise<{ command: Command; url: string }> {
   const state = mkdtempSync(join(tmpdir(), 'sluice-example-'))
-  t.teardown(() => rmSync(state, { recursive: true, force: true }))
+  t.teardown(() => removeState(state))
   const command = start(t, [cliPath, 'start', '-c', resolve(root, config), '--port', '0'], { SLUICE_STATE_DIR: state, ...env })
   const [, url = ''] = await command.said(/http +(http:\S+)\//)
   await command.said(/stop: /)

@@ -1,12 +1,14 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { Worker } from 'node:worker_threads'
 import test from 'ava'
 import { attachTable, defineTable, serve, t as column } from 'sluice'
 import { tablesDirectories } from '../../src-ts/table/directory.ts'
+import { removeState } from '../support/state-dir.ts'
 import { AppFolder, next, startServer } from '../support/server.ts'
 
 /** How long writers are killed, in milliseconds; a machine too busy for `KILLS_MIN` of them in that time takes longer. */
@@ -25,7 +27,7 @@ const isWhole = ({ one, two, three }: Row): boolean => one === two && three === 
 test('writers that are killed at any moment leave no torn row, no row that is stuck, and a count that is right', async (t) => {
   t.timeout(KILL_FOR * 4 + 60_000)
   const stateDir = mkdtempSync(join(tmpdir(), 'sluice-kill-'))
-  t.teardown(() => rmSync(stateDir, { recursive: true, force: true }))
+  t.teardown(() => removeState(stateDir))
   const server = await serve({ port: 0, host: '127.0.0.1', stateDir, tables: { rows: { size: SIZE, columns } }, fetch: () => new Response('') })
   t.teardown(() => server.shutdown())
   const table = await attachTable('rows', { stateDir, columns })
@@ -77,6 +79,36 @@ test('writers that are killed at any moment leave no torn row, no row that is st
   for (let number = 0; number < SIZE; number++) t.true(table.add(`new:${number}`, { one: number, two: number, three: text(number) }))
   t.throws(() => table.add('one more', { one: 1 }), { code: 'ERR_SLUICE_TABLE_FULL' })
   t.is([...table].length, SIZE)
+})
+
+/** Writes without a pause, and says with its first row that it has begun. */
+const endless = (number: number): string => `
+import(${JSON.stringify(sluice)}).then(({ defineTable, t }) => {
+  const rows = defineTable('kill-spec-threads', { size: ${SIZE}, columns: { one: t.int(), two: t.int(), three: t.string(40) } })
+  const text = (value) => String(value % 10).repeat(1 + (value % 40))
+  rows.set('begun:${number}', { one: 0, two: 0, three: '0' })
+  for (let value = ${number}; ; value += 2) {
+    rows.set('both:' + (value % 20), { one: value, two: value, three: text(value) })
+    if (value % 3 === 0) rows.delete('both:' + (value % 7))
+  }
+})`
+
+test('threads that are terminated while they write leave no torn row, and hold nobody up', async (t) => {
+  t.timeout(120_000)
+  const rows = defineTable('kill-spec-threads', { size: SIZE, columns })
+  for (let round = 0; round < 12; round++) {
+    const threads = [0, 1].map((which) => new Worker(endless(round * 2 + which), { eval: true }))
+    while (!rows.has(`begun:${round * 2}`) || !rows.has(`begun:${round * 2 + 1}`)) await new Promise((resolve) => setImmediate(resolve))
+    for (let pass = 0; pass <= round; pass++) {
+      for (const [key, row] of rows) if (!isWhole(row)) t.fail(`${key} is torn: ${JSON.stringify(row)}`)
+    }
+    await Promise.all(threads.map((thread) => thread.terminate()))
+  }
+  t.is(rows.stats().recovered, 0, 'a thread that is terminated ends between two calls')
+  t.is([...rows.keys()].length, rows.size)
+  rows.clear()
+  for (let number = 0; number < SIZE; number++) rows.set(`new:${number}`, { one: number, two: number, three: text(number) })
+  t.throws(() => rows.add('one more', { one: 1 }), { code: 'ERR_SLUICE_TABLE_FULL' })
 })
 
 test('workers that are ended while they write leave no torn row', async (t) => {

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import ava, { type ExecutionContext } from 'ava'
 import { attachTable, serve, t as column, type Server, type Table } from 'sluice'
+import { removeState } from '../support/state-dir.ts'
 
 // The directory of tables is one of the whole process.
 const test = ava.serial
@@ -12,7 +13,10 @@ const sluice = import.meta.resolve('sluice')
 
 function place(t: ExecutionContext): string {
   const path = mkdtempSync(join(tmpdir(), 'sluice-persist-'))
-  t.teardown(() => rmSync(path, { recursive: true, force: true }))
+  t.teardown(() => {
+    removeState(join(path, 'state'))
+    rmSync(path, { recursive: true, force: true })
+  })
   return path
 }
 

@@ -37,7 +37,12 @@ export async function attachTable<const C extends Columns = Columns>(name: strin
   if (layoutOf(columns) !== layoutOf(own)) {
     throw sluiceError('ERR_SLUICE_TABLE_MISMATCH', `The table "${ownName}" in ${path} has the columns ${layoutOf(own)}, not ${layoutOf(columns)}`)
   }
-  return new Table<RowOf<C>, C>(ownName, { columns, onOverflow: options.onOverflow }, guarded(() => nativeTables.attachTable(path)))
+  return new Table<RowOf<C>, C>(
+    ownName,
+    { columns, onOverflow: options.onOverflow },
+    // A copy, as in `defineTable`: calls of an object of the addon's making are slower.
+    guarded(() => ({ ...nativeTables.attachTable(path) })),
+  )
 }
 
 /** The files of the tables of a state directory, by name. */
