@@ -52,14 +52,18 @@ function loomCheck(crate) {
   }
 }
 
-/** The same suite on the Node.js that runs us and on each other line we support that npm has a binary of. */
+/** Specs in which Node.js itself has no part, or none that differs by its line: protocols against the core, proxies, a browser, the package, texts. */
+const ONCE = ['conformance/**', 'publish/**', 'browser/**', 'packaging/**', 'readme.spec.ts', 'errors.spec.ts']
+
+/** The suite on the Node.js that runs us, and, but for {@link ONCE}, on each other line we support that npm has a binary of. */
 function avaChecks(files, node) {
   const current = process.versions.node.split('.', 1)[0]
-  const ava = (program) => [program, bin('ava/entrypoints/cli.mjs'), '--tap', ...files]
+  const ava = (program, chosen = files) => [program, bin('ava/entrypoints/cli.mjs'), '--tap', ...chosen]
+  const others = files.length > 0 ? files : ['__test__/**/*.spec.ts', ...ONCE.map((pattern) => `!__test__/${pattern}`)]
   const lines = nodeLines().filter((line) => line !== current)
   const runs = [
     { id: 'current', name: `ava on Node ${current}`, command: () => ava(process.execPath) },
-    ...lines.map((line) => ({ id: line, name: `ava on Node ${line}`, command: async () => ava(await nodeBinary(line)) })),
+    ...lines.map((line) => ({ id: line, name: `ava on Node ${line}`, command: async () => ava(await nodeBinary(line), others) })),
   ].filter(({ id }) => node === undefined || id === node)
   if (runs.length === 0) throw new Error(`--node ${node}: expected ${['current', ...lines].join(', ')}`)
   return runs.map(({ name, command }) => ({ group: 'ava', name, totals: 'tap', command, env: nodeFirst }))
