@@ -299,6 +299,8 @@ serial('close comes once, in the worker that has the connection by then: after a
   t.is(first.data, undefined)
   openGate('first')
   t.like(await notes.until(({ event, ...note }) => event === 'close' && note.id === id), { info: { by: 'peer', code: 4002, reason: 'busy', clean: true } })
+  // Of another worker, whose notes come by another way.
+  await notes.until(({ event, text }) => event === 'end' && text === 'gate first 1')
   t.deepEqual(notes.story(id), ['open', 'begin gate first 1', 'end gate first 1', 'adopt reload', 'begin echo 2', 'end echo 2', 'close'])
   t.deepEqual(await closed, [{ code: 4001, reason: '' }, { code: 4002, reason: '' }])
   notes.check(t)
