@@ -52,8 +52,14 @@ function loomCheck(crate) {
   }
 }
 
-/** Specs in which Node.js itself has no part, or none that differs by its line: protocols against the core, proxies, a browser, the package, texts. */
-const ONCE = ['conformance/**', 'publish/**', 'browser/**', 'packaging/**', 'readme.spec.ts', 'errors.spec.ts']
+/**
+ * Specs in which Node.js itself has no part, or none that differs by its line: protocols against the core, proxies, a browser, the package, texts,
+ * and the long loops around memory and sockets of the core.
+ */
+const ONCE = [
+  ...['conformance/**', 'publish/**', 'browser/**', 'packaging/**', 'readme.spec.ts', 'errors.spec.ts'],
+  ...['lifecycle/tcp-kill-loop.spec.ts', 'lifecycle/table-kill.spec.ts', 'lifecycle/sockets-memory.spec.ts'],
+]
 
 /** The suite on the Node.js that runs us, and, but for {@link ONCE}, on each other line we support that npm has a binary of. */
 function avaChecks(files, node) {
