@@ -57,8 +57,15 @@ function loomCheck(crate) {
  * and the long loops around memory and sockets of the core.
  */
 const ONCE = [
-  ...['conformance/**', 'publish/**', 'browser/**', 'packaging/**', 'readme.spec.ts', 'errors.spec.ts'],
-  ...['lifecycle/tcp-kill-loop.spec.ts', 'lifecycle/table-kill.spec.ts', 'lifecycle/sockets-memory.spec.ts'],
+  'conformance/**',
+  'publish/**',
+  'browser/**',
+  'packaging/**',
+  'readme.spec.ts',
+  'errors.spec.ts',
+  'lifecycle/tcp-kill-loop.spec.ts',
+  'lifecycle/table-kill.spec.ts',
+  'lifecycle/sockets-memory.spec.ts',
 ]
 
 /** The suite on the Node.js that runs us, and, but for {@link ONCE}, on each other line we support that npm has a binary of. */

@@ -182,10 +182,17 @@ test('out of descriptors, accepting rests and goes on, and costs nothing meanwhi
 
 const root = process.getuid?.() === 0 ? test : test.skip
 
-/** Numbers of the ids that each thread of a process has, as `Uid` and `Gid` of its status say. */
+/** The ids that each thread of a process has, as `Uid`, `Gid` and `Groups` of its status say; a thread that ends meanwhile has none. */
 function idsOfThreads(pid: number): Set<string> {
-  const threads = readdirSync(`/proc/${pid}/task`)
-  return new Set(threads.map((thread) => readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8').match(/^(?:Uid|Gid|Groups):.*$/gm)!.join(' ').replaceAll(/\s+/g, ' ')))
+  const ids = readdirSync(`/proc/${pid}/task`).flatMap((thread) => {
+    try {
+      return readFileSync(`/proc/${pid}/task/${thread}/status`, 'utf8').match(/^(?:Uid|Gid|Groups):.*$/gm)!.join(' ').replaceAll(/\s+/g, ' ')
+    } catch (error) {
+      if (['ENOENT', 'ESRCH'].includes((error as NodeJS.ErrnoException).code!)) return []
+      throw error
+    }
+  })
+  return new Set(ids)
 }
 
 root('with `user` all threads become somebody else when the ports are bound', async (t) => {
