@@ -81,3 +81,11 @@ export function sluiceTypeError(code: CodeOf<'TypeError'>, message: string, opti
 export function sluiceRangeError(code: CodeOf<'RangeError'>, message: string, options?: ErrorOptions): RangeError & { code: ErrorCode } {
   return Object.assign(new RangeError(message, options), { code })
 }
+
+/** Makes the error of a code that is known only when it runs, of the class that the table has for it: what the addon said. */
+export function codedError(code: unknown, message: string, options?: ErrorOptions): Error {
+  const known = typeof code === 'string' && Object.hasOwn(errorTable, code) ? (code as ErrorCode) : 'ERR_SLUICE_INTERNAL'
+  const { base } = errorTable[known]
+  if (base === 'Error') return new SluiceError(known, message, options)
+  return Object.assign(base === 'RangeError' ? new RangeError(message, options) : new TypeError(message, options), { code: known })
+}

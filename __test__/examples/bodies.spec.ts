@@ -6,14 +6,7 @@ import test from 'ava'
 import { Workplace } from '../cli/command.ts'
 import { RawClient } from '../support/raw-client.ts'
 import { portOf, startServer } from '../support/server.ts'
-
-/** The block of a page that begins with the name of its file. */
-function example(page: string, file: string): string {
-  const text = readFileSync(new URL(`../../docs/reference/${page}`, import.meta.url), 'utf8')
-  const block = [...text.matchAll(/^```js\n([^]*?)^```$/gm)].map(([, code = '']) => code).find((code) => code.startsWith(`// ${file}\n`))
-  if (block === undefined) throw new Error(`${page} has no ${file}`)
-  return block
-}
+import { example } from './page.ts'
 
 test('uploads.md: the photo is moved, and a form without one is refused', async (t) => {
   const place = new Workplace(t, { 'package.json': '{ "type": "module" }', 'app.js': example('uploads.md', 'app.js'), 'sluice.config.js': 'export default { app: "./app.js" }', 'photos/.keep': '', 'me.jpg': 'a photo' })

@@ -1,16 +1,8 @@
 /** The programs in the pages about what threads share do what the pages say. */
-import { readFileSync } from 'node:fs'
 import test from 'ava'
 import { Workplace } from '../cli/command.ts'
 import { ask, startServer } from '../support/server.ts'
-
-/** The block of a page that begins with the name of its file. */
-function example(page: string, file: string): string {
-  const text = readFileSync(new URL(`../../docs/reference/${page}`, import.meta.url), 'utf8')
-  const block = [...text.matchAll(/^```js\n([^]*?)^```$/gm)].map(([, code = '']) => code).find((code) => code.startsWith(`// ${file}\n`))
-  if (block === undefined) throw new Error(`${page} has no ${file}`)
-  return block
-}
+import { example } from './page.ts'
 
 test('locks.md: one report at a time, and the others get their turn', async (t) => {
   const place = new Workplace(t, { 'package.json': '{ "type": "module" }', 'app.js': example('locks.md', 'app.js') })

@@ -1,7 +1,7 @@
 import { sluiceError, sluiceTypeError } from '../errors.ts'
 import { nativeTables } from '../native.ts'
 import type { Column, Columns, RowOf } from './column.ts'
-import { tableError } from './failure.ts'
+import { guarded } from './failure.ts'
 import { checkSpec, type TableSpec } from './spec.ts'
 import { Table } from './table.ts'
 
@@ -77,15 +77,6 @@ function layoutOf(columns: Columns): string {
   return Object.entries(columns)
     .map(([name, column]) => `${name}: ${column.type}${'size' in column ? `(${column.size})` : ''}`)
     .join(', ')
-}
-
-function guarded<T>(call: () => T): T {
-  try {
-    return call()
-  } catch (cause) {
-    if (cause instanceof Error && 'code' in cause) throw tableError(cause.code, cause.message, { cause })
-    throw cause
-  }
 }
 
 function readOr<T>(read: () => T, otherwise: T): T {

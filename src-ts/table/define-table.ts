@@ -2,7 +2,7 @@ import { isMainThread } from 'node:worker_threads'
 import { sluiceTypeError } from '../errors.ts'
 import { nativeTables } from '../native.ts'
 import type { Columns, RowOf } from './column.ts'
-import { tableError } from './failure.ts'
+import { guarded } from './failure.ts'
 import { checkSpec, nativeSpec, type TableSpec } from './spec.ts'
 import { Table } from './table.ts'
 
@@ -44,11 +44,6 @@ export function forgetTables(): void {
 }
 
 function open(name: string, spec: TableSpec): ReturnType<typeof nativeTables.openTable> {
-  try {
-    // A copy: an object of the addon's making is a dictionary to V8, and each call would look its function up there.
-    return { ...nativeTables.openTable(name, nativeSpec(spec), spec.persist, spec.persistEvery) }
-  } catch (cause) {
-    if (cause instanceof Error && 'code' in cause) throw tableError(cause.code, cause.message, { cause })
-    throw cause
-  }
+  // A copy: an object of the addon's making is a dictionary to V8, and each call would look its function up there.
+  return guarded(() => ({ ...nativeTables.openTable(name, nativeSpec(spec), spec.persist, spec.persistEvery) }))
 }

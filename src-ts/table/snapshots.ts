@@ -1,7 +1,7 @@
 /** Hearing of snapshots that cannot be written. */
 import { forget, openMailbox, receive } from '../bridge/mailbox.ts'
+import { codedError } from '../errors.ts'
 import { nativeTables } from '../native.ts'
-import { tableError } from './failure.ts'
 
 /**
  * Calls `report` when the snapshot of a table could not be written; it is tried again, and reported again only after it has been well. What
@@ -12,7 +12,7 @@ export function keepSnapshots(report: (error: Error) => void): () => void {
   const take = (): void => {
     const reports = JSON.parse(nativeTables.takeSnapshotReports()) as readonly { table: string; code: string | null; message: string | null }[]
     for (const { table, code, message } of reports) {
-      if (code !== null) report(tableError(code, `The rows of table "${table}" could not be saved: ${message}`))
+      if (code !== null) report(codedError(code, `The rows of table "${table}" could not be saved: ${message}`))
     }
   }
   const ticket = nativeTables.watchSnapshots()

@@ -11,9 +11,9 @@ use sluice_core::lock::LockOwner;
 use sluice_shared::{CELL_BYTES, CELLS_HEADER_BYTES, CellError, CellKind, Cells};
 
 use crate::error::{Result, error, internal};
+use crate::function::Call;
 use crate::mailbox::{Mail, Mailbox, next_ticket, with_mailbox};
 use crate::memory::lasting_array_buffer;
-use crate::socket::Call;
 use crate::table::registry::directory;
 use crate::value::{arguments, double, from_bool, from_double, guarded, uint32};
 use crate::worker::Raw;

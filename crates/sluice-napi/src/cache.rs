@@ -10,7 +10,7 @@ use serde::Serialize;
 use sluice_core::cache::Cache;
 
 use crate::error::{Result, internal};
-use crate::socket::Call;
+use crate::function::Call;
 use crate::value::{
     append_utf8, arguments, bytes, double, from_bool, from_bytes, from_double, from_text, guarded,
     uint32,

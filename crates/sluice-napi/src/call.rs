@@ -3,7 +3,8 @@
 use napi::sys;
 use sluice_server::Outcome;
 
-use crate::socket::{Call, on_worker};
+use crate::function::Call;
+use crate::socket::on_worker;
 use crate::value::{arguments, double, from_bool, uint32};
 
 /// The functions, by the name that they have in JavaScript.

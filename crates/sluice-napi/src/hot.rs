@@ -10,6 +10,7 @@ use napi_derive::napi;
 use sluice_server::{AnswerBody, AnswerMeta};
 
 use crate::error::{Result, internal};
+use crate::function::{Call, define};
 use crate::value::{
     append_latin1, append_utf8, arguments, boolean, bytes, double, exchange, from_bool, from_bytes,
     from_text, guarded, uint32,
@@ -33,57 +34,37 @@ thread_local! {
     });
 }
 
+const CALLS: [(&str, Call); 11] = [
+    ("respond", respond),
+    ("respondHead", respond_head),
+    ("respondChunk", respond_chunk),
+    ("respondEnd", respond_end),
+    ("respondFile", crate::file::respond_file),
+    ("respondReset", respond_reset),
+    ("credit", credit),
+    ("markIdempotent", mark_idempotent),
+    ("takeBlob", take_blob),
+    ("connectionInfo", connection_info),
+    ("flush", flush),
+];
+
 /// The hot calls as an object, taken once per thread.
 #[napi(catch_unwind, ts_return_type = "object")]
 pub fn worker_calls(env: Env) -> Result<Raw> {
-    let calls: [(&str, sys::napi_callback); 11] = [
-        ("respond", Some(respond)),
-        ("respondHead", Some(respond_head)),
-        ("respondChunk", Some(respond_chunk)),
-        ("respondEnd", Some(respond_end)),
-        ("respondFile", Some(crate::file::respond_file)),
-        ("respondReset", Some(respond_reset)),
-        ("credit", Some(credit)),
-        ("markIdempotent", Some(mark_idempotent)),
-        ("takeBlob", Some(take_blob)),
-        ("connectionInfo", Some(connection_info)),
-        ("flush", Some(flush)),
-    ];
     let mut object = Object::new(&env).map_err(internal)?;
-    let sockets = crate::socket::CALLS.map(|(name, call)| (name, Some(call)));
-    let packets = crate::packet::CALLS.map(|(name, call)| (name, Some(call)));
-    let locks = crate::lock::CALLS.map(|(name, call)| (name, Some(call)));
-    let caches = crate::cache::CALLS.map(|(name, call)| (name, Some(call)));
-    let rates = crate::rate_limit::CALLS.map(|(name, call)| (name, Some(call)));
-    let atomics = crate::atomic::CALLS.map(|(name, call)| (name, Some(call)));
-    let tasks = crate::call::CALLS.map(|(name, call)| (name, Some(call)));
-    let all = calls
-        .into_iter()
-        .chain(sockets)
-        .chain(packets)
-        .chain(locks)
-        .chain(atomics)
-        .chain(tasks)
-        .chain(caches)
-        .chain(rates);
-    for (name, callback) in all {
-        let mut function = ptr::null_mut();
-        // SAFETY: `env` belongs to the current call; the callback is a plain function that lives as long as the addon,
-        // which is never unloaded.
-        let status = unsafe {
-            sys::napi_create_function(
-                env.raw(),
-                name.as_ptr().cast(),
-                name.len() as isize,
-                callback,
-                ptr::null_mut(),
-                &raw mut function,
-            )
-        };
-        if status != sys::Status::napi_ok {
-            return Err(internal(format!("Cannot make the function {name}")));
-        }
-        object.set(name, Raw(function)).map_err(internal)?;
+    let all: [&[(&str, Call)]; 8] = [
+        &CALLS,
+        &crate::socket::CALLS,
+        &crate::packet::CALLS,
+        &crate::lock::CALLS,
+        &crate::atomic::CALLS,
+        &crate::call::CALLS,
+        &crate::cache::CALLS,
+        &crate::rate_limit::CALLS,
+    ];
+    for calls in all {
+        // SAFETY: none of them uses its data.
+        unsafe { define(env, &mut object, calls, ptr::null_mut()) }?;
     }
     Ok(Raw(napi::bindgen_prelude::JsValue::raw(&object)))
 }

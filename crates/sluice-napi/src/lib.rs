@@ -15,6 +15,7 @@ mod cache;
 mod call;
 mod error;
 mod file;
+mod function;
 mod hot;
 mod lock;
 mod mailbox;

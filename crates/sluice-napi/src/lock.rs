@@ -7,8 +7,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use napi::sys;
 use sluice_core::lock::{Acquired, Grant, LockLimits, LockMode, LockOwner, Locks};
 
+use crate::function::Call;
 use crate::mailbox::{LAST_TICKET_MAX, Mail, Mailbox, with_mailbox};
-use crate::socket::Call;
 use crate::value::{append_utf8, arguments, boolean, double, from_bool, from_double, guarded};
 
 /// The locks that all threads share, and where their owners are told. Guards decisions alone: mail is sent when it is let go.

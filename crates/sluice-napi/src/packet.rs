@@ -3,7 +3,8 @@
 use napi::sys;
 use sluice_server::PacketPeer;
 
-use crate::socket::{Call, on_worker, with_data};
+use crate::function::Call;
+use crate::socket::{on_worker, with_data};
 use crate::value::{arguments, boolean, bytes, from_bool, uint32};
 
 /// The functions, by the name that they have in JavaScript.

@@ -8,7 +8,7 @@ use napi_derive::napi;
 use sluice_shared::table::{ColumnKind, ColumnSpec, Evict, Table, TableSpec, TokenRate};
 
 use crate::error::Result;
-use crate::socket::Call;
+use crate::function::Call;
 use crate::table::registry;
 use crate::value::{append_utf8, arguments, from_double, guarded, uint32};
 

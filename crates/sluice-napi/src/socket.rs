@@ -7,6 +7,7 @@ use napi::sys;
 use sluice_core::channel::ChannelKind;
 use sluice_server::{MessageKind, PostFlags, Worker};
 
+use crate::function::Call;
 use crate::value::{
     append_latin1, append_utf8, arguments, boolean, bytes, double, exchange, from_bool, from_bytes,
     from_i32, from_text, guarded, uint32,
@@ -20,9 +21,6 @@ thread_local! {
     /// Where strings are decoded.
     static SCRATCH: RefCell<Vec<u8>> = RefCell::new(Vec::with_capacity(4096));
 }
-
-pub(crate) type Call =
-    unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> sys::napi_value;
 
 /// The functions, by the name that they have in JavaScript.
 pub(crate) const CALLS: [(&str, Call); 25] = [

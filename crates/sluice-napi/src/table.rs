@@ -4,6 +4,7 @@
 //! ([`calls`]), bound to a [`Context`](context::Context): so a hot call takes no lock and looks nothing up. Rows cross through a
 //! scratch buffer, two row images long, that TypeScript encodes and decodes (`src-ts/table/codec.ts`).
 
+mod batch;
 mod calls;
 mod context;
 mod open;

@@ -1,7 +1,8 @@
 //! Reading arguments of the hot calls, without objects and without allocation.
 
+use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::ptr;
+use std::ptr::{self, NonNull};
 
 use napi::sys;
 use sluice_server::ExchangeName;
@@ -11,8 +12,18 @@ pub(crate) fn arguments<const N: usize>(
     env: sys::napi_env,
     info: sys::napi_callback_info,
 ) -> [sys::napi_value; N] {
+    call_info(env, info).0
+}
+
+/// The first `N` arguments of a call, how many there are, and what its function was made with.
+#[inline]
+pub(crate) fn call_info<const N: usize>(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> ([sys::napi_value; N], usize, *mut c_void) {
     let mut count = N;
     let mut values = [ptr::null_mut(); N];
+    let mut data = ptr::null_mut();
     // SAFETY: `env` and `info` belong to the current call; `values` has room for `count`.
     unsafe {
         sys::napi_get_cb_info(
@@ -21,10 +32,10 @@ pub(crate) fn arguments<const N: usize>(
             &raw mut count,
             values.as_mut_ptr(),
             ptr::null_mut(),
-            ptr::null_mut(),
+            &raw mut data,
         );
     }
-    values
+    (values, count, data)
 }
 
 /// Runs what a call does. A panic is a bug of ours; it must not unwind into Node, and one request is all it may cost.
@@ -117,18 +128,38 @@ fn append_string(
 
 /// The bytes of a Uint8Array (a Buffer is one), or `None` for anything else. Valid until the call returns.
 pub(crate) fn bytes<'call>(env: sys::napi_env, value: sys::napi_value) -> Option<&'call [u8]> {
+    let (data, length) = span(env, value)?;
+    // SAFETY: so many bytes are there, and the call runs no JavaScript: nobody writes, detaches or moves them before it returns.
+    Some(unsafe { std::slice::from_raw_parts(data.as_ptr(), length) })
+}
+
+/// As [`bytes`], to be written to.
+///
+/// # Safety
+///
+/// Nobody else has these bytes before the call returns: the caller reads the argument once, and no other that could share its memory.
+pub(crate) unsafe fn bytes_mut<'call>(
+    env: sys::napi_env,
+    value: sys::napi_value,
+) -> Option<&'call mut [u8]> {
+    let (data, length) = span(env, value)?;
+    // SAFETY: as in `bytes`, and the caller vouches that there is no other slice of them.
+    Some(unsafe { std::slice::from_raw_parts_mut(data.as_ptr(), length) })
+}
+
+/// Where the bytes of a Uint8Array are, and how many.
+fn span(env: sys::napi_env, value: sys::napi_value) -> Option<(NonNull<u8>, usize)> {
     let mut kind = 0;
     let mut length = 0;
     let mut data = ptr::null_mut();
-    // SAFETY: `value` is an argument of the current call. The element type is checked before the pointer is used; the
-    // call runs no JavaScript, so nobody detaches or moves the memory before it returns.
-    unsafe {
+    // SAFETY: `value` is an argument of the current call.
+    let status = unsafe {
         let mut is_typed = false;
         sys::napi_is_typedarray(env, value, &raw mut is_typed);
         if !is_typed {
             return None;
         }
-        let status = sys::napi_get_typedarray_info(
+        sys::napi_get_typedarray_info(
             env,
             value,
             &raw mut kind,
@@ -136,15 +167,13 @@ pub(crate) fn bytes<'call>(env: sys::napi_env, value: sys::napi_value) -> Option
             &raw mut data,
             ptr::null_mut(),
             ptr::null_mut(),
-        );
-        if status != sys::Status::napi_ok || kind != sys::TypedarrayType::uint8_array {
-            return None;
-        }
-        if length == 0 || data.is_null() {
-            return Some(&[]);
-        }
-        Some(std::slice::from_raw_parts(data.cast::<u8>(), length))
+        )
+    };
+    // The element type is checked before anybody uses the pointer.
+    if status != sys::Status::napi_ok || kind != sys::TypedarrayType::uint8_array {
+        return None;
     }
+    Some(NonNull::new(data.cast()).map_or((NonNull::dangling(), 0), |data| (data, length)))
 }
 
 /// `true` or `false` as a JavaScript value.

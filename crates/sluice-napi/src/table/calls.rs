@@ -2,17 +2,19 @@
 //! no row, and `null` when the call failed: `failure()` tells then why.
 
 use std::mem::MaybeUninit;
-use std::ops::ControlFlow;
 use std::ptr;
 
 use napi::sys;
 use serde::Serialize;
-use sluice_shared::table::{ColumnKind, Mode, ScannedRow, TableError, Ttl};
+use sluice_shared::table::{ColumnKind, Mode, Table, TableError, Ttl};
 
+use super::batch::Batch;
 use super::context::{Context, Failure};
-use crate::value::{bytes, double, from_bool, from_bytes, from_i32, from_text, guarded, uint32};
-
-type Call = unsafe extern "C" fn(sys::napi_env, sys::napi_callback_info) -> sys::napi_value;
+use crate::function::Call;
+use crate::value::{
+    bytes, bytes_mut, call_info, double, from_bool, from_bytes, from_i32, from_text, guarded,
+    uint32,
+};
 
 /// Every function by its name in `NativeTable`.
 pub(super) const CALLS: [(&str, Call); 22] = [
@@ -50,23 +52,11 @@ pub(super) fn arguments<'call, const N: usize>(
     env: sys::napi_env,
     info: sys::napi_callback_info,
 ) -> (&'call mut Context, [sys::napi_value; N], usize) {
-    let mut count = N;
-    let mut values = [ptr::null_mut(); N];
-    let mut data = ptr::null_mut();
-    // SAFETY: `env` and `info` belong to the current call; `values` has room for `count`. `data` is what `Context::expose` gave with
-    // the function: the context, which lives as long as the environment. Nothing that a call does runs JavaScript, so there
-    // is no other call in this thread, and no other thread has the pointer.
-    unsafe {
-        sys::napi_get_cb_info(
-            env,
-            info,
-            &raw mut count,
-            values.as_mut_ptr(),
-            ptr::null_mut(),
-            &raw mut data,
-        );
-        (&mut *data.cast::<Context>(), values, count)
-    }
+    let (values, count, data) = call_info(env, info);
+    // SAFETY: `data` is what `Context::expose` gave with the function: the context, which lives as long as the environment. Nothing
+    // that a call does runs JavaScript, so there is no other call in this thread, and no other thread has the pointer.
+    let context = unsafe { &mut *data.cast::<Context>() };
+    (context, values, count)
 }
 
 /// A key on the stack. Its bytes are not zeroed first: that would take as long as finding the row.
@@ -123,10 +113,7 @@ pub(super) fn key_text(env: sys::napi_env, value: sys::napi_value) -> Result<Vec
 }
 
 fn undefined(env: sys::napi_env) -> sys::napi_value {
-    let mut value = ptr::null_mut();
-    // SAFETY: `env` belongs to the current call.
-    unsafe { sys::napi_get_undefined(env, &raw mut value) };
-    value
+    from_bytes(env, None)
 }
 
 fn null(env: sys::napi_env) -> sys::napi_value {
@@ -485,49 +472,35 @@ extern "C" fn compare_delete(env: sys::napi_env, info: sys::napi_callback_info) 
 
 /// `add(key, column, by)`: the new value of an integer column that stays within ±(2^53 - 1).
 extern "C" fn add(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    let (context, [key, column, by], _) = arguments::<3>(env, info);
-    let (column, by) = (uint32(env, column) as usize, int(env, by));
-    answer(
-        env,
-        context,
-        |context| {
-            Ok(context
-                .table
-                .add_safe(Key::new().read(env, key)?, column, by)?)
-        },
-        |_, sum| from_safe(env, sum),
-    )
+    sum(env, info, int, Table::add_safe, from_safe)
 }
 
 /// `addBig(key, column, by)`: wraps around as int64.
 extern "C" fn add_big(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    let (context, [key, column, by], _) = arguments::<3>(env, info);
-    let (column, by) = (uint32(env, column) as usize, int(env, by));
-    answer(
-        env,
-        context,
-        |context| {
-            Ok(context
-                .table
-                .add_int(Key::new().read(env, key)?, column, by)?)
-        },
-        |_, sum| from_big(env, sum),
-    )
+    sum(env, info, int, Table::add_int, from_big)
 }
 
 /// `addFloat(key, column, by)`.
 extern "C" fn add_float(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    sum(env, info, double, Table::add_float, from_double)
+}
+
+/// Adds a number of some kind, and gives the sum.
+#[inline]
+fn sum<T>(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+    read: impl Fn(sys::napi_env, sys::napi_value) -> T,
+    add: impl Fn(&Table, &[u8], usize, T) -> Result<T, TableError>,
+    give: impl Fn(sys::napi_env, T) -> sys::napi_value,
+) -> sys::napi_value {
     let (context, [key, column, by], _) = arguments::<3>(env, info);
-    let (column, by) = (uint32(env, column) as usize, double(env, by));
+    let (column, by) = (uint32(env, column) as usize, read(env, by));
     answer(
         env,
         context,
-        |context| {
-            Ok(context
-                .table
-                .add_float(Key::new().read(env, key)?, column, by)?)
-        },
-        |_, sum| from_double(env, sum),
+        |context| Ok(add(&context.table, Key::new().read(env, key)?, column, by)?),
+        |_, sum| give(env, sum),
     )
 }
 
@@ -545,9 +518,8 @@ extern "C" fn has(env: sys::napi_env, info: sys::napi_callback_info) -> sys::nap
     })
 }
 
-/// `scan(batch, from, prefix, withRows)`: fills `batch` with rows whose keys begin with `prefix`, and gives where to go on; the table's
-/// capacity is the end. A batch is the number of rows as u32, 4 bytes of nothing, and for each the bytes of its key as u32, 4 bytes of nothing, the
-/// key and, with `withRows`, its image, both padded to 8.
+/// `scan(batch, from, prefix, withRows)`: fills `batch`, a Uint8Array, with rows whose keys begin with `prefix` (see [`Batch`]), and gives
+/// where to go on; the table's capacity is the end.
 extern "C" fn scan(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     let (context, [batch, from, prefix, with_rows], _) = arguments::<4>(env, info);
     let (from, with_rows) = (uint32(env, from), crate::value::boolean(env, with_rows));
@@ -557,7 +529,9 @@ extern "C" fn scan(env: sys::napi_env, info: sys::napi_callback_info) -> sys::na
         |context| {
             let mut room = Key::new();
             let prefix = room.read(env, prefix)?;
-            let mut batch = Batch::new(batch_bytes(env, batch), with_rows);
+            // SAFETY: TypeScript made the array for this, and nobody else looks at it before the call returns.
+            let memory = unsafe { bytes_mut(env, batch) };
+            let mut batch = Batch::new(memory.unwrap_or_default(), with_rows);
             let next = context
                 .table
                 .scan(from, prefix, &mut |row| batch.push(row))?;
@@ -566,64 +540,6 @@ extern "C" fn scan(env: sys::napi_env, info: sys::napi_callback_info) -> sys::na
         },
         |_, next| from_double(env, f64::from(next)),
     )
-}
-
-/// The memory of a Uint8Array to write to.
-fn batch_bytes<'call>(env: sys::napi_env, value: sys::napi_value) -> &'call mut [u8] {
-    let read = bytes(env, value).unwrap_or(&[]);
-    if read.is_empty() {
-        return &mut [];
-    }
-    // SAFETY: the memory is that of a JavaScript array, which may be written; no JavaScript runs before the call returns, and the shared
-    // slice above is not used again.
-    unsafe { std::slice::from_raw_parts_mut(read.as_ptr().cast_mut(), read.len()) }
-}
-
-/// Rows in the form that a scan hands out.
-struct Batch<'call> {
-    out: &'call mut [u8],
-    at: usize,
-    count: u32,
-    with_rows: bool,
-}
-
-impl<'call> Batch<'call> {
-    const HEADER: usize = 8;
-
-    fn new(out: &'call mut [u8], with_rows: bool) -> Self {
-        Self {
-            out,
-            at: Self::HEADER,
-            count: 0,
-            with_rows,
-        }
-    }
-
-    fn push(&mut self, row: &ScannedRow<'_>) -> ControlFlow<()> {
-        let key_end = Self::HEADER + row.key.len().next_multiple_of(8);
-        let image_bytes = if self.with_rows {
-            row.image.len() * 8
-        } else {
-            0
-        };
-        let Some(entry) = self.out.get_mut(self.at..self.at + key_end + image_bytes) else {
-            return ControlFlow::Break(());
-        };
-        entry[..4].copy_from_slice(&(row.key.len() as u32).to_le_bytes());
-        entry[Self::HEADER..Self::HEADER + row.key.len()].copy_from_slice(row.key);
-        for (bytes, word) in entry[key_end..].chunks_exact_mut(8).zip(row.image) {
-            bytes.copy_from_slice(&word.to_le_bytes());
-        }
-        self.at += key_end + image_bytes;
-        self.count += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn finish(self) {
-        if let Some(head) = self.out.get_mut(..4) {
-            head.copy_from_slice(&self.count.to_le_bytes());
-        }
-    }
 }
 
 extern "C" fn clear(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {

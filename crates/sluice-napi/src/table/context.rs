@@ -11,6 +11,7 @@ use sluice_core::ErrorCode;
 use sluice_shared::table::{ColumnKind, Table, TableError, Watch};
 
 use super::calls::CALLS;
+use crate::function::define;
 use crate::worker::Raw;
 
 /// Bytes of a string or bytes value that may stay allocated between two calls.
@@ -31,7 +32,7 @@ pub(super) struct Context {
     pub(super) watches: HashMap<u64, Watch>,
     /// Why the last call gave `null`.
     pub(super) failure: Option<Failure>,
-    /// Two row images, the memory of an ArrayBuffer that `scratch_ref` keeps.
+    /// Two row images, the memory of an ArrayBuffer that is kept for as long ([`scratch_buffer`]).
     scratch: NonNull<u64>,
     row_words: usize,
 }
@@ -144,25 +145,8 @@ impl Context {
             drop(unsafe { Box::from_raw(context) });
         })
         .ok()?;
-        for (name, call) in CALLS {
-            let mut function = ptr::null_mut();
-            // SAFETY: `env` belongs to the current call; the callback is a plain function of an addon that is never unloaded,
-            // and `context` lives as long as the environment.
-            let status = unsafe {
-                sys::napi_create_function(
-                    env.raw(),
-                    name.as_ptr().cast(),
-                    name.len() as isize,
-                    Some(call),
-                    context.cast(),
-                    &raw mut function,
-                )
-            };
-            if status != sys::Status::napi_ok {
-                return None;
-            }
-            object.set(name, Raw(function)).ok()?;
-        }
+        // SAFETY: they take `data` for the context, and it lives as long as the environment.
+        unsafe { define(env, &mut object, &CALLS, context.cast()) }.ok()?;
         Some(Raw(object.raw()))
     }
 
