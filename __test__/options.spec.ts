@@ -53,6 +53,13 @@ test(refuses, { name: 'a b' }, 'name must be 1 to 64 letters, digits and . _ @ +
 test(refuses, { cleaners: [1] }, 'cleaners[0] must be a function, got 1 (in sluice.config.js)')
 test(refuses, { serverHeader: 'a\r\nb: c' }, 'serverHeader must be false or 1 to 256 characters of printable ASCII without blanks around them, got "a\\r\\nb: c" (in sluice.config.js)')
 test(refuses, { log: { level: 'loud' } }, 'log.level must be "trace" or "debug" or "info" or "warn" or "error", got "loud" (in sluice.config.js)')
+test(refuses, { tasks: { worker: 1 } }, 'unknown option `tasks.worker` in sluice.config.js, did you mean `tasks.workers`?')
+test(refuses, { tasks: { workers: 121 } }, 'tasks.workers must be a whole number ≤ 120, got 121 (in sluice.config.js)')
+test(refuses, { tasks: { concurrency: 0 } }, 'tasks.concurrency must be a whole number ≥ 1, got 0 (in sluice.config.js)')
+test(refuses, { tasks: { files: [1] } }, 'tasks.files[0] must be a string, got 1 (in sluice.config.js)')
+test(refuses, { tasks: { queues: [] } }, 'tasks.queues must be an object of queues by name, got a list (in sluice.config.js)')
+test(refuses, { tasks: { queues: { mail: { rate: { limit: 1 } } } } }, 'tasks.queues.mail.rate.per is required in sluice.config.js')
+test(refuses, { tasks: { queues: { default: { workers: 1 } } } }, 'tasks.queues must not give workers to "default": those are `tasks.workers`, got { default: [Object] } (in sluice.config.js)')
 test(refuses, 'app.js', 'the configuration must be an object, got "app.js" (in sluice.config.js)')
 
 for (const key of ['sid', 'cookie:', 'cookie:a b', 'header:a:b', 'query:a=b', 'path:256', 'path:-1', 'path:+1', `query:${'a'.repeat(257)}`]) {
@@ -282,4 +289,18 @@ test('toNativeConfig() turns off into 0 and names the ports', (t) => {
     ],
   )
   t.false(native.replay.safeMethods)
+})
+
+test('parseConfig() gives task workers only to those who name tasks, and every server the default queue', (t) => {
+  const queue = { name: 'default', workers: 0, concurrency: 0, rate: undefined }
+  t.deepEqual(parseConfig({}).tasks, { workers: 0, concurrency: 16, files: [], maxTasks: 0, queues: [queue], keepFailed: 1000, max: 100_000, bytes: 67_108_864 })
+  t.is(parseConfig({ tasks: {} }).tasks.workers, 1)
+  t.deepEqual(parseConfig({ tasks: { files: 'tasks/*.js', queues: { mail: { workers: 2 }, default: { rate: { limit: 5, per: 1000 } } } } }).tasks, {
+    ...parseConfig({ tasks: {} }).tasks,
+    files: ['tasks/*.js'],
+    queues: [
+      { ...queue, rate: { limit: 5, per: 1000 } },
+      { name: 'mail', workers: 2, concurrency: 0, rate: undefined },
+    ],
+  })
 })

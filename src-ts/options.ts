@@ -11,7 +11,7 @@ import * as v from 'valibot'
 import { explain } from './config/explain.ts'
 import { autoReactors } from './config/parallelism.ts'
 import { resolvePorts } from './config/ports.ts'
-import { configSchema } from './config/schema.ts'
+import { configSchema, tasksSchema } from './config/schema.ts'
 import type { PemSource } from './config/tls.ts'
 import type { ContentCoding } from './http/content-coding.ts'
 import type { TableSpec } from './table/spec.ts'
@@ -126,6 +126,8 @@ export interface Config {
         bytes?: number | undefined
       }
     | undefined
+  /** Tasks and events, `docs/reference/tasks.md`. Without it they run in the ordinary workers. */
+  tasks?: TasksConfig | undefined
   /** Speak HTTP/2 as well as HTTP/1.1: in plain text with clients that know of it, over TLS by ALPN. @default true */
   http2?: boolean | undefined
   /** Socket options. */
@@ -500,6 +502,7 @@ export interface ResolvedConfig {
   readonly resourceLimits: Readonly<ResourceLimits>
   readonly topics: { readonly history: { readonly messages: number; readonly bytes: number; readonly age: number }; readonly historyBytes: number }
   readonly timers: { readonly max: number; readonly bytes: number }
+  readonly tasks: ResolvedTasks
   readonly compression: { readonly encodings: readonly ContentCoding[]; readonly minBytes: number; readonly level?: number | undefined; readonly types: readonly string[] } | false
   readonly static: readonly ResolvedStatic[]
   readonly decompression: boolean
@@ -549,6 +552,61 @@ export interface StaticOptions {
    * group. The first that fits the decoded path counts, once. Up to 64. @default {}
    */
   rewrite?: Readonly<Record<string, string>> | undefined
+}
+
+/** How tasks and events are run. */
+export interface TasksConfig {
+  /** Threads that run nothing but tasks, 0 to 120; 0: the ordinary workers run them. @default 1 when there is `tasks`, else 0 */
+  workers?: number | undefined
+  /** Tasks in the hands of one task worker at once, 1 to 65 535. @default 16 */
+  concurrency?: number | undefined
+  /**
+   * Modules with tasks, from `root`, which every worker imports beside the app; with `*` in a name, `**` for any folders between: all that fit. Classes that
+   * they export and that extend `Task`, `Event` or `Listener` are known by that. @default []
+   */
+  files?: string | readonly string[] | undefined
+  /** A task worker is replaced after so many tasks. 0 = never. @default 0 */
+  maxTasks?: number | undefined
+  /** Queues beside `default`, by name, up to 255; `default` may be given, too, without `workers`. @default {} */
+  queues?: Readonly<Record<string, TaskQueue>> | undefined
+  /** Failed tasks that are kept, to be looked at and tried again with `sluice tasks`; the oldest go first. @default 1000 */
+  keepFailed?: number | undefined
+  /** Tasks at once: waiting, delayed and running; beyond: ERR_SLUICE_TASK_QUEUE_FULL. @default 100_000 */
+  max?: number | undefined
+  /** Bytes of their inputs, 64 KiB to 4 GiB - 1; beyond: the same. @default 67_108_864 */
+  bytes?: number | undefined
+}
+
+/** A queue of tasks with bounds of its own. */
+export interface TaskQueue {
+  /** Task workers of its own, which run no other tasks. 0: it shares those of `tasks.workers`. @default 0 */
+  workers?: number | undefined
+  /** Tasks of this queue that run at once in the whole server. 0: as many as the workers take. @default 0 */
+  concurrency?: number | undefined
+  /** No more than `limit` tasks of this queue begin in `per` milliseconds. @default undefined no bound */
+  rate?: { limit: number; per: number } | undefined
+}
+
+/** A {@link TasksConfig} with every member. */
+export interface ResolvedTasks {
+  readonly workers: number
+  readonly concurrency: number
+  /** As they were given. */
+  readonly files: readonly string[]
+  readonly maxTasks: number
+  /** The first is `default`; the others in the order of the configuration. */
+  readonly queues: readonly ResolvedQueue[]
+  readonly keepFailed: number
+  readonly max: number
+  readonly bytes: number
+}
+
+/** A {@link TaskQueue} with every member. */
+export interface ResolvedQueue {
+  readonly name: string
+  readonly workers: number
+  readonly concurrency: number
+  readonly rate: { readonly limit: number; readonly per: number } | undefined
 }
 
 /** {@link StaticOptions} with every member; `root` is absolute. */
@@ -643,6 +701,7 @@ export function parseConfig(input: unknown, source?: string): ResolvedConfig {
     static: options.static.map((entry) => ({ ...entry, root: resolve(root, entry.root) })),
     core: { ...options.core, threads: options.core.threads === 'auto' ? autoReactors(options.workers) : options.core.threads },
     requestTimeout: { soft: options.requestTimeout.soft, hard },
+    tasks: resolveTasks(options.tasks),
     recycle: { requests, grace, ...recycle },
     hooks: { requestReceived: options.hooks.requestReceived, responseGenerated: options.hooks.responseGenerated },
     uploads: { ...options.uploads, dir: options.uploads.dir === undefined ? tmpdir() : resolve(root, options.uploads.dir), fileBytes: options.uploads.fileBytes ?? options.uploads.maxBytes },
@@ -654,6 +713,13 @@ export function parseConfig(input: unknown, source?: string): ResolvedConfig {
   }
   resolvedConfigs.add(deepFreeze(resolved))
   return resolved
+}
+
+/** Without `tasks` there are no threads for them alone. */
+function resolveTasks(options: v.InferOutput<typeof tasksSchema> | undefined): ResolvedTasks {
+  const { queues: { default: first, ...others }, ...rest } = options ?? { ...v.parse(tasksSchema, {}), workers: 0 }
+  const queues = Object.entries(others).map(([name, { workers, concurrency, rate }]) => ({ name, workers, concurrency, rate }))
+  return { ...rest, queues: [{ name: 'default', workers: 0, concurrency: first?.concurrency ?? 0, rate: first?.rate }, ...queues] }
 }
 
 /** By default every program in a directory has the same one, without knowing of each other. */

@@ -510,6 +510,36 @@ const tablesRecord = v.record(tableNames, tableSchema, tablesMessage)
 // To valibot a list is an object too.
 const tablesSchema = v.lazy((value) => (Array.isArray(value) ? notAnObject(tablesMessage) : tablesRecord) as unknown as v.GenericSchema<Record<string, TableSpec>>)
 
+// The ranges are those of `crates/sluice-core/src/config/check.rs`.
+const queueSchema = exactObject(
+  {
+    workers: v.optional(whole('', 0, workersMax), 0),
+    concurrency: v.optional(whole('', 0, u32Max), 0),
+    rate: v.optional(exactObject({ limit: whole('', 1, 1_000_000_000), per: millis(1) }, 'must be { limit, per }')),
+  },
+  'must be { workers, concurrency, rate }',
+)
+const queueNames = v.pipe(v.string(), v.regex(/^[\w.-]{1,64}$/, 'must have a name of 1 to 64 letters, digits and . _ -'))
+const queuesMessage = 'must be an object of queues by name'
+const queuesRecord = v.record(queueNames, queueSchema, queuesMessage)
+
+/** How tasks are run; a test of the page about it, too. */
+export const tasksSchema = exactObject({
+  workers: v.optional(whole('', 0, workersMax), 1),
+  concurrency: v.optional(whole('', 1, 65_535), 16),
+  files: v.pipe(v.optional(oneOrMore(text), []), v.maxLength(1024, 'must have at most 1024 files')),
+  maxTasks: v.optional(whole(''), 0),
+  queues: v.pipe(
+    // To valibot a list is an object too.
+    v.optional(v.lazy((value) => (Array.isArray(value) ? notAnObject(queuesMessage) : queuesRecord) as unknown as v.GenericSchema<v.InferInput<typeof queuesRecord>, v.InferOutput<typeof queuesRecord>>), {}),
+    v.check((queues) => Object.keys(queues).length <= 255, 'must have at most 255 queues'),
+    v.check((queues) => (queues['default']?.workers ?? 0) === 0, 'must not give workers to "default": those are `tasks.workers`'),
+  ),
+  keepFailed: v.optional(whole('', 0, 1_000_000), 1000),
+  max: v.optional(whole('', 1, 16_777_216), 100_000),
+  bytes: v.optional(bytes(65_536, u32Max), 67_108_864),
+})
+
 export const configSchema = exactObject(
   {
     name: v.optional(v.pipe(text, v.regex(/^[\w.@+-]{1,64}$/, 'must be 1 to 64 letters, digits and . _ @ + -'))),
@@ -583,6 +613,7 @@ export const configSchema = exactObject(
       historyBytes: v.optional(bytes(0, u32Max), 67_108_864),
     }),
     timers: section({ max: v.optional(whole('', 0, 16_777_216), 1_000_000), bytes: v.optional(bytes(0, u32Max), 268_435_456) }),
+    tasks: v.optional(tasksSchema),
     tcp: section({
       nodelay: v.optional(flag, true),
       keepAlive: millisOrFalse(0),
