@@ -1,6 +1,6 @@
 import { sluiceRangeError, sluiceTypeError } from './errors.ts'
 import type { NativeTimers } from './native.ts'
-import { encodeInput, tooLong } from './tasks/input.ts'
+import { encodePayload, tooLong } from './tasks/payload.ts'
 import { checkName } from './tasks/name.ts'
 import type { TaskCall } from './tasks/task.ts'
 
@@ -17,6 +17,9 @@ export interface TimerInfo {
 /** What {@link NativeTimers.setTimer} says beside 0 and 1. */
 const FULL = -1
 const TOO_LONG = -2
+
+/** Longest input, in bytes: it lies in the core until the timer is cleared. */
+const INPUT_BYTES_MAX = 64 * 1024
 
 /**
  * Timers of the whole server, by name. They are kept by the core: they survive the reload and the death of every worker, and each call runs in
@@ -87,10 +90,10 @@ export class SharedTimers {
     if (typeof call !== 'object' || call === null) throw sluiceTypeError('ERR_SLUICE_INVALID_ARG', `The third argument must be what call() of a task gives, got ${typeof call}`)
     checkName(call.task, 'The name of a task')
     const where = `The input of task "${call.task}"`
-    const input = encodeInput(call.input, where)
+    const input = encodePayload(call.input, where, 'input', INPUT_BYTES_MAX)
     const result = this.#native.setTimer(this.#server(), name, call.task, input, Math.ceil(ms), repeats)
     if (result === FULL) throw sluiceRangeError('ERR_SLUICE_TIMERS_FULL', `There are as many timers as \`timers.max\` and \`timers.bytes\` allow; "${name}" was not set`)
-    if (result === TOO_LONG) throw tooLong(where, input.length)
+    if (result === TOO_LONG) throw tooLong(where, input.length, INPUT_BYTES_MAX)
     return result === 1
   }
 }

@@ -3,7 +3,7 @@ import { RECORD_WORDS, TaskWord } from '../bridge/record.ts'
 import { sluiceError } from '../errors.ts'
 import type { NativeCalls } from '../native.ts'
 import { isThenable } from '../thenable.ts'
-import { decodeInput } from './input.ts'
+import { decodePayload } from './payload.ts'
 import { findTask, type TaskContext } from './task.ts'
 
 /** How a call ended, as the core counts it. */
@@ -46,7 +46,7 @@ export class Calls {
       return
     }
     try {
-      const result = handle(decodeInput(lane.copy(inputAt, words[at + TaskWord.INPUT_LENGTH]!)), this.#context(id))
+      const result = handle(decodePayload(bytes, inputAt, inputAt + words[at + TaskWord.INPUT_LENGTH]!), this.#context(id))
       if (isThenable(result)) this.#hold(id, result)
       else native.endCall(worker, id, Outcome.DONE)
     } catch (error) {
