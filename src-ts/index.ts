@@ -8,6 +8,7 @@ export type {
   LifecycleEvents,
   LifecycleHandler,
   ReloadOptions,
+  ReloadTarget,
   ReloadReport,
   ReloadResult,
   Server,
@@ -15,6 +16,7 @@ export type {
   StartReason,
   WorkerErrorEvent,
   WorkerInfo,
+  WorkerKind,
   WorkerStats,
 } from './process/api.ts'
 export { Port, type PortAddress, type PortStats } from './port.ts'

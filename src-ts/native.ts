@@ -33,8 +33,8 @@ export interface NativeServer {
   takeNotices(server: number): string | null
   /** Reserves a slot for a worker thread that is about to start. */
   createWorker(server: number): number
-  /** Lets the dispatcher choose this worker, which has attached. `home` is its logical number: a successor has the same, and sticky requests stay with it. */
-  activateWorker(server: number, slot: number, home: number): void
+  /** Lets the dispatcher choose this worker, which has attached. `home` is its logical number: a successor has the same, and sticky requests stay with it. `role`: 0 answers, 1 runs tasks, 2 runs cron jobs, 3 is a process, 4 and above run the tasks of one queue; only the first gets requests and connections. */
+  activateWorker(server: number, slot: number, home: number, role: number): void
   /** Takes it out of dispatch. A `drained` notice follows when nothing is in its hands, no connection either. `reason`: what `adopt` tells who gets its connections, 0 reload or 3 recycle. */
   drainWorker(server: number, slot: number, reason: number): void
   /** Treats the worker as dead from now on, whether its thread has ended or not. A `gone` notice follows. False when it is gone already. */

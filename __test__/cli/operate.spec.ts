@@ -74,6 +74,19 @@ test('reload serves new code; code that throws is refused with 1, its error, and
   t.is(await get(server.url), 'two')
 })
 
+test('reload --only tasks and SIGUSR2 replace the task workers alone; status shows them', async (t) => {
+  const place = new Workplace(t, { 'app.mjs': app(), 'sluice.config.json': '{ "app": "app.mjs", "tasks": {} }' })
+  const server = await place.serve()
+  t.regex((await place.run(['status'])).stdout, /worker {2}kind {4}state[^]*\n1 +task +idle +0 +0 /)
+  place.write('app.mjs', app('two'))
+  t.regex((await place.run(['reload', '--only', 'tasks'])).stdout, /^Reloaded in \d+ ms\n$/)
+  t.is(await get(server.url), 'one')
+  process.kill(server.pid, 'SIGUSR2')
+  await server.said(/Task worker 1 is ready[^]*Task worker 1 is ready[^]*Reloaded/)
+  t.is(await get(server.url), 'one')
+  t.like(await place.run(['reload', '--only', 'everything']), { code: 2 })
+})
+
 /** WebSockets of a user `ada` in the group `g` and the topic `t`; each is greeted with its id. */
 const sockets = `
 export default {

@@ -1,13 +1,21 @@
-import type { StartReason } from '../../src-ts/process/api.ts'
+import type { StartReason, WorkerKind } from '../../src-ts/process/api.ts'
 import { Deferred } from '../../src-ts/process/deferred.ts'
 import type { Generation } from '../../src-ts/process/generation.ts'
 import type { LeaveReason, MasterMessage } from '../../src-ts/process/messages.ts'
+import { threadName, type Place } from '../../src-ts/process/place.ts'
+import type { RecycleRule } from '../../src-ts/process/recycle.ts'
 import type { Death, WorkerHandle } from '../../src-ts/process/worker-handle.ts'
+
+/** The place with this id, of a worker that answers unless `kind` says otherwise. */
+export function placeOf(id: number, kind: WorkerKind = 'worker', recycle: RecycleRule = {}): Place {
+  return { id, kind, role: kind === 'worker' ? 0 : 1, index: id, name: threadName(kind, id), recycle }
+}
 
 /** A worker without a thread: the test says what happens to it, and reads what was asked of it. */
 export class FakeWorker implements WorkerHandle {
   static #slots = 0
   readonly id: number
+  readonly place: Place
   readonly slot: number
   readonly generation: Generation
   readonly reason: StartReason
@@ -25,8 +33,9 @@ export class FakeWorker implements WorkerHandle {
   readonly death: Promise<Death> = this.#death.promise
   readonly exited: Promise<void> = this.#exited.promise
 
-  constructor(id: number, generation: Generation, reason: StartReason) {
-    this.id = id
+  constructor(place: Place, generation: Generation, reason: StartReason) {
+    this.id = place.id
+    this.place = place
     this.generation = generation
     this.reason = reason
     this.slot = FakeWorker.#slots

@@ -22,7 +22,7 @@ const fromWorker: WorkerMessage[] = [
   { type: 'message', to: 'others', data: 1 },
   { type: 'message', to: 0, data: 1 },
   { type: 'read', count: 128 },
-  { type: 'call', id: 1, method: 'reload', version: 'v2' },
+  { type: 'call', id: 1, method: 'reload', version: 'v2', only: ['tasks'] },
   { type: 'call', id: 2, method: 'stopWorker', worker: 1 },
   { type: 'call', id: 3, method: 'shutdown', timeout: undefined },
 ]

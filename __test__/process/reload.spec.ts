@@ -90,3 +90,19 @@ test('calls during a run are joined into one run after it, with the last options
   void runs.call('d')
   t.deepEqual(gates.map(({ options }) => options), ['a', 'c', 'd'])
 })
+
+test('two calls that wait become one run for what either was for', async (t) => {
+  const gate = new Deferred()
+  const runs: string[] = []
+  const joined = new JoinedRuns(
+    async (options: string) => {
+      runs.push(options)
+      await gate.promise
+    },
+    (earlier, later) => `${earlier}+${later}`,
+  )
+  const all = [joined.call('a'), joined.call('b'), joined.call('c')]
+  gate.resolve(undefined)
+  await Promise.all(all)
+  t.deepEqual(runs, ['a', 'b+c'])
+})

@@ -2,11 +2,11 @@ import test from 'ava'
 
 import { Retirement } from '../../src-ts/process/retirement.ts'
 import { FakeClock, settle } from './fake-clock.ts'
-import { FakeWorker } from './fake-worker.ts'
+import { FakeWorker, placeOf } from './fake-worker.ts'
 
 function retire({ maxWaitTime = 30_000, drainGrace = 0 } = {}) {
   const clock = new FakeClock()
-  const worker = new FakeWorker(0, { number: 1, app: 'file:///app.js', root: '/', version: undefined }, 'start')
+  const worker = new FakeWorker(placeOf(0), { number: 1, app: 'file:///app.js', root: '/', version: undefined }, 'start')
   const drained: number[] = []
   const retirement = new Retirement(worker, 'reload', { clock, drain: (slot) => drained.push(slot), maxWaitTime, drainGrace })
   return { clock, worker, drained, retirement }

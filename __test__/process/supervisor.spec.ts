@@ -5,7 +5,7 @@ import type { Generation } from '../../src-ts/process/generation.ts'
 import type { Usage } from '../../src-ts/process/recycle.ts'
 import { Supervisor, type SupervisorOptions } from '../../src-ts/process/supervisor.ts'
 import { FakeClock, settle } from './fake-clock.ts'
-import { FakeWorker } from './fake-worker.ts'
+import { FakeWorker, placeOf } from './fake-worker.ts'
 
 const code = (number: number, app = 'file:///in-place/app.js'): Generation => ({ number, app, root: '/', version: `v${number}` })
 const one = code(1)
@@ -19,9 +19,9 @@ function supervise(options: Partial<SupervisorOptions> = {}) {
   const deaths: { id: number; reason: DeathReason }[] = []
   const usage = new Map<FakeWorker, Usage>()
   const supervisor = new Supervisor({
-    seats: 2,
-    spawn: (id, generation, reason) => {
-      const worker = new FakeWorker(id, generation, reason)
+    places: [placeOf(0), placeOf(1)],
+    spawn: (place, generation, reason) => {
+      const worker = new FakeWorker(place, generation, reason)
       spawned.push(worker)
       return worker
     },
@@ -33,12 +33,11 @@ function supervise(options: Partial<SupervisorOptions> = {}) {
     drainGrace: 0,
     concurrency: 1,
     rollback: { errors: 2, within: 10_000 },
-    recycle: {},
     events: {
       serving: ({ id, reason }) => log.push(`serving ${id} ${reason}`),
       leaving: ({ id }) => log.push(`leaving ${id}`),
       left: ({ id }) => log.push(`left ${id}`),
-      died: ({ id }, { reason }) => {
+      died: ({ place: { id } }, { reason }) => {
         log.push(`died ${id} ${reason}`)
         deaths.push({ id, reason })
       },
@@ -258,7 +257,7 @@ test('replace() rejects when the fresh worker fails, and the old one stays', asy
 })
 
 test('a worker whose life span is over is replaced once, without an empty moment', async (t) => {
-  const { spawned, usage, clock, supervisor } = await started({ recycle: { requests: 10 } })
+  const { spawned, usage, clock, supervisor } = await started({ places: [placeOf(0), placeOf(1, 'worker', { requests: 10 })] })
   usage.set(spawned[1] as FakeWorker, { requests: 10, heapBytes: 0, ageMs: 0 })
   await clock.pass(3_000)
   t.is(spawned.length, 3)
@@ -315,7 +314,7 @@ test('deaths long after a reload condemn nothing', async (t) => {
 })
 
 test('many reloads in a row make the oldest leavers hurry', async (t) => {
-  const { supervisor, spawned } = await started({ seats: 1 })
+  const { supervisor, spawned } = await started({ places: [placeOf(0)] })
   for (let number = 2; number <= 5; number += 1) await getAllReady(spawned, spawned.length, supervisor.reload(code(number)))
   await settle()
   t.deepEqual(spawned[0]?.asked, ['drain reload', 'stop 1000'])
@@ -328,7 +327,7 @@ test('after freeze() nobody is replaced, and stop() ends everyone', async (t) =>
   await settle()
   supervisor.freeze()
   t.deepEqual(spawned[2]?.asked, ['terminate'])
-  const stop = supervisor.stop(5_000, new AbortController().signal)
+  const stop = supervisor.stop('worker', 5_000, new AbortController().signal)
   await clock.pass(100)
   spawned[1]?.finishWork()
   await settle()
@@ -343,9 +342,99 @@ test('stop() is over soon when it is told to hurry', async (t) => {
   const { supervisor, clock, spawned } = await started()
   supervisor.freeze()
   const hurry = new AbortController()
-  const stop = supervisor.stop(30_000, hurry.signal)
+  const stop = supervisor.stop('worker', 30_000, hurry.signal)
   hurry.abort()
   await clock.pass(2_000)
   await stop
   for (const worker of spawned) t.is(worker.asked.at(-1), 'terminate')
+})
+
+/** A supervisor of one worker, one task worker and a cron worker that are ready. */
+const crews = () => started({ places: [placeOf(0), placeOf(1, 'task'), placeOf(2, 'cron')] })
+
+test('the server may accept when a worker serves that answers, whoever else is ready before', async (t) => {
+  const { supervisor, spawned, log } = supervise({ places: [placeOf(0), placeOf(1, 'task')] })
+  const start = supervisor.start(one, () => log.push('first'))
+  spawned[1]?.getReady()
+  await settle()
+  t.deepEqual(log, ['serving 1 start'])
+  spawned[0]?.getReady()
+  await start
+  t.deepEqual(log, ['serving 1 start', 'serving 0 start', 'first'])
+})
+
+test('a reload of one kind leaves the others with their code, also those that crash afterwards', async (t) => {
+  const { supervisor, spawned, versions, clock } = await crews()
+  t.like(await getAllReady(spawned, 3, supervisor.reload(two, undefined, new Set(['task'] as const))), { ok: true })
+  t.is(spawned.length, 4)
+  t.deepEqual(versions(), ['v1', 'v2', 'v1'])
+  t.is(supervisor.generation, one)
+  spawned[0]?.die()
+  await clock.pass(0)
+  t.like(spawned[4], { id: 0, generation: one })
+  spawned[3]?.die()
+  await clock.pass(0)
+  t.like(spawned[5], { id: 1, generation: two })
+})
+
+test('a reload fails as a whole when a worker of any kind does not start', async (t) => {
+  const { supervisor, spawned, versions } = await crews()
+  const reload = supervisor.reload(two)
+  await settle()
+  spawned[3]?.getReady()
+  await settle()
+  spawned[4]?.failToStart(new Error('no tasks'))
+  t.like(await reload, { ok: false, error: { message: 'no tasks' } })
+  t.deepEqual(versions(), ['v1', 'v1', 'v1'])
+  t.deepEqual(spawned[3]?.asked, ['terminate'])
+})
+
+test('only deaths of reloaded code condemn it, and every kind gets back what it had', async (t) => {
+  const release = (number: number) => code(number, `file:///releases/${number}/app.js`)
+  const { supervisor, spawned, log, versions, clock } = supervise({ places: [placeOf(0), placeOf(1, 'task')] })
+  await getAllReady(spawned, 0, supervisor.start(release(1), () => undefined))
+  await getAllReady(spawned, 2, supervisor.reload(release(2), undefined, new Set(['task'] as const)))
+  t.deepEqual(versions(), ['v1', 'v2'])
+  for (const worker of [0, 3]) {
+    spawned[worker]?.die()
+    await clock.pass(0)
+    spawned[worker + 3]?.getReady()
+    await settle()
+  }
+  t.false(log.some((line) => line.startsWith('condemned')), 'the worker that answers has older code')
+  await getAllReady(spawned, spawned.length, supervisor.reload(release(3)))
+  t.deepEqual(versions(), ['v3', 'v3'])
+  const fresh = spawned.slice(-2)
+  for (const worker of fresh) worker.die()
+  const seen = spawned.length
+  const restored = new Promise<void>((resolve) => {
+    const look = async (): Promise<void> => {
+      await clock.pass(0)
+      if (log.includes('condemned restored')) resolve()
+      else setImmediate(look)
+    }
+    void look()
+  })
+  await getAllReady(spawned, seen, restored)
+  t.deepEqual(versions(), ['v1', 'v2'])
+})
+
+test('stop() ends the workers of one kind, and leaves the others at work', async (t) => {
+  const { supervisor, spawned } = await crews()
+  supervisor.freeze()
+  const stop = supervisor.stop('worker', 5_000, new AbortController().signal)
+  spawned[0]?.finishWork()
+  await settle()
+  spawned[0]?.end()
+  await stop
+  t.deepEqual(spawned[0]?.asked, ['drain shutdown', 'stop 5000'])
+  t.deepEqual(spawned[1]?.asked, [])
+  t.deepEqual(supervisor.serving.map(({ id }) => id), [1, 2])
+  const hurry = new AbortController()
+  hurry.abort()
+  const tasks = supervisor.stop('task', 5_000, hurry.signal)
+  await settle()
+  spawned[1]?.end()
+  await tasks
+  t.deepEqual(spawned[1]?.asked, ['drain shutdown', 'stop 1000'])
 })

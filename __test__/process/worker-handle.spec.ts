@@ -8,6 +8,7 @@ import type { Notice } from '../../src-ts/native.ts'
 import { systemClock } from '../../src-ts/process/clock.ts'
 import type { Core, WorkerNotice } from '../../src-ts/process/core.ts'
 import type { WorkerMessage } from '../../src-ts/process/messages.ts'
+import { placeOf } from './fake-worker.ts'
 import { ThreadHandle, UNREAD_MAX, type ThreadOptions } from '../../src-ts/process/worker-handle.ts'
 
 const READY = `const { workerData } = await import('node:worker_threads'); const { port } = workerData; port.on('message', () => {}); port.postMessage({ type: 'ready' });`
@@ -32,8 +33,9 @@ async function start(t: ExecutionContext, source: string, options: Partial<Threa
   const generation = { number: 1, app: 'file:///app.js', root: '/', version: undefined }
   const worker = new ThreadHandle({
     entry: pathToFileURL(entry),
+    place: placeOf(3),
     boot: {
-      server: 1, id: 3, name: 'sluice-w3', reason: 'start', generation: 1, app: generation.app, configFile: undefined, serverName: 'test',
+      server: 1, reason: 'start', generation: 1, app: generation.app, configFile: undefined, serverName: 'test',
       version: undefined, env: undefined, root: '/', codings: [], formFields: 1000, decodes: false, cpu: undefined, ports: [], tables: {}, board: new SharedArrayBuffer(8),
     },
     generation,

@@ -1,5 +1,5 @@
 import type { ResolvedConfig } from '../options.ts'
-import type { Server } from '../process/api.ts'
+import type { ReloadTarget, Server } from '../process/api.ts'
 import { toFault, type ControlHandlers, type ControlFault } from '../process/control.ts'
 import { sluiceVersion } from '../version.ts'
 import { describeError } from './print-error.ts'
@@ -87,7 +87,7 @@ export function controlHandlers(server: Server, config: ResolvedConfig, operatio
       ports: ports(),
     }),
     reload: async (params): Promise<ControlAnswers['reload']> => {
-      const { ok, rolledBack, error } = await server.reload({ version: textParam(params, 'version') })
+      const { ok, rolledBack, error } = await server.reload({ version: textParam(params, 'version'), only: param(params, 'only') as ReloadTarget[] | undefined })
       // The stack is for the person who typed `sluice reload`; it does not survive the socket by itself.
       return { ok, rolledBack, ...(error && { error: { ...toFault(error), message: describeError(error) } }) }
     },

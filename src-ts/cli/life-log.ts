@@ -1,17 +1,18 @@
 import type { Server } from '../process/api.ts'
+import { workerTitle } from '../process/place.ts'
 import type { Logger } from './logger.ts'
 
 /** Logs what happens to a running server that its operator must know of. */
 export function logLife(server: Server, log: Logger): void {
   server.on('workerError', ({ worker, reason, exitCode, error, inflight, replayed }) => {
-    log.error(`Worker ${worker.id} ended: ${reason}`, { exitCode, inflight, replayed, ...(error && { err: error }) })
+    log.error(`${workerTitle(worker)} ended: ${reason}`, { exitCode, inflight, replayed, ...(error && { err: error }) })
   })
-  server.on('workerStart', ({ id, reason }) => {
+  server.on('workerStart', ({ id, kind, reason }) => {
     const write = reason === 'start' ? log.debug : log.info
-    write(`Worker ${id} serves`, { reason })
+    write(`${workerTitle({ id, kind })} ${kind === 'worker' ? 'serves' : 'is ready'}`, { reason })
   })
-  server.on('workerStop', ({ id }) => log.debug(`Worker ${id} has gone`))
-  server.on('beforeReload', ({ version }) => log.info('Reloading', { version }))
+  server.on('workerStop', (worker) => log.debug(`${workerTitle(worker)} has gone`))
+  server.on('beforeReload', ({ version, only }) => log.info('Reloading', { version, only }))
   server.on('afterReload', ({ ok, rolledBack, error, ms }) => {
     if (ok) log.info(`Reloaded in ${Math.round(ms)} ms`)
     else log.error(rolledBack ? 'Reload rolled back: the previous code serves again' : 'Reload failed: the old code goes on', { ...(error && { err: error }) })

@@ -4,6 +4,7 @@
  */
 import { Argument, Command, InvalidArgumentError, Option } from 'commander'
 import { sluiceVersion } from '../version.ts'
+import type { ReloadTarget } from '../process/api.ts'
 import { parsePushTarget } from './push-target.ts'
 import type { ExitCode } from './run.ts'
 
@@ -37,6 +38,7 @@ export function createProgram(args: readonly string[], exit: (code: ExitCode) =>
     })
 
   whereOptions(program.command('reload').description('replace the code of all workers without losing a request'))
+    .addOption(new Option('--only <kind...>', 'replace only these, the others go on with their code').choices(['workers', 'tasks', 'cron', 'processes']))
     .addOption(timeoutOption('how long to wait for the new code, in seconds', 300))
     .action(async (flags: ReloadFlags) => {
       const { reload } = await import('./reload.ts')
@@ -117,6 +119,7 @@ export interface StopFlags extends WhereFlags {
 }
 
 export interface ReloadFlags extends WhereFlags {
+  only?: ReloadTarget[]
   /** Seconds. */
   timeout: number
 }

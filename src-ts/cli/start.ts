@@ -3,7 +3,7 @@ import { sluiceTypeError } from '../errors.ts'
 import type { ResolvedConfig } from '../options.ts'
 import { handleSignals } from '../process/signals.ts'
 import type { Account } from '../process/privileges.ts'
-import type { Server } from '../process/api.ts'
+import type { ReloadOptions, Server } from '../process/api.ts'
 import { hasColour, painter } from './colour.ts'
 import { createOutputLogger, type Logger } from './logger.ts'
 import type { LogFile } from './log-file.ts'
@@ -61,11 +61,12 @@ async function serve(config: ResolvedConfig, flags: StartFlags, args: readonly s
       leave(state, 1)
     }
   }
-  let isReloadWanted = false
-  const reload = (): void => {
-    if (server === undefined) isReloadWanted = true
+  let wanted: ReloadOptions | undefined
+  const reload = (options: ReloadOptions = {}): void => {
+    // All of them, whatever was wanted before.
+    if (server === undefined) wanted = wanted === undefined || options.only === undefined ? options : wanted
     // Its outcome is logged by logLife(); a refusal (the server is stopping) is not of interest.
-    else server.reload().catch((error: unknown) => log.warn('No reload', { err: error }))
+    else server.reload(options).catch((error: unknown) => log.warn('No reload', { err: error }))
   }
   handleSignals({
     stop: (signal) => void stop(signal),
@@ -73,8 +74,11 @@ async function serve(config: ResolvedConfig, flags: StartFlags, args: readonly s
       log.warn(`Stopping now: a second ${signal}`)
       leave(state, exitCode)
     },
-    reload,
-    reloadTasks: () => log.info('There are no task workers to reload'),
+    reload: () => reload(),
+    reloadTasks: () => {
+      if (config.tasks.workers > 0 || config.tasks.queues.some(({ workers }) => workers > 0)) reload({ only: ['tasks'] })
+      else log.info('There are no task workers to reload')
+    },
     reopenLogs: () => logFile?.reopen(),
   })
 
@@ -93,7 +97,7 @@ async function serve(config: ResolvedConfig, flags: StartFlags, args: readonly s
   }
   announce(server, config, log)
   logLife(server, log)
-  if (isReloadWanted) reload()
+  if (wanted) reload(wanted)
   await state.open(server, config, { args, stop: (options) => void stop(options.closeCode === undefined ? 'sluice stop' : 'sluice restart', options) }, log)
   if (config.daemon) (await import('./daemonize.ts')).reportReady()
   return 0

@@ -37,14 +37,15 @@ async function askStatus(socket: string): Promise<StatusAnswer | undefined> {
 function statusText({ pid, name, version, uptime, ports, health, stats }: StatusAnswer): string {
   const rows = stats.perWorker.map((worker) => {
     const state = health.workers.find(({ id }) => id === worker.id)?.status ?? '?'
-    return [worker.id, state, worker.requests, worker.concurrency, `${Math.round(worker.heapUsed / 2 ** 20)} MiB`, `${Math.round(worker.elu * 100)} %`, duration(worker.uptime)]
+    const does = worker.kind === 'worker' ? [worker.requests, worker.concurrency] : worker.kind === 'task' ? [worker.tasks, worker.tasking] : ['', '']
+    return [worker.id, worker.kind, state, ...does, `${Math.round(worker.heapUsed / 2 ** 20)} MiB`, `${Math.round(worker.elu * 100)} %`, duration(worker.uptime)]
   })
   return [
     `${name}${version === undefined ? '' : ` ${version}`}, pid ${pid}, up ${duration(uptime)}: ${health.ready ? 'ready' : `not ready (${health.reason ?? 'starting'})`}`,
     ...ports.map((port) => `${port.protocol.padEnd(6)} ${port.url}${port.error === undefined ? '' : `  not bound: ${port.error}`}`),
     `requests ${stats.requestCount}, in flight ${stats.concurrency}, connections ${stats.connections}, reloads ${stats.reloads}, crashes ${stats.crashes}, replayed ${stats.replayed}`,
     '',
-    ...table([['worker', 'state', 'requests', 'in flight', 'heap', 'busy', 'up'], ...rows]),
+    ...table([['worker', 'kind', 'state', 'done', 'in hand', 'heap', 'busy', 'up'], ...rows]),
     '',
   ].join('\n')
 }

@@ -15,12 +15,21 @@ export type Awaitable<T> = T | Promise<T>
 /** Why a worker was started. `start`: with the server; `reload`: new code; the others replace a worker that ended. */
 export type StartReason = 'start' | 'reload' | 'crash' | 'stuck' | 'recycle'
 
+/** What a worker is for. `worker`: it answers; `task`: it runs tasks; `cron`: it runs cron jobs; `process`: a custom process on a thread. */
+export type WorkerKind = 'worker' | 'task' | 'cron' | 'process'
+
+/** Workers that a reload can be limited to, by their kind. */
+export type ReloadTarget = 'workers' | 'tasks' | 'cron' | 'processes'
+
 /** One worker, as hooks, `ctx.worker` and {@link HealthReport} show it. */
 export interface WorkerInfo {
-  /** The place in the server, 0 … workers - 1. A replacement has the id of the worker it replaces. */
+  /**
+   * The place in the server: 0 … workers - 1 are those that answer, then come task workers, the cron worker and the processes that are
+   * threads. A replacement has the id of the worker it replaces.
+   */
   readonly id: number
-  readonly kind: 'worker'
-  /** The name of the OS thread: `sluice-w0`. */
+  readonly kind: WorkerKind
+  /** The name of the OS thread: `sluice-w0`, `sluice-t0`, `sluice-cron`, `sluice-p0`. */
   readonly name: string
   /** `reload({ version })` or `-x`; undefined when none was given. */
   readonly version: string | undefined
@@ -51,6 +60,8 @@ export interface ReloadOptions {
   readonly version?: string | undefined
   /** Gives the reload up as long as no new worker serves. */
   readonly signal?: AbortSignal | undefined
+  /** Only these; the others go on with the code they have. @default all */
+  readonly only?: readonly ReloadTarget[] | undefined
 }
 
 export interface ReloadResult {
@@ -93,7 +104,7 @@ export interface LifecycleEvents {
   /** Master: a worker ended unasked. */
   workerError: [event: WorkerErrorEvent]
   /** Master: a reload begins. An error ends it: the old code goes on. */
-  beforeReload: [reload: { readonly version: string | undefined }]
+  beforeReload: [reload: { readonly version: string | undefined; readonly only: readonly ReloadTarget[] | undefined }]
   /**
    * Master: the last worker of the old code is gone, or the reload failed. Comes once more for the same reload when
    * `reload.rollback` condemned its code: then `ok` is false, and `rolledBack` says whether there was older code to go back to.
@@ -166,9 +177,13 @@ export interface ServerStats {
   readonly ticksSkipped: number
   /** Requests refused by the core, by the limit or rule that refused them. */
   readonly rejected: Readonly<Record<string, number>>
-  /** Workers that serve. */
+  /** Workers that serve: those that answer. */
   readonly workers: number
   readonly idleWorkers: number
+  /** Task workers that are ready. */
+  readonly taskWorkers: number
+  /** Of those, workers without a call in their hands. */
+  readonly idleTaskWorkers: number
   /** Reloads whose code took over. */
   readonly reloads: number
   /** Workers that ended unasked, {@link ServerStats.stuck} included. */
@@ -180,7 +195,14 @@ export interface ServerStats {
 
 export interface WorkerStats {
   readonly id: number
+  readonly kind: WorkerKind
+  /** As {@link WorkerInfo.name}. */
+  readonly name: string
   readonly requests: number
+  /** Calls of tasks that it has begun. */
+  readonly tasks: number
+  /** Calls of tasks in its hands. */
+  readonly tasking: number
   /** Requests in its hands. */
   readonly concurrency: number
   /** WebSockets and event streams that it owns. */
@@ -239,7 +261,7 @@ export interface Server extends AsyncDisposable, Pick<PushServer, PushMethods> {
    */
   respond(request: DetachedRequest, response: Response): Promise<boolean>
   /**
-   * Sends a message to workers or to the master, where `message` handlers get it. Dropped when there is no such worker.
+   * Sends a message to workers, of whichever kind, or to the master, where `message` handlers get it. Dropped when there is no such worker.
    * `transfer` needs a single receiver. @throws ERR_SLUICE_INVALID_ARG when it cannot be cloned,
    * ERR_SLUICE_INVALID_STATE when 65 536 messages to that worker are unread.
    */
@@ -248,14 +270,14 @@ export interface Server extends AsyncDisposable, Pick<PushServer, PushMethods> {
   off<K extends keyof LifecycleEvents>(event: K, handler: LifecycleHandler<K>): this
 
   /**
-   * Replaces the code of all workers without losing a request. Settles when the new code serves everywhere, or has
+   * Replaces the code of all workers, whatever their kind, without losing a request or a task. Settles when the new code serves everywhere, or has
    * failed everywhere; old workers finish what they hold in the background (`afterReload` tells when).
    * A call while a reload runs is joined with all others of that time into one reload afterwards.
-   * @throws ERR_SLUICE_INVALID_STATE in inline mode, ERR_SLUICE_SHUTTING_DOWN
+   * @throws ERR_SLUICE_INVALID_STATE in inline mode, ERR_SLUICE_SHUTTING_DOWN, ERR_SLUICE_INVALID_ARG for `only` with something else
    */
   reload(options?: ReloadOptions): Promise<ReloadResult>
   /**
-   * Replaces one worker by a fresh one with the same code, gracefully. @default in a worker: itself
+   * Replaces one worker of any kind by a fresh one with the same code, gracefully. @default in a worker: itself
    * @throws ERR_SLUICE_INVALID_ARG for an unknown id, ERR_SLUICE_WORKER_START when the fresh one fails (the old one stays)
    */
   stopWorker(id?: number): Promise<void>

@@ -4,8 +4,11 @@
  * nothing is decided by another thread's row but recycling, which does not mind a value a second old.
  */
 
+import type { WorkerKind } from './api.ts'
+import { kindOf, roleOf, threadName, type Place } from './place.ts'
+
 const SLOTS = 256
-const ROW = 8
+const ROW = 10
 const HEADER = 8
 /** Words of the header. */
 const RELOADS = 0
@@ -21,6 +24,8 @@ const ELU = 4
 const THREAD = 5
 const GENERATION = 6
 const STAY = 7
+const ROLE = 8
+const INDEX = 9
 
 const STATUSES = ['starting', 'serving', 'exiting'] as const
 export type BoardStatus = (typeof STATUSES)[number]
@@ -28,6 +33,9 @@ export type BoardStatus = (typeof STATUSES)[number]
 export interface BoardRow {
   readonly slot: number
   readonly id: number
+  readonly kind: WorkerKind
+  /** As {@link Place.name}. */
+  readonly name: string
   readonly status: BoardStatus
   /** When it began to serve, milliseconds since the epoch; 0 before. */
   readonly since: number
@@ -66,11 +74,13 @@ export class Board {
   }
 
   /** Master only: a thread has been started in this slot. Returns what {@link Board.leave} needs. */
-  enter(slot: number, id: number, generation: number): number {
+  enter(slot: number, { id, kind, index }: Pick<Place, 'id' | 'kind' | 'index'>, generation: number): number {
     const at = HEADER + slot * ROW
     this.#words.fill(0, at, at + ROW)
     this.#words[at + GENERATION] = generation
     this.#words[at + STATUS] = STATUSES.indexOf('starting')
+    this.#words[at + ROLE] = roleOf(kind)
+    this.#words[at + INDEX] = index
     this.#words[at + ID] = id + 1
     this.#stays += 1
     this.#words[at + STAY] = this.#stays
@@ -99,9 +109,10 @@ export class Board {
   }
 
   row(slot: number): BoardRow | undefined {
-    const [id = 0, status = 0, since = 0, heapUsed = 0, elu = 0, threadId = 0, generation = 0] = this.#words.subarray(HEADER + slot * ROW, HEADER + (slot + 1) * ROW)
+    const [id = 0, status = 0, since = 0, heapUsed = 0, elu = 0, threadId = 0, generation = 0, , role = 0, index = 0] = this.#words.subarray(HEADER + slot * ROW, HEADER + (slot + 1) * ROW)
     if (id === 0) return undefined
-    return { slot, id: id - 1, status: STATUSES[status] ?? 'starting', since, heapUsed, elu, threadId, generation }
+    const kind = kindOf(role)
+    return { slot, id: id - 1, kind, name: threadName(kind, index), status: STATUSES[status] ?? 'starting', since, heapUsed, elu, threadId, generation }
   }
 
   /** Every thread there is, by id, older generations first. */

@@ -94,7 +94,7 @@ export class InlineServer extends PushServer implements Server {
       const slot = core.createWorker((notice) => {
         if (notice.type === 'gone') this.#gone.resolve()
       })
-      this.#board.enter(slot, 0, 1)
+      this.#board.enter(slot, { id: 0, kind: 'worker', index: 0 }, 1)
       installGlobals()
       this.#runtime = startRuntime({
         native,
@@ -110,7 +110,7 @@ export class InlineServer extends PushServer implements Server {
         ...requestFunctions(this.#config),
         report: (error, phase) => this.#lifecycle.report(error, phase),
       })
-      core.activate(slot, 0)
+      core.activate(slot, 0, 0)
       this.#board.setStatus(slot, 'serving')
       this.#cancelVitals = keepVitals(this.#board, slot)
       core.accept()

@@ -11,10 +11,12 @@ import { fromRecord, toRecord } from './error-record.ts'
 import { lookUp, type Generation } from './generation.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { cloneMessage, toCallResult, type Call, type CallResult, type PortRecord, type Receiver, type WorkerMessage } from './messages.ts'
+import type { Place } from './place.ts'
+import { placesOf, reloadKinds } from './places.ts'
 import { dropPrivileges } from './privileges.ts'
 import { JoinedRuns } from './reload.ts'
 import { enter, leave } from './running.ts'
-import { healthReport, serverStats, threadName } from './stats.ts'
+import { healthReport, serverStats } from './stats.ts'
 import { Supervisor } from './supervisor.ts'
 import { ThreadHandle, type WorkerHandle } from './worker-handle.ts'
 import { SharedTimers } from '../timer.ts'
@@ -43,8 +45,9 @@ export class Master extends PushServer implements Server {
   readonly #board = new Board()
   readonly #stopping = new AbortController()
   readonly #hurry = new AbortController()
-  readonly #reloads = new JoinedRuns((options: ReloadOptions) => this.#reload(options))
+  readonly #reloads = new JoinedRuns((options: ReloadOptions) => this.#reload(options), joinReloads)
   readonly #versions = new Map<number, string | undefined>()
+  readonly #places: readonly Place[]
   readonly #supervisor: Supervisor
   #core: Core | undefined
   #portRecords: readonly PortRecord[] = []
@@ -64,11 +67,12 @@ export class Master extends PushServer implements Server {
     this.name = config.name ?? 'sluice'
     this.tables = configuredTables(config.tables)
     this.#lifecycle.configure(config.lifecycle, MASTER_EVENTS)
-    const { maxWaitTime, recycle, reload, workers } = config
+    this.#places = placesOf(config)
+    const { maxWaitTime, reload } = config
     this.#supervisor = new Supervisor({
-      seats: workers,
-      spawn: (id, generation, reason) => this.#spawn(id, generation, reason),
-      activate: (slot, id) => this.#activate(slot, id),
+      places: this.#places,
+      spawn: (place, generation, reason) => this.#spawn(place, generation, reason),
+      activate: (slot, place) => this.#activate(slot, place),
       drain: (slot, reason) => this.#core?.drain(slot, reason),
       usage: (worker) => this.#usage(worker),
       clock: systemClock,
@@ -76,7 +80,6 @@ export class Master extends PushServer implements Server {
       drainGrace: reload.drainGrace,
       concurrency: reload.concurrency,
       rollback: reload.rollback,
-      recycle,
       events: {
         serving: (worker) => {
           this.#board.setStatus(worker.slot, 'serving')
@@ -179,14 +182,15 @@ export class Master extends PushServer implements Server {
 
   async reload(options: ReloadOptions = {}): Promise<ReloadResult> {
     this.#refuseWhenStopping()
+    reloadKinds(options.only)
     return this.#reloads.call(options)
   }
 
   async stopWorker(id?: number): Promise<void> {
     this.#refuseWhenStopping()
-    const { workers } = this.#config
-    if (id === undefined || !Number.isInteger(id) || id < 0 || id >= workers) {
-      throw sluiceTypeError('ERR_SLUICE_INVALID_ARG', `\`id\` must be a worker, 0 to ${workers - 1}, got ${String(id)}`)
+    const last = this.#places.length - 1
+    if (id === undefined || !Number.isInteger(id) || id < 0 || id > last) {
+      throw sluiceTypeError('ERR_SLUICE_INVALID_ARG', `\`id\` must be a worker, 0 to ${last}, got ${String(id)}`)
     }
     await this.#supervisor.replace(id)
   }
@@ -204,7 +208,8 @@ export class Master extends PushServer implements Server {
 
   /**
    * The dispatcher stays open until the last connection is done: a request that was read before the end of accepting has
-   * to find a worker. Only then, or when the time is over, the workers go.
+   * to find a worker. Only then, or when the time is over, the workers go: those that answer first, as what they still do may
+   * need the others; then those that run tasks, which have the rest of the time for the calls in their hands; then all others.
    */
   async #stop(timeout: number, closeCode: number | undefined): Promise<void> {
     const core = this.#started()
@@ -213,22 +218,24 @@ export class Master extends PushServer implements Server {
     this.#supervisor.freeze()
     const start = performance.now()
     const stopped = core.stop(this.#config.reload.drainGrace, closeCode)
-    for (const worker of this.#supervisor.serving) worker.drain('shutdown')
+    for (const worker of this.#supervisor.servingOf('worker')) worker.drain('shutdown')
     await within(systemClock, timeout, stopped, this.#hurry.signal)
-    await this.#supervisor.stop(Math.max(0, timeout - (performance.now() - start)), this.#hurry.signal)
+    for (const kind of ['worker', 'task', 'cron'] as const) {
+      await this.#supervisor.stop(kind, Math.max(0, timeout - (performance.now() - start)), this.#hurry.signal)
+    }
     core.release()
     await within(systemClock, STOP_HOOK_MS, this.#lifecycle.tell('serverStop', this))
     this.#releaseTables?.()
     leave(this)
   }
 
-  async #reload({ version, signal }: ReloadOptions): Promise<ReloadResult> {
+  async #reload({ only, version, signal }: ReloadOptions): Promise<ReloadResult> {
     const start = performance.now()
     const outcome = async (): Promise<ReloadResult & { settled?: Promise<void> }> => {
       this.#refuseWhenStopping()
-      await this.#lifecycle.run('beforeReload', { version })
+      await this.#lifecycle.run('beforeReload', { version, only })
       this.#started().renewCertificates()
-      return await this.#supervisor.reload(this.#nextGeneration(version ?? this.version), signal)
+      return await this.#supervisor.reload(this.#nextGeneration(version ?? this.version), signal, reloadKinds(only))
     }
     const { settled, ...result } = await outcome().catch((error: unknown) => ({
       ok: false as const,
@@ -264,15 +271,14 @@ export class Master extends PushServer implements Server {
     return generation
   }
 
-  #spawn(id: number, generation: Generation, reason: StartReason): WorkerHandle {
+  #spawn(place: Place, generation: Generation, reason: StartReason): WorkerHandle {
     const { compression, core: { affinity }, decompression, env, reload, resourceLimits, source, uploads } = this.#config
     const core = this.#started()
     const worker = new ThreadHandle({
       entry: new URL('./worker-main.js', import.meta.url),
+      place,
       boot: {
         server: core.server,
-        id,
-        name: threadName(id),
         reason,
         generation: generation.number,
         app: generation.app,
@@ -285,7 +291,7 @@ export class Master extends PushServer implements Server {
         decodes: decompression,
         formFields: uploads.fields,
         // Worker i sits where reactor i sits: waking a thread on the same core is many times cheaper than on another.
-        cpu: affinity.length > 0 ? affinity[id % affinity.length] : undefined,
+        cpu: place.kind === 'worker' && affinity.length > 0 ? affinity[place.index % affinity.length] : undefined,
         ports: this.#portRecords,
         tables: this.#config.tables,
         board: this.#board.buffer,
@@ -298,14 +304,14 @@ export class Master extends PushServer implements Server {
       clock: systemClock,
       receive: (message, from) => this.#receive(message, from),
     })
-    const stay = this.#board.enter(worker.slot, id, generation.number)
+    const stay = this.#board.enter(worker.slot, place, generation.number)
     void worker.exited.then(() => this.#board.leave(worker.slot, stay))
     return worker
   }
 
-  #activate(slot: number, id: number): void {
+  #activate(slot: number, { id, role }: Place): void {
     try {
-      this.#core?.activate(slot, id)
+      this.#core?.activate(slot, id, role)
     } catch (error) {
       // It died between its `ready` and now. Its end is on its way, and the seat is filled again then.
       if (!(error instanceof Error && 'code' in error && error.code === 'ERR_SLUICE_INVALID_STATE')) throw error
@@ -336,7 +342,7 @@ export class Master extends PushServer implements Server {
   async #answer(call: Call, worker: WorkerHandle): Promise<CallResult | undefined> {
     switch (call.method) {
       case 'reload':
-        return toCallResult(await this.reload({ version: call.version }))
+        return toCallResult(await this.reload({ version: call.version, only: call.only }))
       case 'stopWorker':
         await this.stopWorker(call.worker)
         return undefined
@@ -361,14 +367,16 @@ export class Master extends PushServer implements Server {
     }
   }
 
-  #usage({ slot }: WorkerHandle): { requests: number; heapBytes: number; ageMs: number } {
+  /** What counts as a request of a task worker is a task. */
+  #usage({ place, slot }: WorkerHandle): { requests: number; heapBytes: number; ageMs: number } {
     const row = this.#board.row(slot)
-    const requests = this.#started().stats().workers.find((worker) => worker.slot === slot)?.requests ?? 0
+    const stats = this.#started().stats().workers.find((worker) => worker.slot === slot)
+    const requests = (place.kind === 'task' ? stats?.tasks : stats?.requests) ?? 0
     return { requests, heapBytes: row?.heapUsed ?? 0, ageMs: row && row.since > 0 ? Date.now() - row.since : 0 }
   }
 
-  #info({ id, threadId, generation }: Pick<WorkerHandle, 'id' | 'threadId' | 'generation'>, status: WorkerInfo['status']): WorkerInfo {
-    return { id, kind: 'worker', name: threadName(id), version: generation.version, threadId, status }
+  #info({ place: { id, kind, name }, threadId, generation }: Pick<WorkerHandle, 'place' | 'threadId' | 'generation'>, status: WorkerInfo['status']): WorkerInfo {
+    return { id, kind, name, version: generation.version, threadId, status }
   }
 
   #started(): Core {
@@ -382,6 +390,12 @@ export class Master extends PushServer implements Server {
   }
 
   readonly #versionOf = (generation: number): string | undefined => this.#versions.get(generation)
+}
+
+/** A reload that stands for two: of everything that either was for. */
+function joinReloads(earlier: ReloadOptions, later: ReloadOptions): ReloadOptions {
+  const only = earlier.only === undefined || later.only === undefined ? undefined : [...new Set([...earlier.only, ...later.only])]
+  return { ...later, only, version: later.version ?? earlier.version }
 }
 
 /** How many generations' versions are remembered, for {@link ServerStats}. */

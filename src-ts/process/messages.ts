@@ -6,7 +6,7 @@ import { sluiceTypeError } from '../errors.ts'
 import type { PortProtocol, ProxyRecord } from '../options.ts'
 import type { ContentCoding } from '../http/content-coding.ts'
 import type { TableSpec } from '../table/spec.ts'
-import type { ReloadResult, StartReason } from './api.ts'
+import type { ReloadResult, ReloadTarget, StartReason, WorkerKind } from './api.ts'
 import { parseErrorRecord, toRecord, type ErrorRecord } from './error-record.ts'
 
 /** Why a worker has to go. */
@@ -42,7 +42,7 @@ export type WorkerMessage =
   | ({ readonly type: 'call'; readonly id: number } & Call)
 
 export type Call =
-  | { readonly method: 'reload'; readonly version: string | undefined }
+  | { readonly method: 'reload'; readonly version: string | undefined; readonly only: readonly ReloadTarget[] | undefined }
   | { readonly method: 'stopWorker'; readonly worker: number }
   | { readonly method: 'shutdown'; readonly timeout: number | undefined }
 
@@ -60,6 +60,7 @@ export interface Boot {
   /** The core's slot, reserved for this thread. */
   readonly slot: number
   readonly id: number
+  readonly kind: WorkerKind
   readonly name: string
   readonly reason: StartReason
   readonly generation: number
@@ -190,8 +191,9 @@ export function toCallResult({ ok, rolledBack, error }: ReloadResult): CallResul
 function parseCall(value: Record<string, unknown>): Call | undefined {
   switch (value['method']) {
     case 'reload': {
-      const { version } = value
-      return version === undefined || typeof version === 'string' ? { method: 'reload', version } : undefined
+      const { only, version } = value
+      // What `only` names is checked by the master, whose error the caller gets.
+      return version === undefined || typeof version === 'string' ? { method: 'reload', version, only: only as readonly ReloadTarget[] | undefined } : undefined
     }
     case 'stopWorker': {
       const { worker } = value

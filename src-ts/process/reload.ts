@@ -50,19 +50,22 @@ export async function prepareAll<Seat, Prepared>(seats: readonly Seat[], prepara
   }
 }
 
-/** Runs one job at a time. Calls that come while one runs are joined into a single run after it, with the options of the last. */
+/** Runs one job at a time. Calls that come while one runs are joined into a single run after it. */
 export class JoinedRuns<Options, Result> {
   readonly #run: (options: Options) => Promise<Result>
+  readonly #join: (earlier: Options, later: Options) => Options
   #current: Promise<unknown> | undefined
   #next: { options: Options; result: Promise<Result> } | undefined
 
-  constructor(run: (options: Options) => Promise<Result>) {
+  /** `join` makes the options of one run of those of two calls. @default the later ones */
+  constructor(run: (options: Options) => Promise<Result>, join: (earlier: Options, later: Options) => Options = (_, later) => later) {
     this.#run = run
+    this.#join = join
   }
 
   call(options: Options): Promise<Result> {
     if (this.#next !== undefined) {
-      this.#next.options = options
+      this.#next.options = this.#join(this.#next.options, options)
       return this.#next.result
     }
     if (this.#current === undefined) return this.#start(options)

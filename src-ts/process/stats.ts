@@ -5,16 +5,13 @@ import type { CoreStats } from './core.ts'
 /** The version of a generation, as far as the asking thread knows it. */
 export type VersionOf = (generation: number) => string | undefined
 
-/** The name of worker `id`'s OS thread; Linux shows 15 bytes of it. */
-export function threadName(id: number): string {
-  return `sluice-w${id}`
-}
-
 /** Puts together what the core counts and what the threads wrote on the board. Works in every thread of the server. */
 export function serverStats(board: Board, { counters, rejected, workers }: CoreStats, versionOf: VersionOf): ServerStats {
   const counter = (name: string): number => counters[name] ?? 0
   const bySlot = new Map(workers.map((worker) => [worker.slot, worker]))
   const serving = board.rows().filter(({ status }) => status === 'serving')
+  const answering = serving.filter(({ kind }) => kind === 'worker')
+  const tasking = serving.filter(({ kind }) => kind === 'task')
   const now = Date.now()
   return {
     startTime: board.startTime,
@@ -50,13 +47,19 @@ export function serverStats(board: Board, { counters, rejected, workers }: CoreS
     replayed: counter('replayed'),
     refused: counter('refused'),
     rejected,
-    workers: serving.length,
-    idleWorkers: serving.filter(({ slot }) => (bySlot.get(slot)?.inflight ?? 0) === 0).length,
+    workers: answering.length,
+    idleWorkers: answering.filter(({ slot }) => (bySlot.get(slot)?.inflight ?? 0) === 0).length,
+    taskWorkers: tasking.length,
+    idleTaskWorkers: tasking.filter(({ slot }) => (bySlot.get(slot)?.tasking ?? 0) === 0).length,
     reloads: board.counter('reloads'),
     crashes: board.counter('crashes'),
     stuck: board.counter('stuck'),
     perWorker: serving.map((row) => ({
       id: row.id,
+      kind: row.kind,
+      name: row.name,
+      tasks: bySlot.get(row.slot)?.tasks ?? 0,
+      tasking: bySlot.get(row.slot)?.tasking ?? 0,
       requests: bySlot.get(row.slot)?.requests ?? 0,
       concurrency: bySlot.get(row.slot)?.inflight ?? 0,
       connections: bySlot.get(row.slot)?.connections ?? 0,
@@ -71,14 +74,14 @@ export function serverStats(board: Board, { counters, rejected, workers }: CoreS
 /** Whether the server can answer, with every thread it has, leaving ones included. */
 export function healthReport(board: Board, { workers }: CoreStats, versionOf: VersionOf, isStopping: boolean): HealthReport {
   const rows = board.rows()
-  const busy = new Set(workers.filter(({ inflight }) => inflight > 0).map(({ slot }) => slot))
+  const busy = new Set(workers.filter(({ inflight, tasking = 0 }) => inflight + tasking > 0).map(({ slot }) => slot))
   const infos = rows.map((row) => workerInfo(row, busy.has(row.slot), versionOf))
-  const isServing = rows.some(({ status }) => status === 'serving')
+  const isServing = rows.some(({ kind, status }) => kind === 'worker' && status === 'serving')
   const reason = isStopping ? 'The server is stopping' : isServing ? undefined : 'No worker is ready'
   return { live: true, ready: reason === undefined, workers: infos, ...(reason !== undefined && { reason }) }
 }
 
 function workerInfo(row: BoardRow, isBusy: boolean, versionOf: VersionOf): WorkerInfo {
   const status = row.status === 'serving' ? (isBusy ? 'busy' : 'idle') : row.status
-  return { id: row.id, kind: 'worker', name: threadName(row.id), version: versionOf(row.generation), threadId: row.threadId, status }
+  return { id: row.id, kind: row.kind, name: row.name, version: versionOf(row.generation), threadId: row.threadId, status }
 }

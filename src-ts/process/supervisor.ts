@@ -1,11 +1,12 @@
 import { sluiceError } from '../errors.ts'
-import type { DeathReason, ReloadResult, StartReason } from './api.ts'
+import type { DeathReason, ReloadResult, StartReason, WorkerKind } from './api.ts'
 import { Backoff } from './backoff.ts'
 import { within, type Cancel, type Clock } from './clock.ts'
 import { CrashLoop, type RollbackRule } from './crash-loop.ts'
 import { isElsewhere, type Generation } from './generation.ts'
 import type { LeaveReason } from './messages.ts'
-import { LifeSpan, type RecycleRule, type Usage } from './recycle.ts'
+import { workerTitle, type Place } from './place.ts'
+import { LifeSpan, type Usage } from './recycle.ts'
 import { prepareAll } from './reload.ts'
 import { Retirement } from './retirement.ts'
 import type { Death, WorkerHandle } from './worker-handle.ts'
@@ -19,17 +20,18 @@ export interface SupervisorEvents {
   leaving(worker: WorkerHandle): void
   /** A worker that was asked to go has gone. */
   left(worker: WorkerHandle): void
-  died(worker: Pick<WorkerHandle, 'id' | 'threadId' | 'generation'>, death: Omit<Death, 'reason'> & { readonly reason: DeathReason }): void
+  died(worker: Pick<WorkerHandle, 'place' | 'threadId' | 'generation'>, death: Omit<Death, 'reason'> & { readonly reason: DeathReason }): void
   /** `reload.rollback` condemned the serving code. `restored`: older code has taken over. */
   condemned(restored: boolean): void
 }
 
 export interface SupervisorOptions {
-  readonly seats: number
+  /** In the order of their ids, from 0 on. */
+  readonly places: readonly Place[]
   /** Starts a thread. @throws when none is to be had */
-  readonly spawn: (id: number, generation: Generation, reason: StartReason) => WorkerHandle
+  readonly spawn: (place: Place, generation: Generation, reason: StartReason) => WorkerHandle
   /** Lets the dispatcher choose the worker. */
-  readonly activate: (slot: number, id: number) => void
+  readonly activate: (slot: number, place: Place) => void
   /** Takes it out of dispatch. */
   readonly drain: (slot: number, reason: LeaveReason) => void
   readonly usage: (worker: WorkerHandle) => Usage
@@ -38,13 +40,14 @@ export interface SupervisorOptions {
   readonly drainGrace: number
   readonly concurrency: number
   readonly rollback: RollbackRule
-  readonly recycle: RecycleRule
   readonly events: SupervisorEvents
 }
 
-/** One place for a worker. It outlives the workers that take it. */
+/** Who sits in a place. It outlives the workers that take it. */
 interface Seat {
-  readonly id: number
+  readonly place: Place
+  /** The code of its workers. */
+  generation: Generation | undefined
   readonly backoff: Backoff
   /** Serves. */
   current: WorkerHandle | undefined
@@ -65,7 +68,7 @@ const END_MS = 1_000
 /** How often life spans are looked at, in milliseconds, if any is limited. */
 const RECYCLE_LOOK_MS = 1_000
 
-/** Keeps every seat taken by a worker that serves. Knows no threads and no sockets, only handles; the caller brings the time. */
+/** Keeps every seat, whatever the kind of its worker, taken by a worker that serves. Knows no threads and no sockets, only handles; the caller brings the time. */
 export class Supervisor {
   readonly #options: SupervisorOptions
   readonly #seats: Seat[]
@@ -74,32 +77,39 @@ export class Supervisor {
   readonly #stopping = new AbortController()
   /** Reloads and replacements, one after the other. */
   #turn: Promise<unknown> = Promise.resolve()
-  #generation: Generation | undefined
-  #previous: Generation | undefined
+  /** Of the last reload; what it replaced, if that is to come back. */
+  #reloaded: Generation | undefined
+  #previous: ReadonlyMap<Seat, Generation> = new Map()
   #cancelLook: Cancel | undefined
 
   constructor(options: SupervisorOptions) {
     this.#options = options
     this.#crashLoop = new CrashLoop(options.rollback)
-    this.#seats = Array.from({ length: options.seats }, (_, id) => ({
-      id,
+    this.#seats = options.places.map((place) => ({
+      place,
+      generation: undefined,
       backoff: new Backoff(),
       current: undefined,
       successor: undefined,
       restart: undefined,
-      lifeSpan: new LifeSpan(options.recycle),
+      lifeSpan: new LifeSpan(place.recycle),
       replacement: undefined,
     }))
   }
 
-  /** The code that serves, or will. */
+  /** The code that answers, or will. */
   get generation(): Generation | undefined {
-    return this.#generation
+    return this.#seats[0]?.generation
   }
 
-  /** Workers that serve. */
+  /** Workers that serve, of all kinds. */
   get serving(): readonly WorkerHandle[] {
     return this.#seats.flatMap(({ current }) => current ?? [])
+  }
+
+  /** Of one kind. */
+  servingOf(kind: WorkerKind): readonly WorkerHandle[] {
+    return this.serving.filter(({ place }) => place.kind === kind)
   }
 
   /** Every worker that can be talked to: serving, coming and leaving ones. */
@@ -109,19 +119,19 @@ export class Supervisor {
   }
 
   /**
-   * Starts all workers at once. `first` is called when the first serves; settles when all do.
+   * Starts all workers at once. `first` is called when the first serves that can answer; settles when all do.
    * Rejects with ERR_SLUICE_WORKER_START when one fails; the others are ended then.
    */
   async start(generation: Generation, first: () => void): Promise<void> {
-    this.#generation = generation
+    for (const seat of this.#seats) seat.generation = generation
     const workers: WorkerHandle[] = []
     try {
-      for (const seat of this.#seats) workers.push(this.#options.spawn(seat.id, generation, 'start'))
+      for (const { place } of this.#seats) workers.push(this.#options.spawn(place, generation, 'start'))
       await Promise.all(
         workers.map(async (worker, id) => {
           await worker.ready
           this.#stopping.signal.throwIfAborted()
-          const isFirst = this.serving.length === 0
+          const isFirst = worker.place.kind === 'worker' && this.servingOf('worker').length === 0
           this.#seat(this.#seats[id] as Seat, worker)
           if (isFirst) first()
         }),
@@ -138,11 +148,17 @@ export class Supervisor {
     this.#lookAtLifeSpans()
   }
 
-  /** Replaces all workers by workers of `generation`, or none; see {@link prepareAll}. */
-  reload(generation: Generation, signal?: AbortSignal): Promise<ReloadResult & { readonly settled: Promise<void> }> {
+  /** Replaces all workers, or those of some kinds, by workers of `generation`, or none; see {@link prepareAll}. */
+  reload(generation: Generation, signal?: AbortSignal, kinds?: ReadonlySet<WorkerKind>): Promise<ReloadResult & { readonly settled: Promise<void> }> {
+    const seats = kinds === undefined ? this.#seats : this.#seats.filter(({ place }) => kinds.has(place.kind))
     return this.#inTurn(async () => {
-      const result = await this.#takeOver(generation, signal)
-      if (result.ok) this.#crashLoop.arm(this.#options.clock.now())
+      const previous = new Map(seats.map((seat) => [seat, seat.generation as Generation]))
+      const result = await this.#takeOver(new Map(seats.map((seat) => [seat, generation])), signal)
+      if (result.ok) {
+        this.#previous = previous
+        this.#reloaded = generation
+        this.#crashLoop.arm(this.#options.clock.now())
+      }
       return result
     })
   }
@@ -167,14 +183,15 @@ export class Supervisor {
     }
   }
 
-  /** Ends all workers, after {@link Supervisor.freeze}. Each gets `timeout` milliseconds; `hurry` cuts that short. */
-  async stop(timeout: number, hurry: AbortSignal): Promise<void> {
+  /** Ends all workers of one kind, after {@link Supervisor.freeze}. Each gets `timeout` milliseconds; `hurry` cuts that short. */
+  async stop(kind: WorkerKind, timeout: number, hurry: AbortSignal): Promise<void> {
     for (const seat of this.#seats) {
       const worker = seat.current
+      if (worker === undefined || seat.place.kind !== kind) continue
       seat.current = undefined
-      if (worker) this.#retire(worker, 'shutdown', timeout)
+      this.#retire(worker, 'shutdown', timeout)
     }
-    const retirements = [...this.#retiring.values()].flat()
+    const retirements = [...this.#retiring.values()].flat().filter(({ worker }) => worker.place.kind === kind)
     const rush = (): void => {
       for (const retirement of retirements) retirement.hurry()
     }
@@ -193,13 +210,14 @@ export class Supervisor {
     return run
   }
 
-  async #takeOver(generation: Generation, abandon?: AbortSignal): Promise<ReloadResult & { readonly settled: Promise<void> }> {
+  async #takeOver(generations: ReadonlyMap<Seat, Generation>, abandon?: AbortSignal): Promise<ReloadResult & { readonly settled: Promise<void> }> {
     const { concurrency } = this.#options
     const signal = abandon ? AbortSignal.any([this.#stopping.signal, abandon]) : this.#stopping.signal
+    const seats = [...generations.keys()]
     let fresh: WorkerHandle[]
     try {
-      fresh = await prepareAll(this.#seats, {
-        prepare: (seat, given) => this.#prepare(seat, generation, 'reload', given),
+      fresh = await prepareAll(seats, {
+        prepare: (seat, given) => this.#prepare(seat, generations.get(seat) as Generation, 'reload', given),
         discard: (worker) => worker.terminate(),
         concurrency,
         signal,
@@ -211,13 +229,12 @@ export class Supervisor {
       return { ok: false, rolledBack: false, error: asStartError(error), settled: Promise.resolve() }
     }
     // From here to the end of the loop nothing waits: the dispatcher sees two versions for no longer than that.
-    const old = this.#seats.map((seat, index) => {
+    const old = seats.map((seat, index) => {
       seat.backoff.reset()
+      seat.generation = generations.get(seat)
       return this.#swap(seat, fresh[index] as WorkerHandle, 'reload')
     })
     this.#crashLoop.disarm()
-    this.#previous = this.#generation
-    this.#generation = generation
     return { ok: true, rolledBack: false, settled: Promise.all(old).then(() => undefined) }
   }
 
@@ -228,11 +245,11 @@ export class Supervisor {
     }
     const { error, exitCode } = await dead.death
     const cause = error ?? new Error(`It ended with exit code ${exitCode}`)
-    return sluiceError('ERR_SLUICE_WORKER_START', `Worker ${dead.id} died before it served: ${cause.message}`, { cause })
+    return sluiceError('ERR_SLUICE_WORKER_START', `${workerTitle(dead.place)} died before it served: ${cause.message}`, { cause })
   }
 
   async #replace(seat: Seat): Promise<void> {
-    const generation = this.#generation
+    const { generation } = seat
     // An empty seat is about to be taken by a fresh worker anyway.
     if (seat.current === undefined || generation === undefined) return
     const worker = await this.#prepare(seat, generation, 'recycle', this.#stopping.signal)
@@ -242,7 +259,7 @@ export class Supervisor {
   /** A worker for `seat` that is ready but not seated. Rejects, and leaves nothing behind, when that fails. */
   async #prepare(seat: Seat, generation: Generation, reason: StartReason, signal: AbortSignal): Promise<WorkerHandle> {
     signal.throwIfAborted()
-    const worker = this.#options.spawn(seat.id, generation, reason)
+    const worker = this.#options.spawn(seat.place, generation, reason)
     const aborted = new Promise<never>((_, reject) => {
       signal.addEventListener('abort', () => reject(signal.reason as Error), { once: true })
     })
@@ -270,11 +287,11 @@ export class Supervisor {
   }
 
   #seat(seat: Seat, worker: WorkerHandle): void {
-    const { activate, clock, events, recycle } = this.#options
+    const { activate, clock, events } = this.#options
     seat.current = worker
-    seat.lifeSpan = new LifeSpan(recycle)
+    seat.lifeSpan = new LifeSpan(seat.place.recycle)
     seat.backoff.serving(clock.now())
-    activate(worker.slot, seat.id)
+    activate(worker.slot, seat.place)
     events.serving(worker)
     void worker.lost.then((sign) => this.#lose(seat, worker, sign))
   }
@@ -333,16 +350,16 @@ export class Supervisor {
 
   #startSuccessor(seat: Seat, reason: StartReason): void {
     const { clock, events, spawn } = this.#options
-    const generation = this.#generation
+    const { generation } = seat
     if (generation === undefined || this.#stopping.signal.aborted) return
     const failed = (error: unknown, threadId: number): void => {
-      events.died({ id: seat.id, threadId, generation }, { reason: 'start-failed', exitCode: -1, error: asStartError(error), inflight: 0, replayed: 0 })
+      events.died({ place: seat.place, threadId, generation }, { reason: 'start-failed', exitCode: -1, error: asStartError(error), inflight: 0, replayed: 0 })
       this.#judge(generation)
       if (seat.current === undefined && seat.successor === undefined) this.#restart(seat, seat.backoff.died(clock.now()), reason)
     }
     let worker: WorkerHandle
     try {
-      worker = spawn(seat.id, generation, reason)
+      worker = spawn(seat.place, generation, reason)
     } catch (error) {
       failed(error, -1)
       return
@@ -367,23 +384,24 @@ export class Supervisor {
   /** Counts a death against the code it happened in, and goes back to the code before when there are too many. */
   #judge(generation: Generation): void {
     const { clock, events } = this.#options
-    if (generation !== this.#generation || !this.#crashLoop.died(clock.now())) return
+    if (generation !== this.#reloaded || !this.#crashLoop.died(clock.now())) return
     const previous = this.#previous
-    if (previous === undefined || !isElsewhere(previous, generation)) {
+    if (![...previous.values()].some((one) => isElsewhere(one, generation))) {
       events.condemned(false)
       return
     }
     // Not counted against: there is nothing older to go back to from there.
+    this.#reloaded = undefined
     void this.#inTurn(() => this.#takeOver(previous)).then(({ ok }) => events.condemned(ok))
   }
 
   #lookAtLifeSpans(): void {
-    if (this.#stopping.signal.aborted || !new LifeSpan(this.#options.recycle).isLimited) return
+    if (this.#stopping.signal.aborted || !this.#seats.some(({ lifeSpan }) => lifeSpan.isLimited)) return
     for (const seat of this.#seats) {
       const worker = seat.current
       if (worker === undefined || seat.replacement !== undefined || !seat.lifeSpan.isOver(this.#options.usage(worker))) continue
-      this.replace(seat.id).catch((error: unknown) => {
-        this.#options.events.died({ id: seat.id, threadId: -1, generation: worker.generation }, { reason: 'start-failed', exitCode: -1, error: asStartError(error), inflight: 0, replayed: 0 })
+      this.replace(seat.place.id).catch((error: unknown) => {
+        this.#options.events.died({ place: seat.place, threadId: -1, generation: worker.generation }, { reason: 'start-failed', exitCode: -1, error: asStartError(error), inflight: 0, replayed: 0 })
       })
     }
     this.#cancelLook = this.#options.clock.after(RECYCLE_LOOK_MS, () => this.#lookAtLifeSpans())

@@ -8,6 +8,7 @@ import { Deferred } from './deferred.ts'
 import { fromRecord } from './error-record.ts'
 import type { Generation } from './generation.ts'
 import { notCloneable, parseWorkerMessage, type Boot, type LeaveReason, type MasterMessage, type WorkerMessage } from './messages.ts'
+import { workerTitle, type Place } from './place.ts'
 
 /** How a worker ended that was not asked to. */
 export interface Death {
@@ -22,6 +23,7 @@ export interface Death {
 /** One worker thread, from its birth to its end, with what the core says about it. Supervision needs no more than this. */
 export interface WorkerHandle {
   readonly id: number
+  readonly place: Place
   readonly slot: number
   readonly generation: Generation
   readonly reason: StartReason
@@ -48,7 +50,8 @@ export interface WorkerHandle {
 /** What one thread needs at its birth beyond its {@link Boot}. */
 export interface ThreadOptions {
   readonly entry: URL
-  readonly boot: Omit<Boot, 'slot'>
+  readonly place: Place
+  readonly boot: Omit<Boot, 'slot' | 'id' | 'kind' | 'name'>
   readonly generation: Generation
   readonly reason: StartReason
   readonly resourceLimits: ResourceLimits | undefined
@@ -67,6 +70,7 @@ export const UNREAD_MAX = 65_536
 
 export class ThreadHandle implements WorkerHandle {
   readonly id: number
+  readonly place: Place
   readonly slot: number
   readonly generation: Generation
   readonly reason: StartReason
@@ -100,8 +104,9 @@ export class ThreadHandle implements WorkerHandle {
   readonly death: Promise<Death> = this.lost.then(() => this.#collectDeath())
 
   /** Starts the thread. @throws when no slot or no thread is to be had */
-  constructor({ entry, boot, generation, reason, resourceLimits, startTimeout, core, clock, receive }: ThreadOptions) {
-    this.id = boot.id
+  constructor({ entry, place, boot, generation, reason, resourceLimits, startTimeout, core, clock, receive }: ThreadOptions) {
+    this.id = place.id
+    this.place = place
     this.generation = generation
     this.reason = reason
     this.#core = core
@@ -111,8 +116,8 @@ export class ThreadHandle implements WorkerHandle {
     const { port1, port2 } = new MessageChannel()
     this.#port = port1
     this.#thread = new Worker(entry, {
-      name: boot.name,
-      workerData: { boot: { ...boot, slot: this.slot } satisfies Boot, port: port2 },
+      name: place.name,
+      workerData: { boot: { ...boot, id: place.id, kind: place.kind, name: place.name, slot: this.slot } satisfies Boot, port: port2 },
       transferList: [port2],
       env: generation.version === undefined ? process.env : { ...process.env, X_VERSION: generation.version },
       argv: process.argv.slice(2),
@@ -151,7 +156,7 @@ export class ThreadHandle implements WorkerHandle {
     if (this.#hasExited) return
     if (message.type === 'message') {
       if (this.#unread >= UNREAD_MAX) {
-        throw sluiceError('ERR_SLUICE_INVALID_STATE', `Worker ${this.id} has ${UNREAD_MAX} messages that it has not read yet`)
+        throw sluiceError('ERR_SLUICE_INVALID_STATE', `${workerTitle(this.place)} has ${UNREAD_MAX} messages that it has not read yet`)
       }
       try {
         // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a MessagePort; only windows have origins
@@ -243,7 +248,7 @@ export class ThreadHandle implements WorkerHandle {
   }
 
   #failStart(cause: Error): void {
-    this.#ready.reject(sluiceError('ERR_SLUICE_WORKER_START', `Worker ${this.id} did not start: ${cause.message}`, { cause }))
+    this.#ready.reject(sluiceError('ERR_SLUICE_WORKER_START', `${workerTitle(this.place)} did not start: ${cause.message}`, { cause }))
   }
 
   async #collectDeath(): Promise<Death> {

@@ -19,6 +19,7 @@ import { Lifecycle } from './lifecycle.ts'
 import { loadApp, loadFunctions, requestFunctions } from './load-app.ts'
 import { MasterLink } from './master-link.ts'
 import type { Boot, LeaveReason } from './messages.ts'
+import { workerTitle } from './place.ts'
 import { ReportLimit } from './report-limit.ts'
 import { enter } from './running.ts'
 import { keepVitals } from './vitals.ts'
@@ -38,7 +39,7 @@ let exitHooks: Promise<void> | undefined
 
 const worker: WorkerInfo = {
   id: boot.id,
-  kind: 'worker',
+  kind: boot.kind,
   name: boot.name,
   version: boot.version,
   threadId,
@@ -89,7 +90,9 @@ start().catch((error: unknown) => {
 async function start(): Promise<void> {
   const functions = await loadFunctions(boot)
   if (functions) lifecycle.configure(functions.lifecycle, ['workerStart', 'workerExit', 'workerStop', 'message'])
-  const handled = handledPorts(resolveApp(await loadApp(boot)), boot.ports)
+  const app = await loadApp(boot)
+  // The others import the app for the tasks that it defines.
+  const handled = boot.kind === 'worker' ? handledPorts(resolveApp(app), boot.ports) : []
   await lifecycle.run('workerStart', { ...worker, status: 'starting', reason: boot.reason })
   runtime = startRuntime({
     native,
@@ -112,7 +115,7 @@ async function start(): Promise<void> {
 /** Tells the application, once, that it gets nothing new. A shutdown tells again when the last connection is done. */
 function leave(reason: LeaveReason): void {
   if (leaving.signal.aborted) return
-  leaving.abort(sluiceError('ERR_SLUICE_SHUTTING_DOWN', `Worker ${boot.id} is leaving (${reason})`))
+  leaving.abort(sluiceError('ERR_SLUICE_SHUTTING_DOWN', `${workerTitle(boot)} is leaving (${reason})`))
   exitHooks = lifecycle.tell('workerExit', worker, leaving.signal)
 }
 

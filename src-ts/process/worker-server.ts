@@ -78,9 +78,9 @@ export class WorkerServer extends PushServer implements Server {
   }
 
   /** `signal` cannot cross threads; it only ends the waiting here. */
-  async reload({ version, signal }: ReloadOptions = {}): Promise<ReloadResult> {
+  async reload({ only, version, signal }: ReloadOptions = {}): Promise<ReloadResult> {
     signal?.throwIfAborted()
-    const result = await this.#link.call({ method: 'reload', version })
+    const result = await this.#link.call({ method: 'reload', version, only })
     const { ok = false, rolledBack = false, error } = result ?? {}
     return { ok, rolledBack, ...(error && { error: fromRecord(error) }) }
   }

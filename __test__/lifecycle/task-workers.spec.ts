@@ -1,0 +1,118 @@
+import test from 'ava'
+
+import { AppFolder, ask, next, startServer } from '../support/server.ts'
+
+// Each test starts several threads; all at once they would only wait for each other's CPU.
+const { serial } = test
+
+/** Answers with `text`, and in a worker of any kind does what it is told. */
+const app = (text: string): string => `
+import { server } from '${import.meta.resolve('sluice')}'
+server.on('workerStop', () => server.postMessage('main', 'stopped ' + server.worker.name))
+server.on('message', (from, data) => {
+  if (data === 'who') server.postMessage('main', { ...server.worker, text: '${text}' })
+  if (data === 'exit') process.exit(3)
+  if (data === 'throw') setTimeout(() => { throw new Error('outside') })
+  if (data === 'reload tasks') void server.reload({ only: ['tasks'] }).then((result) => server.postMessage('main', { reloaded: result.ok }))
+  if (data === 'heap') globalThis.kept = Array.from({ length: 1e9 }, () => [Math.random()])
+})
+export default { fetch: () => new Response('${text}') }
+`
+
+/** What worker `id` says of itself. */
+async function who(server: Awaited<ReturnType<typeof startServer>>, id: number): Promise<{ kind: string; name: string; text: string; threadId: number }> {
+  const answer = next(server, 'message', (from, data) => from === id && typeof data === 'object')
+  server.postMessage(id, 'who')
+  const [, data] = await answer
+  return data as { kind: string; name: string; text: string; threadId: number }
+}
+
+serial('task workers are threads of their own, which no request comes to', async (t) => {
+  const folder = await AppFolder.create(t)
+  const server = await startServer(t, { app: await folder.write(app('one')), workers: 1, tasks: { workers: 2 } })
+  t.deepEqual(
+    server.health().workers.map(({ id, kind, name }) => [id, kind, name]),
+    [[0, 'worker', 'sluice-w0'], [1, 'task', 'sluice-t0'], [2, 'task', 'sluice-t1']],
+  )
+  t.like(server.stats(), { workers: 1, idleWorkers: 1, taskWorkers: 2, idleTaskWorkers: 2 })
+  for (let count = 0; count < 20; count += 1) t.is((await ask(server, '/')).text, 'one')
+  t.deepEqual(server.stats().perWorker.map(({ kind, requests }) => [kind, requests]), [['worker', 20], ['task', 0], ['task', 0]])
+  t.like(await who(server, 2), { id: 2, kind: 'task', name: 'sluice-t1', status: 'idle' })
+})
+
+serial('without `tasks` there are none; a start tells the kind of each worker', async (t) => {
+  const folder = await AppFolder.create(t)
+  const plain = await startServer(t, { app: await folder.write(app('one')), workers: 1 })
+  t.like(plain.stats(), { workers: 1, taskWorkers: 0 })
+  t.deepEqual(await plain.reload({ only: ['tasks'] }), { ok: true, rolledBack: false })
+})
+
+for (const [how, reason, exitCode] of [['exit', 'exit', 3], ['throw', 'throw', 1], ['heap', 'oom', 1]] as const) {
+  serial(`a task worker that dies by "${how}" is replaced, and nobody else`, async (t) => {
+    const folder = await AppFolder.create(t)
+    const server = await startServer(t, { app: await folder.write(app('one')), workers: 1, tasks: {}, resourceLimits: { maxOldGenerationSizeMb: 48 } })
+    const before = await Promise.all([0, 1].map((id) => who(server, id)))
+    const death = next(server, 'workerError')
+    const again = next(server, 'workerStart')
+    server.postMessage(1, how)
+    t.like(await death, [{ reason, exitCode, worker: { id: 1, kind: 'task', name: 'sluice-t0' } }])
+    t.like(await again, [{ id: 1, kind: 'task', reason: 'crash' }])
+    t.is((await who(server, 0)).threadId, before[0]!.threadId)
+    t.not((await who(server, 1)).threadId, before[1]!.threadId)
+    t.like(server.stats(), { workers: 1, taskWorkers: 1, crashes: 1 })
+  })
+}
+
+serial('a reload of tasks alone replaces the task workers; one of everything all together', async (t) => {
+  const folder = await AppFolder.create(t)
+  const server = await startServer(t, { app: await folder.write(app('one')), workers: 1, tasks: {} })
+  await folder.write(app('two'))
+  const told = next(server, 'beforeReload')
+  t.deepEqual(await server.reload({ only: ['tasks'] }), { ok: true, rolledBack: false })
+  t.deepEqual(await told, [{ version: undefined, only: ['tasks'] }])
+  t.deepEqual([(await who(server, 0)).text, (await who(server, 1)).text], ['one', 'two'])
+  t.is((await ask(server, '/')).text, 'one')
+  await folder.write(app('three'))
+  t.true((await server.reload()).ok)
+  t.deepEqual([(await ask(server, '/')).text, (await who(server, 1)).text], ['three', 'three'])
+  await folder.write(app('four'))
+  const reloaded = next(server, 'message', (_from, data) => typeof data === 'object' && data !== null && 'reloaded' in data)
+  server.postMessage(0, 'reload tasks')
+  t.deepEqual(await reloaded, [0, { reloaded: true }])
+  t.deepEqual([(await ask(server, '/')).text, (await who(server, 1)).text], ['three', 'four'])
+  await t.throwsAsync(server.reload({ only: ['task' as 'tasks'] }), { code: 'ERR_SLUICE_INVALID_ARG' })
+})
+
+serial('a reload fails for all when the new code does not start in a task worker', async (t) => {
+  const folder = await AppFolder.create(t)
+  const server = await startServer(t, { app: await folder.write(app('one')), workers: 2, tasks: {} })
+  await folder.write(`${app('two')}\nif (server.worker.kind === 'task') throw new Error('no database for tasks')`)
+  const { ok, error } = await server.reload()
+  t.false(ok)
+  t.regex(error?.message ?? '', /^Task worker 2 did not start: no database for tasks/)
+  t.deepEqual([(await ask(server, '/')).text, (await who(server, 2)).text], ['one', 'one'])
+  t.is(server.stats().reloads, 0)
+})
+
+serial('stopWorker() replaces a task worker gracefully, whichever has the id', async (t) => {
+  const folder = await AppFolder.create(t)
+  const server = await startServer(t, { app: await folder.write(app('one')), workers: 1, tasks: {} })
+  const stopped = next(server, 'message', (_from, data) => data === 'stopped sluice-t0')
+  const left = next(server, 'workerStop')
+  await server.stopWorker(1)
+  await stopped
+  t.like(await left, [{ id: 1, kind: 'task' }])
+  t.like(server.stats(), { taskWorkers: 1, crashes: 0 })
+  await t.throwsAsync(server.stopWorker(2), { code: 'ERR_SLUICE_INVALID_ARG', message: /0 to 1/ })
+})
+
+serial('a shutdown ends task workers after those that answer', async (t) => {
+  const folder = await AppFolder.create(t)
+  const server = await startServer(t, { app: await folder.write(app('one')), workers: 2, tasks: { workers: 1 } })
+  const order: string[] = []
+  server.on('workerStop', ({ kind }) => void order.push(kind))
+  const start = performance.now()
+  await server.shutdown()
+  t.deepEqual(order, ['worker', 'worker', 'task'])
+  t.true(performance.now() - start < 5_000, 'nobody waited for `maxWaitTime`')
+})
