@@ -8,6 +8,7 @@
 pub mod cache;
 pub mod channel;
 pub mod config;
+pub mod cron;
 pub mod dispatch;
 pub mod error;
 pub mod flow;
