@@ -21,6 +21,7 @@ pub mod lock;
 pub mod member;
 pub mod registry;
 mod sync;
+pub mod task;
 pub mod timer;
 pub mod workers;
 
