@@ -158,6 +158,13 @@ impl Hands {
             .map_or(0, |worker| worker.in_hand)
     }
 
+    /// Whether a worker still runs what is over for everybody else. Looks at all calls.
+    pub(super) fn is_overdue(&self, slot: WorkerSlot) -> bool {
+        let mut calls = self.calls.iter().map(|(_, call)| call);
+        self.in_hand(slot) > 0
+            && calls.any(|call| call.slot == slot && call.has_begun && call.task.is_none())
+    }
+
     /// Whether some worker of that id gets calls, now or later.
     pub(super) fn has_taker(&self, id: u16) -> bool {
         self.workers

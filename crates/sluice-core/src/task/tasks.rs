@@ -318,6 +318,11 @@ impl Tasks {
         self.hands.in_hand(slot)
     }
 
+    /// Whether a worker still runs what is over for everybody else: what has timed out, or was cancelled.
+    pub fn is_overdue(&self, slot: WorkerSlot) -> bool {
+        self.hands.is_overdue(slot)
+    }
+
     /// A worker wants to begin a call. False: it is not to, since the task was cancelled, or somebody else has it.
     pub fn begin(&mut self, now: u64, slot: WorkerSlot, id: CallId) -> bool {
         self.advance_to(now);

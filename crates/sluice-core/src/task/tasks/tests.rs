@@ -273,9 +273,10 @@ fn a_time_out_tries_again_while_the_call_keeps_its_place() {
         [Output::Abort { slot: A, call, why }],
         "it waits, as the worker has no place"
     );
-    assert_eq!(tasks.in_hand(A), 2);
+    assert_eq!((tasks.in_hand(A), tasks.is_overdue(A)), (2, true));
     assert!(!tasks.progress(A, call, bytes("late")));
     end(&mut tasks, 70, &first[0], Outcome::Done, "too late");
+    assert!(!tasks.is_overdue(A));
     let second = begin(&mut tasks, 70);
     assert_eq!((names(&second), second[0].attempt), (vec!["a"], 2));
     tasks.tick(120);
