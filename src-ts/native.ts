@@ -211,10 +211,35 @@ export interface NativePackets {
 
 /** Calls of tasks in the hands of a worker, on the thread that attached. */
 export interface NativeCalls {
-  /** Begins the call that a TASK record names. False: it is not to begin; its timer was cleared, or another worker has it. */
+  /** Begins the call that a TASK record names. False: it is not to begin; it was cancelled, or another worker has it. */
   beginCall(worker: number, id: number): boolean
-  /** Ends a call that has begun. `outcome`: 0 done, 1 its handler failed, 2 no such task. False when the worker has left. */
-  endCall(worker: number, id: number, outcome: number): boolean
+  /** Ends a call that has begun, with its result or its error. `outcome`: 0 done, 1 its handler failed, 2 no such task. False: it was not this worker's. */
+  endCall(worker: number, id: number, outcome: number, bytes: Uint8Array | null): boolean
+  /** Tells whoever has delivered the task how far it is. */
+  callProgress(worker: number, id: number, bytes: Uint8Array): boolean
+  /** The bytes that a TASK or TASK_RESULT record refers to, once. `id`: of the call, for part 2 of the task. `part`: 0 the input, 1 the extra, 2 the result. */
+  takeParcel(worker: number, id: number, part: number): Buffer | undefined
+}
+
+/** Tasks, for every thread of a server. */
+export interface NativeTasks {
+  /**
+   * Delivers a task; its end comes as a TASK_RESULT record to `worker`, the calling thread's attachment, and to nobody for -1. `options`: priority, delay, tries, timeout,
+   * base of the back-off, its maximum (0: it is fixed), whether it has jitter, index of the queue, number of the worker or -1, flags (1 `finish`, 2 `failed`,
+   * 4 durable). The id of the task, or: -1 there are as many as may be, -2 they have as many bytes, -3 the server stops, -4 too many wait for the task of this
+   * key, -5 no such queue.
+   */
+  submitTask(server: number, worker: number, name: string, options: Float64Array, input: Uint8Array | null, key: string | null): number
+  /** 0 there is none of that id, 1 it does not begin any more, 2 it runs, and is told. */
+  cancelTask(server: number, id: number): number
+  /** 0 it is over or never was, 1 it waits for a worker, 2 for its time, 3 it runs. */
+  taskStatus(server: number, id: number): number
+  /** JSON of the queues and of the failed tasks. */
+  taskList(server: number): string
+  /** Delivers a failed task again. False when there is none of that id. */
+  retryTask(server: number, id: number): boolean
+  /** Forgets a failed task. False when there is none of that id. */
+  forgetTask(server: number, id: number): boolean
 }
 
 /** The shared timers, for every thread of a server. */
@@ -324,9 +349,9 @@ export type Notice =
   | { type: 'failed'; message: string }
 
 /** The loader's exports: what `index.d.ts` lists, and the hot calls, plain Node-API functions that it does not list, in an object. */
-const binding = loadBinding() as NativeServer & NativeWorker & NativePush & NativeWaits & NativeStores & NativeTimers & NativeTables & { workerCalls(): NativeWorker }
+const binding = loadBinding() as NativeServer & NativeWorker & NativePush & NativeWaits & NativeStores & NativeTimers & NativeTasks & NativeTables & { workerCalls(): NativeWorker }
 
-export const native: NativeServer & NativeWorker & NativePush & NativeWaits & NativeStores & NativeTimers = { ...binding, ...binding.workerCalls() }
+export const native: NativeServer & NativeWorker & NativePush & NativeWaits & NativeStores & NativeTimers & NativeTasks = { ...binding, ...binding.workerCalls() }
 
 /** What concerns tables; the calls of one table come with it. */
 export const nativeTables: NativeTables = binding

@@ -26,6 +26,12 @@ export const RecordKind = {
   PACKET: 14,
   /** A call of a task. */
   TASK: 15,
+  /** The end of a task that this worker has delivered. */
+  TASK_RESULT: 16,
+  /** How far such a task is. */
+  TASK_PROGRESS: 17,
+  /** A call is to hurry. */
+  TASK_ABORT: 18,
 } as const
 
 /** Flags of an HTTP record, as they stand in word 1 (bits 8–15). */
@@ -94,8 +100,22 @@ export const Word = { LENGTH: 0, KIND: 1, SLOT: 2, GENERATION: 3, TARGET: 4, BOD
 export const SocketWord = { KIND: 1, SLOT: 2, GENERATION: 3, DETAIL: 4, PAYLOAD_LENGTH: 5, ID_LOW: 5, ID_HIGH: 6, SEQUENCE: 7 } as const
 /** The words of a PACKET record. The peer is an IPv4 address, or with a flag the length of what follows the payload; LOCAL 0 is: as bound. */
 export const PacketWord = { LENGTH: 0, KIND: 1, PEER: 3, PEER_PORT: 4, PAYLOAD_LENGTH: 5, RECEIVED: 6, LOCAL: 7 } as const
-/** The words of a TASK record. The name of the task follows the words, the input the name. */
-export const TaskWord = { ID_LOW: 2, ID_HIGH: 3, NAME_LENGTH: 4, INPUT_LENGTH: 5 } as const
+/**
+ * The words of a TASK record. What follows them: the id of the task (two words), who has delivered it (its number | its kind << 16, -1 nobody who
+ * could be named), how the task has ended, of a call that comes after it; then the name of the task, the input, and the extra.
+ */
+export const TaskWord = { KIND: 1, ID_LOW: 2, ID_HIGH: 3, NAME_LENGTH: 4, INPUT_LENGTH: 5, EXTRA_LENGTH: 6, ATTEMPT: 7, TASK_LOW: 8, TASK_HIGH: 9, FROM: 10, END: 11 } as const
+/** Words before the bytes of a TASK record. */
+export const TASK_WORDS = 12
+/** The words of a TASK_RESULT, a TASK_PROGRESS and a TASK_ABORT record, whose id is that of the call. The bytes follow. */
+export const TaskNewsWord = { KIND: 1, ID_LOW: 2, ID_HIGH: 3, END: 4, LENGTH: 5, ATTEMPTS: 6 } as const
+/** Flags of TASK and TASK_RESULT records, as they stand in bits 8–15 of word 1, shifted down. */
+export const TaskFlag = {
+  /** What a TASK calls: 0 the handler, 1 `finish`, 2 `failed`. */
+  MODE: 3,
+  /** The bytes are fetched with `takeParcel`. */
+  PARCEL: 4,
+} as const
 /** Flags of a PACKET record, as they stand in bits 8–15 of word 1, shifted down. */
 export const PacketFlag = {
   /** 36 bytes follow the payload: address, scope, and the address of ours or zeros. */

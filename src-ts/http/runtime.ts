@@ -84,6 +84,7 @@ export function startRuntime(options: RuntimeOptions): WorkerRuntime {
         if (kind < RecordKind.WS_OPEN) host.exchangesOf(lane).deliver(lane, at, kind)
         else if (kind === RecordKind.PACKET) host.packets.deliver(lane, at)
         else if (kind === RecordKind.TASK) calls.deliver(lane, at)
+        else if (kind > RecordKind.TASK) return
         else host.sockets.deliver(lane, at, kind)
       },
       failed: (error) => report(error, 'bridge'),

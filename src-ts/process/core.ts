@@ -44,8 +44,6 @@ export class Core {
    */
   readonly #listeners = new Map<number, Listener[]>()
   readonly #stopped = new Deferred<void>()
-  /** Workers that are not there for requests. */
-  readonly #apart = new Set<number>()
   #isStopping = false
   #isReleased = false
   #lastStats: CoreStats | undefined
@@ -79,7 +77,6 @@ export class Core {
   /** Reserves a slot for a new thread; `listen` gets the notices about it, the last of which is `gone`. */
   createWorker(listen: Listener): number {
     const slot = this.#native.createWorker(this.server)
-    this.#apart.delete(slot)
     const listeners = this.#listeners.get(slot)
     if (listeners) listeners.push(listen)
     else this.#listeners.set(slot, [listen])
@@ -88,14 +85,12 @@ export class Core {
 
   /** `id`: the worker's place, which its successor takes over with the clients that stick to it. Only workers with role 0 get requests. */
   activate(slot: number, id: number, role: number): void {
-    if (role === 0) this.#native.activateWorker(this.server, slot, id, role)
-    else this.#apart.add(slot)
+    this.#native.activateWorker(this.server, slot, id, role)
   }
 
   /** `reason`: what whoever gets its connections is told. */
   drain(slot: number, reason: LeaveReason = 'reload'): void {
-    if (this.#apart.delete(slot)) this.#notify({ type: 'drained', slot })
-    else if (!this.#isReleased) this.#native.drainWorker(this.server, slot, reason === 'recycle' ? DRAIN_RECYCLE : DRAIN_RELOAD)
+    if (!this.#isReleased) this.#native.drainWorker(this.server, slot, reason === 'recycle' ? DRAIN_RECYCLE : DRAIN_RELOAD)
   }
 
   /** Its locks pass on: it hangs, and may never come to its end. */

@@ -1,5 +1,5 @@
 import { utf8Slice, type Lane } from '../bridge/lane.ts'
-import { RECORD_WORDS, TaskWord } from '../bridge/record.ts'
+import { TASK_WORDS, TaskFlag, TaskWord } from '../bridge/record.ts'
 import { sluiceError } from '../errors.ts'
 import type { NativeCalls } from '../native.ts'
 import { isThenable } from '../thenable.ts'
@@ -34,23 +34,25 @@ export class Calls {
     const { native, report, worker } = this.#options
     const { bytes, words } = lane
     const id = (words[at + TaskWord.ID_LOW]! >>> 0) + words[at + TaskWord.ID_HIGH]! * 2 ** 32
-    const start = (at + RECORD_WORDS) * 4
+    const start = (at + TASK_WORDS) * 4
     const inputAt = start + words[at + TaskWord.NAME_LENGTH]!
     // From here on it is ours, and nobody gets it if this worker dies.
     if (!native.beginCall(worker, id)) return
     const name = utf8Slice.call(bytes, start, inputAt)
+    const isParcel = ((words[at + TaskWord.KIND]! >> 8) & TaskFlag.PARCEL) !== 0
+    const input = isParcel ? native.takeParcel(worker, id, 0) : undefined
     const handle = findTask(name)
     if (handle === undefined) {
-      native.endCall(worker, id, Outcome.UNKNOWN)
+      native.endCall(worker, id, Outcome.UNKNOWN, null)
       report(sluiceError('ERR_SLUICE_TASK_UNKNOWN', `No task "${name}" is defined in this worker: defineTask() must be called by a module that the app imports`))
       return
     }
     try {
-      const result = handle(decodePayload(bytes, inputAt, inputAt + words[at + TaskWord.INPUT_LENGTH]!), this.#context(id))
+      const result = handle(input === undefined ? decodePayload(bytes, inputAt, inputAt + words[at + TaskWord.INPUT_LENGTH]!) : decodePayload(input), this.#context(id))
       if (isThenable(result)) this.#hold(id, result)
-      else native.endCall(worker, id, Outcome.DONE)
+      else native.endCall(worker, id, Outcome.DONE, null)
     } catch (error) {
-      native.endCall(worker, id, Outcome.FAILED)
+      native.endCall(worker, id, Outcome.FAILED, null)
       report(error)
     }
   }
@@ -65,7 +67,7 @@ export class Calls {
     const { begin, end, native, report, worker } = this.#options
     begin()
     const settle = (outcome: number): void => {
-      native.endCall(worker, id, outcome)
+      native.endCall(worker, id, outcome, null)
       end()
     }
     promise.then(

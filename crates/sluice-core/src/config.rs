@@ -19,12 +19,14 @@ mod check;
 mod compression;
 mod proxy;
 mod static_files;
+mod tasks;
 mod tls;
 mod uploads;
 
 pub use compression::CompressionConfig;
 pub use proxy::{ForwardedHeaders, ProxyConfig, ProxyVersion, Trusted};
 pub use static_files::{Dotfiles, StaticConfig};
+pub use tasks::{QueueConfig, RateConfig, TasksConfig};
 pub use tls::{IdentityConfig, PemSource, TlsConfig, TlsVersion};
 pub use uploads::UploadsConfig;
 
@@ -80,6 +82,9 @@ pub struct ServerConfig {
     /// Shared timers.
     #[serde(default)]
     pub timers: TimersConfig,
+    /// Tasks.
+    #[serde(default)]
+    pub tasks: TasksConfig,
     /// Files that the core sends by itself, at most 64; asked in this order, before any worker.
     #[serde(default)]
     pub static_files: Vec<StaticConfig>,

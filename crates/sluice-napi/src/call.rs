@@ -1,14 +1,29 @@
-//! Calls of tasks in the hands of a worker.
+//! Calls of tasks in the hands of a worker, and what it delivers.
+
+use std::sync::Arc;
 
 use napi::sys;
-use sluice_server::Outcome;
+use sluice_server::{
+    Backoff, Cancel, NewTask, Origin, Outcome, Part, Payload, Status, SubmitError, What,
+};
 
 use crate::function::Call;
 use crate::socket::on_worker;
-use crate::value::{arguments, double, from_bool, uint32};
+use crate::value::{
+    append_utf8, arguments, bytes, double, from_bool, from_bytes, from_double, from_i32, guarded,
+    uint32,
+};
 
 /// The functions, by the name that they have in JavaScript.
-pub(crate) const CALLS: [(&str, Call); 2] = [("beginCall", begin_call), ("endCall", end_call)];
+pub(crate) const CALLS: [(&str, Call); 7] = [
+    ("beginCall", begin_call),
+    ("endCall", end_call),
+    ("callProgress", call_progress),
+    ("takeParcel", take_parcel),
+    ("submitTask", submit_task),
+    ("cancelTask", cancel_task),
+    ("taskStatus", task_status),
+];
 
 extern "C" fn begin_call(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     let values = arguments::<2>(env, info);
@@ -18,16 +33,151 @@ extern "C" fn begin_call(env: sys::napi_env, info: sys::napi_callback_info) -> s
 }
 
 extern "C" fn end_call(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    let values = arguments::<3>(env, info);
+    let values = arguments::<4>(env, info);
     let id = double(env, values[1]) as u64;
     let outcome = match uint32(env, values[2]) {
         0 => Outcome::Done,
         1 => Outcome::Failed,
         _ => Outcome::Unknown,
     };
+    let result = bytes(env, values[3]).unwrap_or_default();
     let done = on_worker(env, &values, false, |worker| {
-        worker.end_call(id, outcome);
-        true
+        worker.end_call(id, outcome, result)
     });
     from_bool(env, done)
+}
+
+extern "C" fn call_progress(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let values = arguments::<3>(env, info);
+    let id = double(env, values[1]) as u64;
+    let news = bytes(env, values[2]).unwrap_or_default();
+    let done = on_worker(env, &values, false, |worker| worker.call_progress(id, news));
+    from_bool(env, done)
+}
+
+extern "C" fn take_parcel(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let values = arguments::<3>(env, info);
+    let id = double(env, values[1]) as u64;
+    let part = match uint32(env, values[2]) {
+        0 => Part::Input,
+        1 => Part::Extra,
+        _ => Part::Result,
+    };
+    let parcel = on_worker(env, &values, None, |worker| worker.take_parcel(id, part));
+    from_bytes(env, parcel.as_deref())
+}
+
+/// The numbers of a task, as `src-ts/tasks` writes them.
+struct Numbers([f64; 10]);
+
+impl Numbers {
+    fn read(array: &[u8]) -> Self {
+        let mut numbers = [0.0; 10];
+        for (number, bytes) in numbers.iter_mut().zip(array.as_chunks::<8>().0) {
+            *number = f64::from_le_bytes(*bytes);
+        }
+        Self(numbers)
+    }
+
+    /// Cut to the range of the type, as all of these are: JavaScript has checked them.
+    fn unsigned(&self, index: usize) -> u64 {
+        self.0[index] as u64
+    }
+
+    fn small(&self, index: usize) -> Option<u16> {
+        let number = self.0[index];
+        (number >= 0.0).then_some(number as u16)
+    }
+
+    fn flag(&self, flag: u64) -> bool {
+        self.unsigned(9) & flag != 0
+    }
+
+    fn backoff(&self) -> Backoff {
+        let (base, max) = (self.unsigned(4), self.unsigned(5));
+        if max == 0 {
+            return Backoff::Fixed(base);
+        }
+        Backoff::Exponential {
+            base,
+            max,
+            jitter: self.unsigned(6) != 0,
+        }
+    }
+}
+
+/// `submitTask(server, worker, name, options, input, key)`.
+extern "C" fn submit_task(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let values = arguments::<6>(env, info);
+    let text = |value| {
+        let mut text = Vec::new();
+        append_utf8(env, value, &mut text).then(|| String::from_utf8(text).unwrap_or_default())
+    };
+    let numbers = Numbers::read(bytes(env, values[3]).unwrap_or_default());
+    let task = NewTask {
+        name: Arc::from(text(values[2]).unwrap_or_default()),
+        input: Payload::from(bytes(env, values[4]).unwrap_or_default()),
+        queue: numbers.small(7).unwrap_or(0),
+        priority: numbers.0[0] as i32,
+        delay: numbers.unsigned(1),
+        tries: numbers.unsigned(2) as u32,
+        backoff: numbers.backoff(),
+        timeout: numbers.unsigned(3),
+        key: text(values[5]).map(String::into_boxed_str),
+        worker: numbers.small(8),
+        has_finish: numbers.flag(1),
+        has_failed: numbers.flag(2),
+        durable: numbers.flag(4),
+        origin: Origin::Nobody,
+    };
+    let server = uint32(env, values[0]);
+    let submitted = if double(env, values[1]) < 0.0 {
+        guarded(None, || {
+            Some(crate::server::server(server).ok()?.submit_task(task))
+        })
+    } else {
+        on_worker(env, &values[1..], None, |worker| {
+            Some(worker.submit_task(task))
+        })
+    };
+    let number = match submitted {
+        Some(Ok(submitted)) => submitted.id as f64,
+        Some(Err(SubmitError::Full { what: What::Tasks })) => -1.0,
+        Some(Err(SubmitError::Full { what: What::Bytes })) => -2.0,
+        Some(Err(SubmitError::Stopping)) | None => -3.0,
+        Some(Err(SubmitError::Full {
+            what: What::Origins,
+        })) => -4.0,
+        Some(Err(SubmitError::Queue)) => -5.0,
+    };
+    from_double(env, number)
+}
+
+/// `cancelTask(server, id)`.
+extern "C" fn cancel_task(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let values = arguments::<2>(env, info);
+    let (server, id) = (uint32(env, values[0]), double(env, values[1]) as u64);
+    let cancel = guarded(Cancel::Unknown, || {
+        crate::server::server(server).map_or(Cancel::Unknown, |server| server.cancel_task(id))
+    });
+    let number = match cancel {
+        Cancel::Unknown => 0,
+        Cancel::Done => 1,
+        Cancel::Running => 2,
+    };
+    from_i32(env, number)
+}
+
+/// `taskStatus(server, id)`.
+extern "C" fn task_status(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let values = arguments::<2>(env, info);
+    let (server, id) = (uint32(env, values[0]), double(env, values[1]) as u64);
+    let status = guarded(None, || crate::server::server(server).ok()?.task_status(id));
+    let number = match status {
+        None => 0,
+        Some(Status::Queued) => 1,
+        Some(Status::Delayed) => 2,
+        Some(Status::Running) => 3,
+    };
+    from_i32(env, number)
 }

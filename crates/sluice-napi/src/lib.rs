@@ -26,6 +26,7 @@ mod rate_limit;
 mod server;
 mod socket;
 mod table;
+mod task;
 mod timer;
 mod value;
 mod wake;

@@ -9,7 +9,7 @@ use napi_derive::napi;
 use serde::Serialize;
 use sluice_core::ErrorCode;
 use sluice_core::id::WorkerSlot;
-use sluice_server::{Owner, Server};
+use sluice_server::{Owner, Role, Server};
 use sluice_shared::record::AdoptReason;
 
 use crate::error::{Result, error, from_server, internal};
@@ -156,13 +156,22 @@ pub fn create_worker(server: u32) -> Result<u32> {
         .map_err(|source| from_server(&source))
 }
 
-/// Lets the dispatcher choose this worker. `home` is its logical number: a successor has the same.
+/// Lets a worker have work. `home` is its logical number: a successor has the same. `role`: 0 (default) it serves, 1 it runs tasks, 2 jobs of the
+/// schedule, 3 it is a process, from 4 on it runs the tasks of the queues of that pool.
 #[napi(catch_unwind)]
-pub fn activate_worker(server: u32, slot: u32, home: u32) -> Result<()> {
+pub fn activate_worker(server: u32, slot: u32, home: u32, role: Option<u32>) -> Result<()> {
+    let (role, pool) = match role.unwrap_or(0) {
+        0 => (Role::Serve, None),
+        1 => (Role::Task, None),
+        2 => (Role::Cron, None),
+        3 => (Role::Process, None),
+        pool => (Role::Task, Some(pool)),
+    };
+    let pool = pool.map(|pool| u16::try_from(pool).unwrap_or(u16::MAX));
     let home = u16::try_from(home)
         .map_err(|_| error(ErrorCode::InvalidArg, format!("No worker number {home}")))?;
     self::server(server)?
-        .activate_worker(self::slot(slot)?, home)
+        .activate_worker(self::slot(slot)?, home, role, pool)
         .map_err(|source| from_server(&source))
 }
 

@@ -27,7 +27,6 @@ pub fn set_timer(
         Err(SetError::Full) => Ok(-1),
         Err(SetError::Input(_)) => Ok(-2),
         Err(source @ SetError::Name) => Err(error(ErrorCode::InvalidArg, source)),
-        Err(source @ SetError::Thread(_)) => Err(internal(source)),
     }
 }
 

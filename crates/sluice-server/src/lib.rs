@@ -9,6 +9,7 @@ pub mod multipart;
 pub mod proxy_protocol;
 pub mod websocket;
 
+mod clock;
 mod coding;
 mod connection;
 mod connection_info;
@@ -37,6 +38,8 @@ mod socket;
 mod static_files;
 mod stats;
 mod stream;
+mod task_lane;
+mod tasks;
 mod timers;
 mod tls;
 mod udp;
@@ -53,8 +56,11 @@ pub use owner::Owner;
 pub use placement::{name_current_thread, pin_current_thread};
 pub use push::{BroadcastOptions, KickTarget, MessageKind, PostFlags};
 pub use server::{PortInfo, PortStats, Server, ServerInfo, ServerStats, WorkerStats};
-pub use sluice_core::timer::Outcome;
+pub use sluice_core::task::{
+    Backoff, Cancel, NewTask, Origin, Outcome, Payload, Status, SubmitError, TaskId, What,
+};
 pub use stats::{Counters, PortCounters, Rejected};
+pub use task_lane::{Part, Role};
 pub use timers::{INPUT_MAX, NAME_MAX, SetError, TimerInfo};
 pub use tls::{TlsFault, TlsInfo};
 pub use wake::WakeFn;

@@ -61,8 +61,6 @@ pub(crate) enum Message {
         slot: WorkerSlot,
         reason: AdoptReason,
     },
-    /// Calls of tasks wait.
-    Calls,
     /// A command that no worker sends.
     Command {
         words: Words,

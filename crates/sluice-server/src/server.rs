@@ -16,6 +16,7 @@ use sluice_core::workers::{WorkerState, Workers};
 use sluice_shared::record::AdoptReason;
 use sluice_shared::{WorkerBlock, ring};
 
+use crate::clock::Clock;
 use crate::error::Error;
 use crate::fanout::Post;
 use crate::lane::{CommandLane, EventLane, LaneShared};
@@ -26,17 +27,21 @@ use crate::push::PostAccount;
 use crate::reactor::{Message, Reactor};
 use crate::static_files;
 use crate::stats::{Counters, PortCounters, Rejected};
+use crate::task_lane::{Role, TaskLane};
+use crate::tasks::TaskBoard;
 use crate::timers::Timers;
 use crate::tls::{Renewal, TlsPort};
 use crate::udp::PeerFamily;
 use crate::wake::{WakeFn, lock};
 use crate::watchdog::Watchdog;
-use crate::worker::{Worker, WorkerLane, WorkerLink};
+use crate::worker::{TaskReader, Worker, WorkerLane, WorkerLink};
 
 mod reach;
 
 /// Event rings hold 1 MiB: an eighth of it, the largest record, holds the largest head with an inline body.
 const EVENT_RING_LOG2: u32 = 20;
+/// Tasks of up to 16 KiB go through it.
+const TASK_RING_LOG2: u32 = 18;
 /// Command rings hold 256 KiB: an eighth of it holds the largest inline answer.
 const COMMAND_RING_LOG2: u32 = 18;
 
@@ -75,8 +80,12 @@ pub(crate) struct Shared {
     /// the end of a slot's holder is never taken for the end of the next.
     links: Mutex<Vec<Option<Arc<WorkerLink>>>>,
     running_reactors: AtomicUsize,
-    /// Shared timers, and the calls of tasks that they make.
-    pub(crate) timers: Arc<Timers>,
+    /// The thread that wakes when something is due.
+    pub(crate) clock: Arc<Clock>,
+    /// Shared timers.
+    pub(crate) timers: Timers,
+    /// Tasks, and who runs them.
+    pub(crate) tasks: TaskBoard,
     /// For each port: its certificates.
     tls: Vec<Option<TlsPort>>,
     started: Instant,
@@ -111,7 +120,9 @@ impl Shared {
             reactors: OnceLock::new(),
             links: Mutex::new(Vec::new()),
             running_reactors: AtomicUsize::new(reactors),
-            timers: Arc::new(Timers::new(config.timers.limits(), started)),
+            clock: Arc::new(Clock::new(started)),
+            timers: Timers::new(config.timers.limits()),
+            tasks: TaskBoard::new(&config.tasks),
             tls,
             started,
             started_unix_ms: SystemTime::now()
@@ -372,6 +383,12 @@ impl Shared {
         if !is_first {
             return false;
         }
+        if self
+            .tasks_gone(slot)
+            .is_some_and(|role| role != Role::Serve)
+        {
+            self.workers.unguard(slot);
+        }
         let is_stuck = why.is_some();
         if let Some(why) = why {
             self.notices.push(why);
@@ -549,17 +566,27 @@ pub struct ServerStats {
     pub buffered_bytes: usize,
     /// Shared timers.
     pub timers: usize,
-    /// Calls of tasks that wait for a worker.
+    /// Tasks that wait for a worker.
     pub task_queue: usize,
+    /// Tasks that wait for their time, the next try included.
+    pub tasks_delayed: usize,
     /// Calls in the hands of workers.
     pub tasking: usize,
-    /// Calls that have begun.
+    /// Tries that have begun.
     pub task_count: u64,
-    /// Of those, calls whose handler failed.
+    /// Tasks that are done.
+    pub tasks_done: u64,
+    /// Tasks that have failed, whichever way.
     pub tasks_failed: u64,
-    /// Of those, calls whose worker died.
+    /// Tries that have failed while others were left.
+    pub tasks_retried: u64,
+    /// Tasks that were cancelled.
+    pub tasks_cancelled: u64,
+    /// Of those that have failed: too slow in the last try.
+    pub tasks_timed_out: u64,
+    /// Of those: the worker of the last try died.
     pub tasks_lost: u64,
-    /// Of those, calls of tasks that their worker did not know.
+    /// Of those: no worker knew them.
     pub tasks_unknown: u64,
     /// Ticks of timers that were skipped: too late, or the call before was not over.
     pub ticks_skipped: u64,
@@ -655,6 +682,7 @@ impl Server {
         let watchdog =
             Watchdog::start(Arc::downgrade(&self.shared), self.shared.config.stuck_after)?;
         let renewal = Renewal::start(&Arc::downgrade(&self.shared))?;
+        Clock::start(Arc::downgrade(&self.shared), &self.shared.clock)?;
         *lock(&self.threads) = Some(Threads {
             reactors,
             watchdog,
@@ -751,6 +779,15 @@ impl Server {
         }
         let link = Arc::new(WorkerLink::new(WorkerBlock::acquire(), wake));
         put_link(&mut links, slot, Some(Arc::clone(&link)));
+        let (ring_of_tasks, tasks) = ring(TASK_RING_LOG2);
+        let wants_space = Arc::new(AtomicBool::new(false));
+        let lane = TaskLane::new(
+            ring_of_tasks,
+            Arc::clone(&link),
+            self.shared.workers.generation(slot),
+            Arc::clone(&wants_space),
+        );
+        self.shared.tasks_attached(slot, lane);
         let lanes = self
             .reactors
             .iter()
@@ -782,16 +819,30 @@ impl Server {
                 }
             })
             .collect();
-        Ok(Worker::new(Arc::clone(&self.shared), slot, link, lanes))
+        let tasks = TaskReader::new(tasks, wants_space);
+        Ok(Worker::new(
+            Arc::clone(&self.shared),
+            slot,
+            link,
+            lanes,
+            tasks,
+        ))
     }
 
-    /// Lets the dispatcher choose an attached worker. `home` is its logical number: a successor after a reload or a
-    /// crash has the same, and sticky requests stay with it.
+    /// Lets an attached worker have work: one that serves by the dispatcher, another one by the tasks. `home` is its logical number: a
+    /// successor after a reload or a crash has the same, and sticky requests stay with it. `pool`: the queues of a task worker that are
+    /// not those of all task workers.
     ///
     /// # Errors
     ///
-    /// [`Error::WorkerState`] unless it has attached and was not activated before.
-    pub fn activate_worker(&self, slot: WorkerSlot, home: u16) -> Result<(), Error> {
+    /// [`Error::WorkerState`] unless the worker is attached and not activated yet.
+    pub fn activate_worker(
+        &self,
+        slot: WorkerSlot,
+        home: u16,
+        role: Role,
+        pool: Option<u16>,
+    ) -> Result<(), Error> {
         let links = lock(&self.shared.links);
         let attached = links.get(slot.index()).is_some_and(Option::is_some);
         if !attached
@@ -802,10 +853,16 @@ impl Server {
         {
             return Err(self.wrong_state(slot));
         }
-        for _ in &self.reactors {
+        if role == Role::Serve {
+            for _ in &self.reactors {
+                self.shared.workers.guard(slot);
+            }
+            self.shared.send_all(|| Message::Activate { slot, home });
+        } else {
+            // In place of the reactors', which never hear of it.
             self.shared.workers.guard(slot);
         }
-        self.shared.send_all(|| Message::Activate { slot, home });
+        self.shared.tasks_activated(slot, home, role, pool);
         Ok(())
     }
 
@@ -819,7 +876,16 @@ impl Server {
             .workers
             .set_state(slot, WorkerState::Running, WorkerState::Draining)
         {
-            self.shared.send_all(|| Message::Drain { slot, reason });
+            match self.shared.tasks_leaving(slot) {
+                Some(Role::Serve) | None => {
+                    self.shared.send_all(|| Message::Drain { slot, reason });
+                }
+                Some(_) => {
+                    if self.shared.workers.unguard(slot) {
+                        self.shared.drained(slot);
+                    }
+                }
+            }
         }
     }
 
@@ -828,9 +894,10 @@ impl Server {
         self.shared.worker_gone(slot, None)
     }
 
-    /// Stops accepting and closes every connection after its current answer; idle ones after `grace` ms, in which they
+    /// Stops accepting and the timers, and closes every connection after its current answer; idle ones after `grace` ms, in which they
     /// may still bring a request. WebSockets are closed with `code`. [`Notice::Stopped`] follows. Idempotent.
     pub fn stop(&self, grace: u64, code: u16) {
+        self.shared.timers.stop();
         self.shared.send_all(|| Message::Stop { grace, code });
     }
 
@@ -840,7 +907,7 @@ impl Server {
             return;
         }
         self.set_notice_wake(None);
-        self.shared.timers.end();
+        self.shared.clock.end();
         self.shared.send_all(|| Message::Abort);
         for reactor in &self.reactors {
             reactor.end();
@@ -889,16 +956,22 @@ impl Server {
                 }
             })
             .collect();
-        let timers = self.shared.timers.stats();
+        let (timers, timers_waiting, skipped) = self.shared.timers.stats();
+        let tasks = self.shared.on_tasks(|state, _| state.tasks.stats());
         ServerStats {
-            timers: timers.timers,
-            task_queue: timers.waiting,
-            tasking: timers.handed,
-            task_count: timers.counts.begun,
-            tasks_failed: timers.counts.failed,
-            tasks_lost: timers.counts.lost,
-            tasks_unknown: timers.counts.unknown,
-            ticks_skipped: timers.counts.skipped,
+            timers,
+            task_queue: timers_waiting + tasks.total.waiting,
+            tasks_delayed: tasks.total.delayed,
+            tasking: tasks.handed,
+            task_count: tasks.total.begun,
+            tasks_done: tasks.total.done,
+            tasks_failed: tasks.total.failed,
+            tasks_retried: tasks.total.retried,
+            tasks_cancelled: tasks.total.cancelled,
+            tasks_timed_out: tasks.total.timed_out,
+            tasks_lost: tasks.total.lost,
+            tasks_unknown: tasks.total.unknown,
+            ticks_skipped: skipped,
             start_time: self.shared.started_unix_ms(),
             connections,
             concurrency,

@@ -1,24 +1,19 @@
-//! The shared timers: a clock and a thread for [`NamedTimers`], which decides everything.
-//!
-//! The thread `sluice-timer` starts with the first timer and sleeps until the next one is due. What came due the reactor [`CARRIER`]
-//! hands to workers (`engine/call.rs`), all of it with one message and one wake per worker.
+//! The shared timers: the clock of [`NamedTimers`], which decides everything, and their way into the queue of tasks.
 
-use std::io;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use sluice_core::id::WorkerSlot;
-use sluice_core::timer::{
-    CallCounts, CallId, Clear, Due, Full, NamedTimers, NewTimer, Outcome, TimerLimits,
-};
+use sluice_core::task::{Backoff, NewTask, Origin, Payload, TaskId};
+use sluice_core::timer::{Clear, Full, NamedTimers, NewTimer, TimerCall, TimerLimits};
 
-use crate::reactor::Message;
+use crate::clock::NEVER;
 use crate::server::{Server, Shared};
 use crate::wake::lock;
 
-/// The reactor that hands calls to workers.
-pub(crate) const CARRIER: u8 = 0;
+/// Calls that go to the queue of tasks at once.
+const CALLS_AT_ONCE: usize = 256;
+/// Milliseconds after which a queue that was full is tried again.
+const FULL_MS: u64 = 16;
 /// Longest input of a call.
 pub const INPUT_MAX: usize = 64 * 1024;
 /// Longest name of a timer or a task, in bytes of UTF-8.
@@ -38,9 +33,6 @@ pub enum SetError {
     /// The input has more than [`INPUT_MAX`] bytes.
     #[error("the input has {0} bytes, more than 65536")]
     Input(usize),
-    /// The thread could not be started.
-    #[error("cannot start the thread of the timers: {0}")]
-    Thread(#[source] io::Error),
 }
 
 /// What is known of a timer.
@@ -54,175 +46,133 @@ pub struct TimerInfo {
     pub count: u32,
 }
 
-/// What [`ServerStats`](crate::ServerStats) has of timers and their calls.
-pub(crate) struct TimerStats {
-    pub(crate) timers: usize,
-    pub(crate) waiting: usize,
-    pub(crate) handed: usize,
-    pub(crate) counts: CallCounts,
-}
-
 /// The timers of a server.
 pub(crate) struct Timers {
-    started: Instant,
-    state: Mutex<State>,
-    /// The thread is to look again: something is due earlier, or there is nothing more to do.
-    news: Condvar,
+    /// Nothing is called, sent or waited for under it.
+    state: Mutex<NamedTimers>,
+    /// A server that stops begins nothing new by itself.
+    is_stopped: AtomicBool,
 }
 
-/// What the mutex guards. Nothing is called, sent or waited for under it, but that a call is copied into a ring: it comes after all others in
-/// the order of locks.
-struct State {
-    timers: NamedTimers,
-    thread: Thread,
-    /// Until when the thread sleeps, ms; 0: it is awake.
-    sleeps_until: u64,
-    /// The carrier was told of calls, and has not looked since.
-    is_announced: bool,
-}
-
-enum Thread {
-    None,
-    Runs(JoinHandle<()>),
-    /// The server has ended.
-    Ended,
+/// A call on its way to the queue of tasks.
+struct Fired {
+    id: TimerCall,
+    task: Arc<str>,
+    input: Payload,
 }
 
 impl Timers {
-    pub(crate) fn new(limits: TimerLimits, started: Instant) -> Self {
+    pub(crate) fn new(limits: TimerLimits) -> Self {
         Self {
-            started,
-            state: Mutex::new(State {
-                timers: NamedTimers::new(limits),
-                thread: Thread::None,
-                sleeps_until: 0,
-                is_announced: false,
-            }),
-            news: Condvar::new(),
+            state: Mutex::new(NamedTimers::new(limits)),
+            is_stopped: AtomicBool::new(false),
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    /// No timer calls any more.
+    pub(crate) fn stop(&self) {
+        self.is_stopped.store(true, Ordering::Relaxed);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, NamedTimers> {
         lock(&self.state)
     }
 
-    /// Ends the thread. No timer is due any more.
-    pub(crate) fn end(&self) {
-        let thread = std::mem::replace(&mut self.lock().thread, Thread::Ended);
-        self.news.notify_all();
-        if let Thread::Runs(thread) = thread {
-            // It panics on a bug alone, and then there is nothing to wait for.
-            let _ = thread.join();
-        }
+    /// How many timers there are, how many calls wait to be handed over, and how many ticks were skipped.
+    pub(crate) fn stats(&self) -> (usize, usize, u64) {
+        let timers = self.lock();
+        (timers.len(), timers.waiting(), timers.skipped())
     }
 
-    pub(crate) fn stats(&self) -> TimerStats {
-        let state = self.lock();
-        TimerStats {
-            timers: state.timers.len(),
-            waiting: state.timers.waiting(),
-            handed: state.timers.handed(),
-            counts: state.timers.counts(),
-        }
+    /// The handler of a call is about to run.
+    pub(crate) fn begun(&self, id: TimerCall) {
+        self.lock().begun(id);
     }
 
-    /// Takes the calls that wait to workers. `hand_over` gets how many calls each worker has, and the next one with its id; it says who has
-    /// it in its ring now. When nobody has, the rest waits, and this is false.
-    pub(crate) fn deliver(
-        &self,
-        mut hand_over: impl FnMut(&NamedTimers, CallId, Due<'_>) -> Option<WorkerSlot>,
-    ) -> bool {
-        let mut state = self.lock();
-        state.is_announced = false;
-        let timers = &mut state.timers;
+    /// A call is over.
+    pub(crate) fn over(&self, id: TimerCall) {
+        self.lock().over(id);
+    }
+
+    /// Calls that wait to be handed over, some of them.
+    fn take_calls(&self) -> Vec<Fired> {
+        let mut timers = self.lock();
+        let mut calls = Vec::new();
         timers.skip_cleared();
-        while let Some(call) = timers.next_call() {
-            let Some(slot) = hand_over(timers, timers.next_id(), call) else {
-                return false;
-            };
-            timers.delivered(slot);
+        while calls.len() < CALLS_AT_ONCE
+            && let Some(call) = timers.next_call()
+        {
+            let (task, input) = (Arc::from(call.task), Payload::from(call.input));
+            let id = timers.handed();
+            calls.push(Fired { id, task, input });
             timers.skip_cleared();
         }
-        true
-    }
-
-    /// See [`NamedTimers::worker_gone`].
-    pub(crate) fn worker_gone(&self, slot: WorkerSlot) -> u32 {
-        self.lock().timers.worker_gone(slot)
-    }
-
-    /// Sleeps until something is due, and tells the carrier; until the end of the server.
-    fn run(&self, shared: &Weak<Shared>) {
-        let mut state = self.lock();
-        while !matches!(state.thread, Thread::Ended) {
-            let waiting = state.timers.waiting();
-            let now = self.started.elapsed().as_millis() as u64;
-            state.timers.tick(now);
-            let has_more = state.timers.waiting() > waiting;
-            if has_more && !std::mem::replace(&mut state.is_announced, true) {
-                drop(state);
-                let Some(shared) = shared.upgrade() else {
-                    return;
-                };
-                shared.send(CARRIER, Message::Calls);
-                drop(shared);
-                state = self.lock();
-                // Time has passed.
-                continue;
-            }
-            let next = state.timers.next_due().unwrap_or(u64::MAX);
-            if next <= now {
-                continue;
-            }
-            state.sleeps_until = next;
-            // A time beyond what the clock can name is none.
-            let until = self.started.checked_add(Duration::from_millis(next));
-            state = match until {
-                Some(until) => {
-                    let left = until.saturating_duration_since(Instant::now());
-                    let waited = self.news.wait_timeout(state, left);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
-                None => self
-                    .news
-                    .wait(state)
-                    .unwrap_or_else(PoisonError::into_inner),
-            };
-            state.sleeps_until = 0;
-        }
+        calls
     }
 }
 
 impl Shared {
-    /// Tells the carrier, if calls wait and it does not know.
-    fn announce_calls(&self, mut state: MutexGuard<'_, State>) {
-        let must_tell =
-            state.timers.waiting() > 0 && !std::mem::replace(&mut state.is_announced, true);
-        drop(state);
-        if must_tell {
-            self.send(CARRIER, Message::Calls);
+    /// Lets time pass for the timers. When to do so again.
+    pub(crate) fn run_timers(&self, now: u64) -> u64 {
+        self.timers.lock().tick(now);
+        while !self.timers.is_stopped.load(Ordering::Relaxed) {
+            let calls = self.timers.take_calls();
+            if calls.is_empty() {
+                break;
+            }
+            if !self.call_timers(&calls) {
+                return now + FULL_MS;
+            }
         }
+        self.timers.lock().next_due().unwrap_or(NEVER)
     }
 
-    /// A worker has one call less in its hands, and may have nothing any more.
-    fn call_is_over(&self, slot: WorkerSlot) {
-        if self.workers.unguard(slot) {
-            self.drained(slot);
+    /// Makes tasks of calls. False: the queue has no room for all of them, and the rest waits.
+    fn call_timers(&self, calls: &[Fired]) -> bool {
+        let ids: Vec<Option<TaskId>> = self.on_tasks(|state, now| {
+            let mut submit = |call: &Fired| {
+                let task = NewTask {
+                    name: Arc::clone(&call.task),
+                    input: Arc::clone(&call.input),
+                    queue: 0,
+                    priority: 0,
+                    delay: 0,
+                    tries: 1,
+                    backoff: Backoff::Fixed(0),
+                    timeout: 0,
+                    key: None,
+                    worker: None,
+                    has_finish: false,
+                    has_failed: false,
+                    durable: false,
+                    origin: Origin::Inner(call.id),
+                };
+                state.tasks.submit(now, task).ok().map(|task| task.id)
+            };
+            calls.iter().map(&mut submit).collect()
+        });
+        let mut cleared = Vec::new();
+        let mut timers = self.timers.lock();
+        // The last one first: what is refused goes to the head of those that wait.
+        for (call, task) in calls.iter().zip(&ids).rev() {
+            match *task {
+                Some(task) if !timers.became(call.id, task) => cleared.push(task),
+                Some(_) => {}
+                None => timers.refused(call.id),
+            }
         }
+        drop(timers);
+        self.cancel_calls(&cleared);
+        ids.iter().all(Option::is_some)
     }
 
-    /// A worker wants to begin a call; false: it is not to.
-    pub(crate) fn begin_call(&self, slot: WorkerSlot, id: CallId) -> bool {
-        self.timers.lock().timers.begin(slot, id)
-    }
-
-    /// A call has come to its end.
-    pub(crate) fn end_call(&self, slot: WorkerSlot, id: CallId, outcome: Outcome) {
-        let mut state = self.timers.lock();
-        let is_over = state.timers.end(slot, id, outcome);
-        self.announce_calls(state);
-        if is_over {
-            self.call_is_over(slot);
+    fn cancel_calls(&self, tasks: &[TaskId]) {
+        if !tasks.is_empty() {
+            self.on_tasks(|state, now| {
+                for &task in tasks {
+                    state.tasks.cancel(now, task);
+                }
+            });
         }
     }
 }
@@ -249,16 +199,8 @@ impl Server {
         if input.len() > INPUT_MAX {
             return Err(SetError::Input(input.len()));
         }
-        let timers = &self.shared.timers;
         let ms = ms.max(1);
-        // The next whole millisecond: it is never due too early.
-        let now = timers.started.elapsed().as_micros().div_ceil(1000) as u64;
-        let due = now.saturating_add(ms);
-        let mut state = timers.lock();
-        if matches!(state.thread, Thread::None) {
-            let thread = self.start_timers().map_err(SetError::Thread)?;
-            state.thread = Thread::Runs(thread);
-        }
+        let due = self.shared.clock.now_or_later().saturating_add(ms);
         let timer = NewTimer {
             name,
             task,
@@ -266,55 +208,40 @@ impl Server {
             due,
             interval: if repeats { ms } else { 0 },
         };
-        let is_new = match state.timers.set(&timer) {
+        let is_new = match self.shared.timers.lock().set(&timer) {
             Ok(is_new) => is_new,
             Err(Full) => return Err(SetError::Full),
         };
-        let must_wake = is_new && due < state.sleeps_until;
-        drop(state);
-        if must_wake {
-            timers.news.notify_one();
+        if is_new {
+            self.shared.clock.wake_by(due);
         }
         Ok(is_new)
     }
 
-    fn start_timers(&self) -> io::Result<JoinHandle<()>> {
-        let timers = Arc::clone(&self.shared.timers);
-        let shared = Arc::downgrade(&self.shared);
-        std::thread::Builder::new()
-            .name("sluice-timer".to_owned())
-            .spawn(move || timers.run(&shared))
-    }
-
     /// Clears a timer: a call of it that has not begun does not begin. False when there is none of that name.
     pub fn clear_timer(&self, name: &str) -> bool {
-        let mut state = self.shared.timers.lock();
-        let clear = state.timers.clear(name);
-        if let Clear::Withdrawn(slot) = clear {
-            // Another call may have waited for that place.
-            self.shared.announce_calls(state);
-            self.shared.call_is_over(slot);
+        let clear = self.shared.timers.lock().clear(name);
+        if let Clear::Withdrawn(Some(task)) = clear {
+            self.shared.cancel_calls(&[task]);
         }
         clear != Clear::Unknown
     }
 
     /// Clears every timer; how many there were.
     pub fn clear_timers(&self) -> usize {
-        let cleared = self.shared.timers.lock().timers.clear_all();
-        for &slot in &cleared.withdrawn {
-            self.shared.call_is_over(slot);
-        }
+        let cleared = self.shared.timers.lock().clear_all();
+        self.shared.cancel_calls(&cleared.withdrawn);
         cleared.count
     }
 
     /// Whether there is a timer of that name.
     pub fn has_timer(&self, name: &str) -> bool {
-        self.shared.timers.lock().timers.has(name)
+        self.shared.timers.lock().has(name)
     }
 
     /// What is known of a timer.
     pub fn timer_info(&self, name: &str) -> Option<TimerInfo> {
-        let info = self.shared.timers.lock().timers.info(name)?;
+        let info = self.shared.timers.lock().info(name)?;
         Some(TimerInfo {
             next: self.shared.started_unix_ms().saturating_add(info.due),
             interval: info.interval,
@@ -328,7 +255,7 @@ impl Server {
         let mut from = Some(0);
         while let Some(at) = from {
             let state = self.shared.timers.lock();
-            from = state.timers.names(at, NAMES_AT_ONCE, &mut names);
+            from = state.names(at, NAMES_AT_ONCE, &mut names);
         }
         names
     }

@@ -9,6 +9,8 @@ use sluice_core::id::WorkerSlot;
 use sluice_core::workers::SLOTS;
 
 use crate::server::Shared;
+use crate::task_lane::Role;
+use crate::worker::WorkerLink;
 
 /// What is known of one worker.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -117,8 +119,7 @@ fn watch(shared: &Shared, pulses: &mut [Pulse], stuck_after: u64) {
             now,
             shared.workers.generation(slot),
             link.block.heartbeat(),
-            // Awake, or to be: a worker that has nothing to do is parked.
-            shared.workers.inflight(slot) > 0 || !link.block.parked(),
+            has_work(shared, slot, &link),
             stuck_after,
         );
         match verdict {
@@ -128,6 +129,15 @@ fn watch(shared: &Shared, pulses: &mut [Pulse], stuck_after: u64) {
                 shared.worker_stuck(slot, &link, ms);
             }
         }
+    }
+}
+
+/// Whether a worker should be heard of. One that serves: it is awake or to be, for one that has nothing to do is parked. Others may compute for as long
+/// as they like, but for calls that are past their time-out.
+fn has_work(shared: &Shared, slot: WorkerSlot, link: &WorkerLink) -> bool {
+    match shared.role(slot) {
+        None | Some(Role::Serve) => shared.workers.inflight(slot) > 0 || !link.block.parked(),
+        Some(_) => shared.is_overdue(slot),
     }
 }
 

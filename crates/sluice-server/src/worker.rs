@@ -2,11 +2,12 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use sluice_core::id::WorkerSlot;
+use sluice_core::task::Origin;
 use sluice_shared::record::{CommandKind, Words, command_flag};
 use sluice_shared::{Consumer, MemoryView, Producer, PushError, WorkerBlock};
 
@@ -19,7 +20,6 @@ use crate::server::Shared;
 use crate::static_files::OpenFile;
 use crate::wake::{WakeFn, lock};
 
-mod calls;
 mod coded;
 mod forms;
 mod held;
@@ -157,6 +157,26 @@ pub struct Worker {
     coded: Coded,
     /// Forms that are being read, or whose files are in use.
     forms: Forms,
+    tasks: TaskReader,
+}
+
+/// The task lane as the worker's thread holds it.
+pub(crate) struct TaskReader {
+    events: MemoryView,
+    /// Until a consumer in Rust takes it.
+    reader: Option<Consumer>,
+    /// Records wait for room.
+    wants_space: Arc<AtomicBool>,
+}
+
+impl TaskReader {
+    pub(crate) fn new(reader: Consumer, wants_space: Arc<AtomicBool>) -> Self {
+        Self {
+            events: reader.memory(),
+            reader: Some(reader),
+            wants_space,
+        }
+    }
 }
 
 impl Worker {
@@ -165,12 +185,14 @@ impl Worker {
         slot: WorkerSlot,
         link: Arc<WorkerLink>,
         lanes: Vec<WorkerLane>,
+        tasks: TaskReader,
     ) -> Self {
         Self {
             shared,
             slot,
             link,
             lanes,
+            tasks,
             held: Held::default(),
             coded: Coded::default(),
             forms: Forms::default(),
@@ -182,17 +204,31 @@ impl Worker {
         &self.link.block
     }
 
-    /// The event ring of each reactor.
+    /// The event ring of each reactor, and the one of tasks.
     pub fn events(&self) -> impl Iterator<Item = &MemoryView> {
-        self.lanes.iter().map(|lane| &lane.events)
+        let reactors = self.lanes.iter().map(|lane| &lane.events);
+        reactors.chain([&self.tasks.events])
     }
 
-    /// The reading ends of the event rings, one for each lane, once: for a worker that is written in Rust instead of
+    pub(crate) fn slot(&self) -> WorkerSlot {
+        self.slot
+    }
+
+    /// This worker, as whoever delivers a task.
+    pub(crate) fn origin(&self) -> Origin {
+        Origin::Worker {
+            slot: self.slot,
+            generation: self.shared.workers.generation(self.slot),
+        }
+    }
+
+    /// The reading ends of the event rings, one for each lane, that of tasks last, once: for a worker that is written in Rust instead of
     /// JavaScript. Empty when they are taken already.
     pub fn take_readers(&mut self) -> Vec<Consumer> {
         self.lanes
             .iter_mut()
             .filter_map(|lane| lane.reader.take())
+            .chain(self.tasks.reader.take())
             .collect()
     }
 
@@ -418,6 +454,12 @@ impl Worker {
     pub fn flush(&mut self) {
         for lane in &mut self.lanes {
             flush(lane);
+        }
+        // SeqCst, like JavaScript's store of `head` before it: one of us sees the other.
+        if self.tasks.wants_space.load(Ordering::SeqCst)
+            && self.tasks.wants_space.swap(false, Ordering::SeqCst)
+        {
+            self.flush_tasks();
         }
     }
 

@@ -51,6 +51,12 @@ pub enum EventKind {
     Packet = 14,
     /// A call of a task.
     Task = 15,
+    /// The end of a task that the worker has delivered.
+    TaskResult = 16,
+    /// News of a task that the worker has delivered.
+    TaskProgress = 17,
+    /// A call in the worker's hands is to hurry.
+    TaskAbort = 18,
 }
 
 impl EventKind {
@@ -72,6 +78,9 @@ impl EventKind {
             13 => Self::SocketSettle,
             14 => Self::Packet,
             15 => Self::Task,
+            16 => Self::TaskResult,
+            17 => Self::TaskProgress,
+            18 => Self::TaskAbort,
             _ => return None,
         })
     }
@@ -103,6 +112,8 @@ pub mod event_flag {
     pub const COMPRESSED: u8 = 4;
     /// SOCKET_MESSAGE, SOCKET_CLOSE: the epoch of the delivery, flipped by every RESUME.
     pub const EPOCH: u8 = 8;
+    /// TASK and TASK_RESULT: the bytes wait in the core and are fetched with `takeParcel`. Below it TASK has its mode.
+    pub const PARCEL: u8 = 4;
     /// Where an HTTP record's method sits in the flags; 0 = read it from the bytes.
     pub(crate) const METHOD_SHIFT: u32 = 5;
 }
@@ -473,6 +484,24 @@ impl Words {
         self
     }
 
+    /// TASK: the length of what follows the input, which attempt this is, and how many there may be.
+    #[inline]
+    pub const fn with_attempt(mut self, extra_len: u32, attempt: u16, tries: u16) -> Self {
+        self.0[6] = extra_len;
+        self.0[7] = attempt as u32 | (tries as u32) << 16;
+        self
+    }
+
+    /// TASK_RESULT and TASK_PROGRESS: the task, how it ended, and after how many attempts.
+    #[inline]
+    pub const fn with_task(mut self, id: u64, end: u32, attempts: u32) -> Self {
+        self.0[2] = id as u32;
+        self.0[3] = (id >> 32) as u32;
+        self.0[4] = end;
+        self.0[6] = attempts;
+        self
+    }
+
     /// HTTP and BODY_CHUNK: length of the body in this record; of the whole blob with
     /// [`event_flag::BLOB`].
     #[inline]
@@ -640,6 +669,24 @@ impl Words {
     #[inline]
     pub const fn call(&self) -> u64 {
         self.0[2] as u64 | (self.0[3] as u64) << 32
+    }
+
+    /// TASK: length of what follows the input.
+    #[inline]
+    pub const fn extra_len(&self) -> u32 {
+        self.0[6]
+    }
+
+    /// TASK: which attempt it is, and how many there may be.
+    #[inline]
+    pub const fn attempt(&self) -> (u16, u16) {
+        (self.0[7] as u16, (self.0[7] >> 16) as u16)
+    }
+
+    /// TASK_RESULT: after how many attempts.
+    #[inline]
+    pub const fn attempts(&self) -> u32 {
+        self.0[6]
     }
 
     /// TASK: length of the task's name in the bytes.

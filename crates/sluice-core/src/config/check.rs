@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 
 use super::{
     ConfigError, Descriptor, DispatchConfig, HEADER_BYTES_MAX, Heartbeat, Limits, ListenConfig,
-    PortConfig, PortProtocol, ServerConfig, TlsConfig, TopicsConfig,
+    PortConfig, PortProtocol, ServerConfig, TasksConfig, TlsConfig, TopicsConfig,
 };
 
 /// Longest duration: what a Node timer can count, and far below the overflow of `now + duration`.
@@ -16,6 +16,9 @@ const MILLIS_MAX: u64 = i32::MAX as u64;
 const HANDLES_MAX: u64 = (1 << 24) - 1;
 
 const GIB: u64 = 1 << 30;
+/// Most tasks at once.
+const TASKS_MAX: u64 = 16_777_216;
+
 /// Most shared timers: about 1.5 GiB of them.
 const TIMERS_MAX: u64 = 1 << 24;
 
@@ -54,6 +57,7 @@ impl ServerConfig {
         number("replay.status", self.replay.status.into(), 500..=599)?;
         self.topics.check("topics")?;
         number("timers.max", self.timers.max.into(), 0..=TIMERS_MAX)?;
+        self.tasks.check("tasks")?;
         if let Some(compression) = &self.compression {
             compression.check("compression")?;
         }
@@ -382,6 +386,47 @@ pub(super) fn wrong(path: &str, expected: &str, got: &dyn Debug) -> ConfigError 
     }
 }
 
+impl TasksConfig {
+    fn check(&self, path: &str) -> Result<(), ConfigError> {
+        number(&format!("{path}.workers"), self.workers.into(), 0..=128)?;
+        number(
+            &format!("{path}.concurrency"),
+            self.concurrency.into(),
+            1..=256,
+        )?;
+        number(&format!("{path}.max"), self.max.into(), 0..=TASKS_MAX)?;
+        number(
+            &format!("{path}.keepFailed"),
+            self.keep_failed.into(),
+            0..=1_000_000,
+        )?;
+        number("number of queues", self.queues.len() as u64, 0..=256)?;
+        for (index, queue) in self.queues.iter().enumerate() {
+            let path = format!("{path}.queues[{index}]");
+            number(
+                &format!("length of {path}.name"),
+                queue.name.len() as u64,
+                1..=255,
+            )?;
+            if self.queues[..index]
+                .iter()
+                .any(|other| other.name == queue.name)
+            {
+                return Err(wrong(&format!("{path}.name"), "unique", &queue.name));
+            }
+            if let Some(rate) = &queue.rate {
+                number(
+                    &format!("{path}.rate.limit"),
+                    rate.limit.into(),
+                    1..=1_000_000,
+                )?;
+                number(&format!("{path}.rate.per"), rate.per, 1..=MILLIS_MAX)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
@@ -397,6 +442,7 @@ mod tests {
             "replay": {},
             "topics": { "history": {} },
             "timers": {},
+            "tasks": {},
         });
         let (parent, key) = pointer.rsplit_once('/').expect("a pointer has a slash");
         let parent = config.pointer_mut(parent).expect("the parent is above");
@@ -589,6 +635,10 @@ mod tests {
         assert_range("/topics/history/bytes", "topics.history.bytes", 0, GIB);
         assert_range("/topics/history/age", "topics.history.age", 0, millis);
         assert_range("/timers/max", "timers.max", 0, TIMERS_MAX);
+        assert_range("/tasks/workers", "tasks.workers", 0, 128);
+        assert_range("/tasks/concurrency", "tasks.concurrency", 1, 256);
+        assert_range("/tasks/max", "tasks.max", 0, TASKS_MAX);
+        assert_range("/tasks/keepFailed", "tasks.keepFailed", 0, 1_000_000);
         for (cpu, is_ok) in [(0, true), (1023, true), (1024, false)] {
             assert_eq!(
                 parse_with("/affinity", json!([0, cpu])).is_ok(),

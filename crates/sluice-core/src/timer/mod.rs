@@ -7,7 +7,7 @@ mod task_names;
 mod wheel;
 
 pub use named::{
-    CallCounts, CallId, Clear, ClearedAll, Due, Full, IN_HAND_MAX, NamedTimers, NewTimer, Outcome,
-    TimerInfo, TimerLimits,
+    Clear, ClearedAll, Due, Full, NamedTimers, NewTimer, TimerCall, TimerInfo, TimerLimits,
+    Withdrawn,
 };
 pub use wheel::{TimerKey, Wheel};

@@ -1,14 +1,13 @@
-//! Timers by name, and the calls that they make when they are due: who has which call, and what becomes of it.
+//! Timers by name, and the calls that they make when they are due: who is due, and what becomes of its call.
 //!
 //! ```text
-//!            due                 delivered               begin            end
-//!  in time ────────▶ waiting ────────────────▶ in a ────────────▶ begun ───────▶ (in time again, or over)
-//!                       ▲                    worker's ring          │
-//!                       └──── its worker dies ────┘                 └─ its worker dies: lost
+//!            due              handed             begin            over
+//!  in time ────────▶ waiting ────────▶ in the ────────▶ begun ───────▶ (in time again, or gone)
+//!                                      queue of tasks
 //! ```
 //!
 //! A timer has at most one call that is not over: what comes due meanwhile is skipped and counted. So everything here is bound
-//! by the number of timers, and the calls that have begun by [`IN_HAND_MAX`] per worker.
+//! by the number of timers.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, RandomState};
@@ -17,15 +16,13 @@ use hashbrown::HashTable;
 
 use super::task_names::TaskNames;
 use super::wheel::{TimerKey, Wheel};
-use crate::id::WorkerSlot;
+use crate::task::TaskId;
 
-/// Calls in the hands of one worker at once.
-pub const IN_HAND_MAX: u32 = 256;
 /// Timers that come due in one [`NamedTimers::tick`]; whoever shares them does not wait longer than for that.
 const TICK_MAX: usize = 1024;
 
-/// Names a call in a worker's hands; never used again.
-pub type CallId = u64;
+/// Names a call of a timer; never used again.
+pub type TimerCall = u64;
 
 /// There are as many timers as there may be, or what they carry is as long as that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,17 +37,6 @@ pub struct TimerLimits {
     pub bytes: usize,
 }
 
-/// How a call ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// Its handler returned.
-    Done,
-    /// Its handler threw.
-    Failed,
-    /// The worker has no task of that name.
-    Unknown,
-}
-
 /// What came of clearing a timer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Clear {
@@ -58,17 +44,21 @@ pub enum Clear {
     Unknown,
     /// It is cleared.
     Done,
-    /// It is cleared, and this worker has one call less in its hands.
-    Withdrawn(WorkerSlot),
+    /// It is cleared, and its call is not to begin.
+    Withdrawn(Withdrawn),
 }
+
+/// The task that a call became and that is to be cancelled; none while it is on its way to the queue, which then learns from
+/// [`NamedTimers::became`].
+pub type Withdrawn = Option<TaskId>;
 
 /// All timers that there were. Dropping it takes a while: do it where nobody waits.
 #[derive(Debug)]
 pub struct ClearedAll {
     /// How many there were.
     pub count: usize,
-    /// The workers that have one call less in their hands, each as often as that.
-    pub withdrawn: Vec<WorkerSlot>,
+    /// Calls that are not to begin.
+    pub withdrawn: Vec<TaskId>,
     _wheel: Wheel<Timer>,
     _names: HashTable<u32>,
     _tasks: TaskNames,
@@ -95,21 +85,6 @@ pub struct Due<'a> {
     pub input: &'a [u8],
 }
 
-/// What has happened so far.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CallCounts {
-    /// Calls that have begun.
-    pub begun: u64,
-    /// Of those, calls whose handler threw.
-    pub failed: u64,
-    /// Of those, calls whose worker died.
-    pub lost: u64,
-    /// Calls of tasks that nobody knew.
-    pub unknown: u64,
-    /// Ticks that were skipped: too late, or the call before was not over.
-    pub skipped: u64,
-}
-
 /// See the module. Times are milliseconds.
 #[derive(Debug)]
 pub struct NamedTimers {
@@ -123,11 +98,9 @@ pub struct NamedTimers {
     tasks: TaskNames,
     /// Timers whose call waits for a worker. A key without a timer is of one that was cleared.
     waiting: VecDeque<TimerKey>,
-    hands: HashMap<CallId, Call>,
-    /// By slot: how many of `hands` it has.
-    in_hand: Vec<u32>,
-    last_id: CallId,
-    counts: CallCounts,
+    calls: HashMap<TimerCall, Call>,
+    last_id: TimerCall,
+    skipped: u64,
     /// Scratch.
     expired: Vec<TimerKey>,
 }
@@ -176,12 +149,12 @@ impl Timer {
     }
 }
 
-/// A call in a worker's hands.
+/// A call in the queue of tasks.
 #[derive(Clone, Copy, Debug)]
 struct Call {
-    /// None when it was cleared after it had begun.
+    /// None when it was cleared after it had begun, or is gone by having begun.
     timer: Option<TimerKey>,
-    slot: WorkerSlot,
+    task: Option<TaskId>,
     has_begun: bool,
 }
 
@@ -211,10 +184,9 @@ impl NamedTimers {
             hasher: RandomState::new(),
             tasks: TaskNames::default(),
             waiting: VecDeque::new(),
-            hands: HashMap::new(),
-            in_hand: Vec::new(),
+            calls: HashMap::new(),
             last_id: 0,
-            counts: CallCounts::default(),
+            skipped: 0,
             expired: Vec::new(),
         }
     }
@@ -271,14 +243,14 @@ impl NamedTimers {
         let mut clear = Clear::Done;
         if self.wheel.get(key).is_some_and(Timer::is_busy) {
             let call = self
-                .hands
+                .calls
                 .iter_mut()
                 .find(|(_, call)| call.timer == Some(key));
             match call.map(|(id, call)| (*id, call)) {
                 Some((_, call)) if call.has_begun => call.timer = None,
                 Some((id, call)) => {
-                    clear = Clear::Withdrawn(call.slot);
-                    self.let_go(id);
+                    clear = Clear::Withdrawn(call.task);
+                    self.calls.remove(&id);
                 }
                 None => {}
             }
@@ -292,16 +264,13 @@ impl NamedTimers {
     pub fn clear_all(&mut self) -> ClearedAll {
         let count = self.wheel.len();
         let mut withdrawn = Vec::new();
-        self.hands.retain(|_, call| {
+        self.calls.retain(|_, call| {
             call.timer = None;
             if !call.has_begun {
-                withdrawn.push(call.slot);
+                withdrawn.extend(call.task);
             }
             call.has_begun
         });
-        for slot in &withdrawn {
-            self.in_hand[slot.index()] -= 1;
-        }
         self.bytes = 0;
         ClearedAll {
             count,
@@ -385,7 +354,7 @@ impl NamedTimers {
         // In whole intervals from the planned time: it keeps its phase however late this is.
         if let Some(passed) = now.saturating_sub(planned).checked_div(timer.interval) {
             let next = planned.saturating_add((passed + 1).saturating_mul(timer.interval));
-            self.counts.skipped += passed + u64::from(!is_over);
+            self.skipped += passed + u64::from(!is_over);
             self.wheel.schedule(key, next);
         }
         if is_over {
@@ -393,24 +362,14 @@ impl NamedTimers {
         }
     }
 
-    /// How many calls wait for a worker.
+    /// How many calls wait to be handed over.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
     }
 
-    /// How many calls are in the hands of workers.
-    pub fn handed(&self) -> usize {
-        self.hands.len()
-    }
-
-    /// How many calls are in the hands of one worker.
-    pub fn in_hand(&self, slot: WorkerSlot) -> u32 {
-        self.in_hand.get(slot.index()).copied().unwrap_or(0)
-    }
-
-    /// What has happened so far.
-    pub fn counts(&self) -> CallCounts {
-        self.counts
+    /// Ticks that were skipped so far: too late, or the call before was not over.
+    pub fn skipped(&self) -> u64 {
+        self.skipped
     }
 
     /// Forgets waiting calls of timers that were cleared, so that [`next_call`](Self::next_call) shows the next one.
@@ -431,115 +390,68 @@ impl NamedTimers {
         })
     }
 
-    /// The id that the next call gets when it is [`delivered`](Self::delivered).
-    pub fn next_id(&self) -> CallId {
-        self.last_id + 1
+    /// The call that [`next_call`](Self::next_call) has shown is on its way to the queue of tasks.
+    pub fn handed(&mut self) -> TimerCall {
+        self.last_id += 1;
+        if let Some(key) = self.waiting.pop_front() {
+            let call = Call {
+                timer: Some(key),
+                task: None,
+                has_begun: false,
+            };
+            self.calls.insert(self.last_id, call);
+        }
+        self.last_id
     }
 
-    /// The call that [`next_call`](Self::next_call) has shown is in a worker's ring now, under [`next_id`](Self::next_id).
-    pub fn delivered(&mut self, slot: WorkerSlot) {
-        let Some(key) = self.waiting.pop_front() else {
+    /// The queue has no room for a call; it waits again, before all others.
+    pub fn refused(&mut self, id: TimerCall) {
+        if let Some(key) = self.calls.remove(&id).and_then(|call| call.timer) {
+            self.waiting.push_front(key);
+        }
+    }
+
+    /// A call is a task now. False: its timer was cleared meanwhile, and the task is to be cancelled.
+    pub fn became(&mut self, id: TimerCall, task: TaskId) -> bool {
+        let call = self.calls.get_mut(&id);
+        if let Some(call) = call {
+            call.task = Some(task);
+            return true;
+        }
+        false
+    }
+
+    /// The handler of a call is about to run. The name of a timer that is due once is free from now on, for the handler itself, too.
+    pub fn begun(&mut self, id: TimerCall) {
+        let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
-        self.last_id += 1;
-        let call = Call {
-            timer: Some(key),
-            slot,
-            has_begun: false,
-        };
-        self.hands.insert(self.last_id, call);
-        if self.in_hand.len() <= slot.index() {
-            self.in_hand.resize(slot.index() + 1, 0);
-        }
-        self.in_hand[slot.index()] += 1;
-    }
-
-    /// A worker wants to begin a call. False: it is not to, because the timer was cleared or somebody else has the call.
-    pub fn begin(&mut self, slot: WorkerSlot, id: CallId) -> bool {
-        let Some(call) = self.hands.get_mut(&id) else {
-            return false;
-        };
-        let Some(key) = call.timer.filter(|_| call.slot == slot && !call.has_begun) else {
-            return false;
-        };
         call.has_begun = true;
-        self.counts.begun += 1;
+        let Some(key) = call.timer else {
+            return;
+        };
         let Some(timer) = self.wheel.get_mut(key) else {
-            return true;
+            return;
         };
         timer.count_call();
         if timer.interval == 0 {
-            // From now on the name is free, for the handler itself, too.
             call.timer = None;
             self.forget(key);
         }
-        true
     }
 
-    /// A call has come to its end. True: the worker has one call less in its hands.
-    pub fn end(&mut self, slot: WorkerSlot, id: CallId, outcome: Outcome) -> bool {
-        if !self
-            .hands
-            .get(&id)
-            .is_some_and(|call| call.slot == slot && call.has_begun)
-        {
-            return false;
+    /// A call is over, or will never begin; its timer may call again.
+    pub fn over(&mut self, id: TimerCall) {
+        let Some(key) = self.calls.remove(&id).and_then(|call| call.timer) else {
+            return;
+        };
+        let Some(timer) = self.wheel.get_mut(key) else {
+            return;
+        };
+        timer.set_busy(false);
+        if timer.interval == 0 {
+            self.forget(key);
         }
-        match outcome {
-            Outcome::Done => {}
-            Outcome::Failed => self.counts.failed += 1,
-            Outcome::Unknown => self.counts.unknown += 1,
-        }
-        self.rest(id);
-        true
-    }
-
-    /// A worker is gone. What it had begun is lost, the rest waits again, before everything else. How many calls it had in its hands.
-    pub fn worker_gone(&mut self, slot: WorkerSlot) -> u32 {
-        let count = self.in_hand(slot);
-        if count == 0 {
-            return 0;
-        }
-        let mut ids: Vec<CallId> = self
-            .hands
-            .iter()
-            .filter(|(_, call)| call.slot == slot)
-            .map(|(&id, _)| id)
-            .collect();
-        ids.sort_unstable();
-        for id in ids.into_iter().rev() {
-            match self.hands.get(&id) {
-                Some(call) if call.has_begun => {
-                    self.counts.lost += 1;
-                    self.rest(id);
-                }
-                Some(&Call { timer, .. }) => {
-                    self.let_go(id);
-                    if let Some(key) = timer {
-                        self.waiting.push_front(key);
-                    }
-                }
-                None => {}
-            }
-        }
-        count
-    }
-
-    /// Takes a call that is over out of its worker's hands; its timer may call again.
-    fn rest(&mut self, id: CallId) {
-        let timer = self.hands.get(&id).and_then(|call| call.timer);
-        if let Some(timer) = timer.and_then(|key| self.wheel.get_mut(key)) {
-            timer.set_busy(false);
-        }
-        self.let_go(id);
-    }
-
-    fn let_go(&mut self, id: CallId) -> Option<WorkerSlot> {
-        let call = self.hands.remove(&id)?;
-        if let Some(count) = self.in_hand.get_mut(call.slot.index()) {
-            *count -= 1;
-        }
-        Some(call.slot)
     }
 
     fn find(&self, hash: u64, name: &[u8]) -> Option<TimerKey> {

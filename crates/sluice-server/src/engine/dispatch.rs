@@ -40,7 +40,6 @@ impl Engine {
             self.active.push(Candidate { slot, home });
             self.retry_waiting = true;
             self.packets.retry = true;
-            self.calls.retry = true;
             self.deliver_orphans();
         }
     }
@@ -242,7 +241,6 @@ impl Engine {
             self.packets.retry |= lane.takes_packets_again();
             lane.drain_overflow();
         }
-        self.calls.retry |= self.calls.is_blocked;
         if !self.waiting.is_empty() {
             self.retry_waiting = true;
         }

@@ -59,7 +59,6 @@ impl Engine {
                 self.shared.workers.unguard(slot);
             }
         }
-        self.take_calls(slot);
         if let Some(lane) = commands {
             lane.shared.close();
         }

@@ -6,7 +6,6 @@
 
 mod accept;
 mod answer;
-mod call;
 mod deadlines;
 mod detach;
 mod dispatch;
@@ -66,7 +65,6 @@ pub(crate) struct Engine {
     dispatchers: Vec<Dispatcher>,
     acceptors: Vec<Acceptor>,
     packets: packet::PacketPorts,
-    calls: call::Calls,
     pub(crate) connections: Vec<Option<Box<Connection>>>,
     /// Tells the connections of one place apart.
     pub(crate) generations: Vec<u32>,
@@ -179,7 +177,6 @@ impl Engine {
             date: DateCache::default(),
             acceptors: Vec::new(),
             packets: packet::PacketPorts::default(),
-            calls: call::Calls::default(),
             connections: Vec::new(),
             generations: Vec::new(),
             deadlines: Vec::new(),
@@ -243,7 +240,6 @@ impl Engine {
             } => self.attach_worker(slot, *events, *commands),
             Message::Activate { slot, home } => self.activate(slot, home),
             Message::Drain { slot, reason } => self.deactivate(slot, reason),
-            Message::Calls => self.calls.retry = true,
             Message::Command { words, bytes } => self.outside_command(words, &bytes),
             Message::Fanout(fanout) => self.fan_out(&fanout),
             Message::FormNews { index, generation } => self.tell_of_form(index, generation),
@@ -299,7 +295,6 @@ impl Engine {
         self.unblock_rings();
         self.dispatch_waiting();
         self.deliver_packets();
-        self.deliver_calls();
         self.flush_connections();
         self.send_packets();
         self.publish_events(wakes);

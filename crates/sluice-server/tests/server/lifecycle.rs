@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use sluice_core::id::WorkerSlot;
-use sluice_server::{Error, Notice, Server};
+use sluice_server::{Error, Notice, Role, Server};
 use sluice_shared::record::AdoptReason;
 
 use crate::support::{LIMIT, Served, WorkerDouble, config, config_with};
@@ -71,14 +71,22 @@ fn a_slot_is_attached_once_and_activated_once() {
     let served = Served::new();
     let slot = served.server.create_worker().expect("a slot is free");
     assert!(matches!(
-        served.server.activate_worker(slot, 0),
+        served.server.activate_worker(slot, 0, Role::Serve, None),
         Err(Error::WorkerState { .. })
     ));
     let worker = WorkerDouble::attach(&served.server, slot);
     let again = served.server.attach_worker(slot, Box::new(|| {}));
     assert!(matches!(again, Err(Error::WorkerState { .. })));
-    served.server.activate_worker(slot, 0).expect("it attached");
-    assert!(served.server.activate_worker(slot, 0).is_err());
+    served
+        .server
+        .activate_worker(slot, 0, Role::Serve, None)
+        .expect("it attached");
+    assert!(
+        served
+            .server
+            .activate_worker(slot, 0, Role::Serve, None)
+            .is_err()
+    );
     drop(worker);
     served.gone(slot);
     assert!(served.server.attach_worker(slot, Box::new(|| {})).is_err());
@@ -138,7 +146,7 @@ fn activation_drain_and_death_may_cross() {
             scope.spawn(|| {
                 if let Ok(worker) = server.attach_worker(slot, Box::new(|| {})) {
                     // Lost races are the point.
-                    let _ = server.activate_worker(slot, 0);
+                    let _ = server.activate_worker(slot, 0, Role::Serve, None);
                     server.drain_worker(slot, AdoptReason::Reload);
                     drop(worker);
                 }
@@ -314,7 +322,9 @@ fn a_unix_socket_serves_and_is_removed_at_the_end() {
     server.accept();
     let slot = server.create_worker().expect("a slot is free");
     let mut worker = WorkerDouble::attach(&server, slot);
-    server.activate_worker(slot, 0).expect("it attached");
+    server
+        .activate_worker(slot, 0, Role::Serve, None)
+        .expect("it attached");
     let mut client = UnixStream::connect(&path.0).expect("the server listens");
     client.set_read_timeout(Some(LIMIT)).expect("not zero");
     client

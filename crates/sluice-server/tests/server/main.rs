@@ -25,6 +25,7 @@ mod rings;
 mod sockets;
 mod static_files;
 mod stopping;
+mod tasks;
 mod tcp;
 mod timers;
 mod tls;

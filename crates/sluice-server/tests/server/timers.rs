@@ -83,7 +83,7 @@ fn a_name_is_taken_until_its_call_begins() {
     assert!(worker.worker.begin_call(task.id));
     assert!(!served.server.has_timer("a") && served.server.timer_info("a").is_none());
     assert!(set().expect("its name is free"));
-    worker.worker.end_call(task.id, Outcome::Failed);
+    worker.worker.end_call(task.id, Outcome::Failed, b"");
     let task = worker.task("the next call");
     worker.run(&task);
     assert_eq!(served.stats().tasks_failed, 1);
@@ -128,7 +128,7 @@ fn ticks_of_a_timer_do_not_overlap() {
     assert!(worker.worker.begin_call(task.id));
     served.until("skipped ticks", |stats| stats.ticks_skipped >= 10);
     assert_eq!(worker.poll(), None);
-    worker.worker.end_call(task.id, Outcome::Done);
+    worker.worker.end_call(task.id, Outcome::Done, b"");
     worker.task("the next tick");
 }
 
@@ -148,7 +148,7 @@ fn what_a_dead_worker_has_not_begun_goes_to_another_and_nothing_twice() {
     served.gone(slot);
     // It was written off, and goes on.
     assert!(!doomed.worker.begin_call(read.id));
-    doomed.worker.end_call(begun.id, Outcome::Done);
+    doomed.worker.end_call(begun.id, Outcome::Done, b"");
     let mut heir = served.worker(0);
     for name in ["b", "c"] {
         let task = heir.task("what was not begun");
@@ -195,7 +195,7 @@ fn a_draining_worker_is_not_drained_before_its_calls_are_over() {
     after(&served, "c", 1);
     assert_eq!(heir.task("what comes later").input, b"c");
     assert!(!drained(&served, &worker));
-    worker.worker.end_call(task.id, Outcome::Done);
+    worker.worker.end_call(task.id, Outcome::Done, b"");
     assert!(!drained(&served, &worker));
     worker.run(&other);
     served.notice("the drain", |notice| {
@@ -240,7 +240,7 @@ fn a_worker_has_256_calls_in_its_hands_and_the_rest_waits() {
     }
     assert_eq!(worker.poll(), None);
     for task in tasks.drain(..44) {
-        worker.worker.end_call(task.id, Outcome::Done);
+        worker.worker.end_call(task.id, Outcome::Done, b"");
     }
     for _ in 0..44 {
         worker.task("a call that waited");

@@ -12,4 +12,4 @@ pub use client::{Client, Response};
 pub use connections::{BINARY, Closed, Held, News, TEXT, Upgrade};
 pub use served::{LIMIT, Served, config, config_with};
 pub use web_socket::{close, frame, handshake, text};
-pub use worker_double::{Asked, Event, SocketEvent, WorkerDouble};
+pub use worker_double::{Asked, Event, SocketEvent, TaskEvent, WorkerDouble};

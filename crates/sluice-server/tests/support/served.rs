@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use sluice_core::id::WorkerSlot;
-use sluice_server::{Notice, Server, ServerStats};
+use sluice_server::{Notice, Role, Server, ServerStats};
 
 use super::{Client, Upgrade, WorkerDouble, handshake};
 
@@ -73,7 +73,16 @@ impl Served {
     pub fn worker(&self, home: u16) -> WorkerDouble {
         let worker = self.attached();
         self.server
-            .activate_worker(worker.slot, home)
+            .activate_worker(worker.slot, home, Role::Serve, None)
+            .expect("it has just attached");
+        worker
+    }
+
+    /// A worker for something else.
+    pub fn worker_for(&self, id: u16, role: Role) -> WorkerDouble {
+        let worker = self.attached();
+        self.server
+            .activate_worker(worker.slot, id, role, None)
             .expect("it has just attached");
         worker
     }

@@ -5,7 +5,9 @@ use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Instant;
 
 use sluice_core::id::WorkerSlot;
-use sluice_server::{AnswerBody, AnswerMeta, ExchangeName, Outcome, PacketPeer, Server, Worker};
+use sluice_server::{
+    AnswerBody, AnswerMeta, ExchangeName, Outcome, PacketPeer, Part, Server, Worker,
+};
 use sluice_shared::record::{AbortReason, EventKind, Words, event_flag};
 use sluice_shared::{Consumer, Current, WorkerBlock};
 
@@ -47,6 +49,24 @@ pub enum Event {
     Socket(SocketEvent),
     Packet(PacketEvent),
     Task(TaskEvent),
+    TaskEnd(TaskEnd),
+    TaskProgress {
+        task: u64,
+        bytes: Vec<u8>,
+    },
+    TaskAbort {
+        call: u64,
+        why: u32,
+    },
+}
+
+/// The end of a task as whoever has delivered it sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskEnd {
+    pub task: u64,
+    pub end: u32,
+    pub attempts: u32,
+    pub bytes: Vec<u8>,
 }
 
 /// A call of a task as the worker sees it.
@@ -212,13 +232,41 @@ impl WorkerDouble {
                     position: record.position,
                 }),
                 EventKind::Task => {
-                    let (task, rest) = record.bytes.split_at(words.task_len() as usize);
+                    let (_, named) = record.bytes.split_at(16);
+                    let (task, rest) = named.split_at(words.task_len() as usize);
+                    let input = match words.has(event_flag::PARCEL) {
+                        false => rest[..words.event_body_len() as usize].to_vec(),
+                        true => self
+                            .worker
+                            .take_parcel(words.call(), Part::Input)
+                            .map_or_else(Vec::new, |input| input.to_vec()),
+                    };
                     Event::Task(TaskEvent {
                         id: words.call(),
                         task: String::from_utf8_lossy(task).into_owned(),
-                        input: rest[..words.event_body_len() as usize].to_vec(),
+                        input,
                     })
                 }
+                EventKind::TaskResult => Event::TaskEnd(TaskEnd {
+                    task: words.call(),
+                    end: words.detail(),
+                    attempts: words.attempts(),
+                    bytes: match words.has(event_flag::PARCEL) {
+                        false => record.bytes[..words.event_body_len() as usize].to_vec(),
+                        true => self
+                            .worker
+                            .take_parcel(words.call(), Part::Result)
+                            .map_or_else(Vec::new, |bytes| bytes.to_vec()),
+                    },
+                }),
+                EventKind::TaskProgress => Event::TaskProgress {
+                    task: words.call(),
+                    bytes: record.bytes[..words.event_body_len() as usize].to_vec(),
+                },
+                EventKind::TaskAbort => Event::TaskAbort {
+                    call: words.call(),
+                    why: words.detail(),
+                },
                 EventKind::Packet => Event::Packet(PacketEvent {
                     lane,
                     words,
@@ -270,7 +318,7 @@ impl WorkerDouble {
     /// Begins a call and ends it.
     pub fn run(&mut self, task: &TaskEvent) {
         assert!(self.worker.begin_call(task.id), "{task:?}");
-        self.worker.end_call(task.id, Outcome::Done);
+        assert!(self.worker.end_call(task.id, Outcome::Done, b""));
     }
 
     /// Replies to a packet; the caller flushes.

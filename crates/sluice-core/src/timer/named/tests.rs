@@ -4,9 +4,6 @@ use proptest::prelude::*;
 
 use super::*;
 
-const A: WorkerSlot = WorkerSlot(0);
-const B: WorkerSlot = WorkerSlot(1);
-
 fn after(name: &str, due: u64) -> NewTimer<'_> {
     every(name, due, 0)
 }
@@ -28,22 +25,23 @@ fn room(timers: usize) -> NamedTimers {
     })
 }
 
-/// Delivers the call that waits longest; its id and its timer.
-fn deliver(timers: &mut NamedTimers, slot: WorkerSlot) -> Option<(CallId, String)> {
+/// Hands the call that waits longest over; its id and its timer.
+fn hand_over(timers: &mut NamedTimers) -> Option<(TimerCall, String)> {
     timers.skip_cleared();
     let call = timers.next_call()?;
     assert_eq!(call.task, "task");
     let name = String::from_utf8_lossy(call.input).into_owned();
-    let id = timers.next_id();
-    timers.delivered(slot);
+    let id = timers.handed();
+    assert!(timers.became(id, id + 1000));
     Some((id, name))
 }
 
-/// Delivers, begins and ends what waits; the names.
-fn run(timers: &mut NamedTimers, slot: WorkerSlot) -> Vec<String> {
+/// Hands over, begins and ends what waits; the names.
+fn run(timers: &mut NamedTimers) -> Vec<String> {
     let mut names = Vec::new();
-    while let Some((id, name)) = deliver(timers, slot) {
-        assert!(timers.begin(slot, id) && timers.end(slot, id, Outcome::Done));
+    while let Some((id, name)) = hand_over(timers) {
+        timers.begun(id);
+        timers.over(id);
         names.push(name);
     }
     names
@@ -67,18 +65,24 @@ fn a_timer_calls_once_and_its_name_is_free_when_the_call_begins() {
     assert_eq!(timers.info("a").map(|info| info.due), Some(100));
     timers.tick(100);
     assert_eq!((timers.waiting(), timers.has("a")), (1, true));
-    let (id, name) = deliver(&mut timers, A).expect("it is due");
-    assert_eq!(
-        (name.as_str(), timers.has("a"), timers.in_hand(A)),
-        ("a", true, 1)
-    );
-    assert!(timers.begin(A, id) && !timers.begin(A, id));
+    let (id, name) = hand_over(&mut timers).expect("it is due");
+    assert_eq!((name.as_str(), timers.has("a")), ("a", true));
+    timers.begun(id);
     assert!(!timers.has("a") && timers.is_empty());
     assert_eq!(timers.set(&after("a", 200)), Ok(true));
-    assert!(timers.end(A, id, Outcome::Failed) && !timers.end(A, id, Outcome::Done));
-    assert_eq!((timers.in_hand(A), timers.has("a")), (0, true));
-    let counts = timers.counts();
-    assert_eq!((counts.begun, counts.failed), (1, 1));
+    timers.over(id);
+    timers.over(id);
+    assert_eq!(timers.info("a").map(|info| info.due), Some(200));
+}
+
+#[test]
+fn a_call_that_never_begins_frees_its_name() {
+    let mut timers = room(10);
+    timers.set(&after("a", 1)).expect("there is room");
+    timers.tick(1);
+    let (id, _) = hand_over(&mut timers).expect("it is due");
+    timers.over(id);
+    assert!(timers.is_empty());
 }
 
 #[test]
@@ -86,15 +90,15 @@ fn a_repeating_timer_keeps_its_phase_and_replays_nothing() {
     let mut timers = room(10);
     timers.set(&every("a", 1_000, 100)).expect("there is room");
     timers.tick(1_000);
-    assert_eq!(run(&mut timers, A), ["a"]);
+    assert_eq!(run(&mut timers), ["a"]);
     timers.tick(1_130);
-    assert_eq!(run(&mut timers, A), ["a"]);
+    assert_eq!(run(&mut timers), ["a"]);
     assert_eq!(timers.info("a").map(|info| info.due), Some(1_200));
     timers.tick(1_999);
-    assert_eq!(run(&mut timers, A), ["a"]);
+    assert_eq!(run(&mut timers), ["a"]);
     let info = timers.info("a").expect("it goes on");
     assert_eq!((info.due, info.interval, info.count), (2_000, 100, 3));
-    assert_eq!(timers.counts().skipped, 7);
+    assert_eq!(timers.skipped(), 7);
 }
 
 #[test]
@@ -104,47 +108,27 @@ fn ticks_of_one_timer_do_not_overlap() {
     timers.tick(10);
     timers.tick(20);
     assert_eq!(timers.waiting(), 1, "one waits for all that are due");
-    let (id, _) = deliver(&mut timers, A).expect("it waits");
+    let (id, _) = hand_over(&mut timers).expect("it waits");
     timers.tick(30);
-    assert!(timers.begin(A, id));
+    timers.begun(id);
     timers.tick(40);
-    assert_eq!((timers.waiting(), timers.counts().skipped), (0, 3));
-    assert!(timers.end(A, id, Outcome::Done));
+    assert_eq!((timers.waiting(), timers.skipped()), (0, 3));
+    timers.over(id);
     timers.tick(50);
-    assert_eq!(run(&mut timers, A), ["a"]);
+    assert_eq!(run(&mut timers), ["a"]);
 }
 
 #[test]
-fn what_was_not_begun_is_delivered_again_in_its_order_and_the_rest_is_lost() {
+fn what_the_queue_refuses_waits_again_before_all_others() {
     let mut timers = room(10);
-    for (name, due) in [("a", 1), ("b", 2), ("c", 3), ("d", 4)] {
+    for (name, due) in [("a", 1), ("b", 2)] {
         timers.set(&after(name, due)).expect("there is room");
     }
     timers.tick(10);
-    let (first, _) = deliver(&mut timers, A).expect("it waits");
-    let (second, _) = deliver(&mut timers, A).expect("it waits");
-    deliver(&mut timers, A).expect("it waits");
-    assert!(timers.begin(A, first));
-    assert_eq!(timers.worker_gone(A), 3);
-    assert_eq!(
-        (timers.in_hand(A), timers.handed(), timers.counts().lost),
-        (0, 0, 1)
-    );
-    // It revives, with its ring: nothing of that is its own any more.
-    assert!(!timers.begin(A, second) && !timers.end(A, first, Outcome::Done));
-    assert_eq!(run(&mut timers, B), ["b", "c", "d"]);
-}
-
-#[test]
-fn a_repeating_timer_outlives_the_worker_of_its_call() {
-    let mut timers = room(10);
-    timers.set(&every("a", 10, 10)).expect("there is room");
-    timers.tick(10);
-    let (id, _) = deliver(&mut timers, A).expect("it waits");
-    assert!(timers.begin(A, id));
-    timers.worker_gone(A);
-    timers.tick(20);
-    assert_eq!(run(&mut timers, B), ["a"]);
+    let id = timers.handed();
+    timers.refused(id);
+    assert!(!timers.became(id, 7));
+    assert_eq!(run(&mut timers), ["a", "b"]);
 }
 
 #[test]
@@ -159,17 +143,23 @@ fn a_cleared_timer_does_not_begin_wherever_its_call_is() {
     assert_eq!(timers.next_call(), None);
     timers.set(&every("a", 20, 10)).expect("there is room");
     timers.tick(20);
-    let (id, _) = deliver(&mut timers, A).expect("it waits");
-    assert_eq!(timers.clear("a"), Clear::Withdrawn(A));
-    assert!(!timers.begin(A, id) && !timers.end(A, id, Outcome::Done));
+    let (id, _) = hand_over(&mut timers).expect("it waits");
+    assert_eq!(timers.clear("a"), Clear::Withdrawn(Some(id + 1000)));
+    timers.over(id);
     timers.set(&every("a", 30, 10)).expect("there is room");
     timers.tick(30);
-    let (id, _) = deliver(&mut timers, A).expect("it waits");
-    assert!(timers.begin(A, id));
-    assert_eq!(timers.clear("a"), Clear::Done);
-    assert!(timers.end(A, id, Outcome::Done), "what runs runs on");
+    let id = timers.handed();
+    assert_eq!(timers.clear("a"), Clear::Withdrawn(None));
+    assert!(!timers.became(id, 7), "it is to be cancelled");
+    timers.set(&every("a", 40, 10)).expect("there is room");
+    timers.tick(40);
+    let (id, _) = hand_over(&mut timers).expect("it waits");
+    timers.begun(id);
+    assert_eq!(timers.clear("a"), Clear::Done, "what runs runs on");
+    timers.over(id);
     timers.tick(1_000);
-    assert_eq!((timers.waiting(), timers.handed(), timers.len()), (0, 0, 0));
+    assert_eq!((timers.waiting(), timers.len()), (0, 0));
+    assert!(timers.calls.is_empty());
 }
 
 #[test]
@@ -180,19 +170,19 @@ fn clear_all_leaves_only_what_runs() {
     }
     timers.set(&after("far", 1_000)).expect("there is room");
     timers.tick(10);
-    let (runs, _) = deliver(&mut timers, A).expect("it waits");
-    deliver(&mut timers, B).expect("it waits");
-    assert!(timers.begin(A, runs));
+    let (runs, _) = hand_over(&mut timers).expect("it waits");
+    let (waits, _) = hand_over(&mut timers).expect("it waits");
+    timers.begun(runs);
     let cleared = timers.clear_all();
-    assert_eq!((cleared.count, &cleared.withdrawn[..]), (4, &[B][..]));
     assert_eq!(
-        (timers.in_hand(A), timers.in_hand(B), timers.len()),
-        (1, 0, 0)
+        (cleared.count, &cleared.withdrawn[..]),
+        (4, &[waits + 1000][..])
     );
+    assert_eq!(timers.len(), 0);
     timers.set(&every("new", 2_000, 1)).expect("there is room");
-    assert!(timers.end(A, runs, Outcome::Done));
+    timers.over(runs);
     timers.tick(2_000);
-    assert_eq!(run(&mut timers, A), ["new"]);
+    assert_eq!(run(&mut timers), ["new"]);
 }
 
 #[test]
@@ -229,7 +219,7 @@ fn what_timers_carry_is_no_longer_than_may_be() {
         assert_eq!(set(&mut timers, "c", 0), Err(Full));
         timers.clear("a");
         timers.tick(1);
-        assert_eq!(run(&mut timers, A), ["\0".repeat(50)]);
+        assert_eq!(run(&mut timers), ["\0".repeat(50)]);
         assert_eq!(set(&mut timers, "d", 99), Ok(true));
         timers.clear_all();
     }
@@ -295,10 +285,10 @@ enum Act {
     Set { name: u8, wait: u64, interval: u64 },
     Clear { name: u8 },
     Tick { by: u64 },
-    Deliver { slot: u16 },
+    HandOver,
+    Refuse { which: usize },
     Begin { which: usize },
     End { which: usize },
-    Die { slot: u16 },
 }
 
 fn act() -> impl Strategy<Value = Act> {
@@ -307,10 +297,10 @@ fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(name, wait, interval)| Act::Set { name, wait, interval }),
         2 => (0u8..6).prop_map(|name| Act::Clear { name }),
         4 => (0u64..60).prop_map(|by| Act::Tick { by }),
-        5 => (0u16..3).prop_map(|slot| Act::Deliver { slot }),
+        5 => Just(Act::HandOver),
+        1 => any::<usize>().prop_map(|which| Act::Refuse { which }),
         5 => any::<usize>().prop_map(|which| Act::Begin { which }),
         4 => any::<usize>().prop_map(|which| Act::End { which }),
-        1 => (0u16..3).prop_map(|slot| Act::Die { slot }),
     ]
 }
 
@@ -319,8 +309,20 @@ fn act() -> impl Strategy<Value = Act> {
 enum Stage {
     InTime,
     Waiting,
-    Delivered(CallId, u16),
-    Begun(CallId, u16),
+    Handed(TimerCall),
+    Begun(TimerCall),
+}
+
+/// A timer as the model has it.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    due: u64,
+    interval: u64,
+    stage: Stage,
+}
+
+fn pick<T: Copy>(of: &[T], which: usize) -> Option<T> {
+    of.get(which.checked_rem(of.len())?).copied()
 }
 
 proptest! {
@@ -330,28 +332,35 @@ proptest! {
     #[test]
     fn every_call_is_in_one_place(acts in prop::collection::vec(act(), 1..200)) {
         let mut timers = room(100);
-        let mut model: BTreeMap<u8, (u64, u64, Stage)> = BTreeMap::new();
+        let mut model: BTreeMap<u8, Known> = BTreeMap::new();
         // Runs whose timers are gone.
-        let mut loose: Vec<(CallId, u16)> = Vec::new();
+        let mut loose: Vec<TimerCall> = Vec::new();
         let mut now = 0;
         for act in acts {
+            let handed: Vec<(u8, TimerCall)> = model
+                .iter()
+                .filter_map(|(&name, timer)| match timer.stage {
+                    Stage::Handed(id) => Some((name, id)),
+                    _ => None,
+                })
+                .collect();
             match act {
                 Act::Set { name, wait, interval } => {
                     let is_new = !model.contains_key(&name);
                     let timer = every(std::str::from_utf8(std::slice::from_ref(&name)).expect("ASCII"), now + wait, interval);
                     prop_assert_eq!(timers.set(&timer), Ok(is_new));
                     if is_new {
-                        model.insert(name, (now + wait, interval, Stage::InTime));
+                        model.insert(name, Known { due: now + wait, interval, stage: Stage::InTime });
                     }
                 }
                 Act::Clear { name } => {
                     let text = [name];
                     let text = std::str::from_utf8(&text).expect("ASCII");
-                    let expected = match model.remove(&name) {
+                    let expected = match model.remove(&name).map(|timer| timer.stage) {
                         None => Clear::Unknown,
-                        Some((_, _, Stage::Delivered(_, slot))) => Clear::Withdrawn(WorkerSlot(slot)),
-                        Some((_, _, Stage::Begun(id, slot))) => {
-                            loose.push((id, slot));
+                        Some(Stage::Handed(id)) => Clear::Withdrawn(Some(id + 1000)),
+                        Some(Stage::Begun(id)) => {
+                            loose.push(id);
                             Clear::Done
                         }
                         Some(_) => Clear::Done,
@@ -361,7 +370,7 @@ proptest! {
                 Act::Tick { by } => {
                     now += by;
                     timers.tick(now);
-                    for (due, interval, stage) in model.values_mut() {
+                    for Known { due, interval, stage } in model.values_mut() {
                         if *due > now || (*interval == 0 && *stage != Stage::InTime) {
                             continue;
                         }
@@ -373,77 +382,54 @@ proptest! {
                         }
                     }
                 }
-                Act::Deliver { slot } => {
-                    let waits = model.values().any(|timer| timer.2 == Stage::Waiting);
-                    timers.skip_cleared();
-                    let id = timers.next_id();
-                    let name = timers.next_call().map(|call| call.input[0]);
-                    prop_assert_eq!(name.is_some(), waits);
-                    if let Some(name) = name {
-                        timers.delivered(WorkerSlot(slot));
-                        let timer = model.get_mut(&name).expect("it is not cleared");
-                        prop_assert_eq!(timer.2, Stage::Waiting);
-                        timer.2 = Stage::Delivered(id, slot);
+                Act::HandOver => {
+                    let waits = model.values().any(|timer| timer.stage == Stage::Waiting);
+                    let handed = hand_over(&mut timers);
+                    prop_assert_eq!(handed.is_some(), waits);
+                    if let Some((id, name)) = handed {
+                        let timer = model.get_mut(&name.as_bytes()[0]).expect("it is not cleared");
+                        prop_assert_eq!(timer.stage, Stage::Waiting);
+                        timer.stage = Stage::Handed(id);
+                    }
+                }
+                Act::Refuse { which } => {
+                    if let Some((name, id)) = pick(&handed, which) {
+                        timers.refused(id);
+                        model.get_mut(&name).expect("it is there").stage = Stage::Waiting;
                     }
                 }
                 Act::Begin { which } => {
-                    let id = which as u64 % (timers.next_id() + 1);
-                    let found = model.iter().find_map(|(&name, timer)| match timer.2 {
-                        Stage::Delivered(own, slot) if own == id => Some((name, slot, timer.1)),
-                        _ => None,
-                    });
-                    if let Some((name, slot, interval)) = found {
-                        prop_assert!(!timers.begin(WorkerSlot(slot + 1), id));
-                        prop_assert!(timers.begin(WorkerSlot(slot), id));
-                        if interval == 0 {
+                    if let Some((name, id)) = pick(&handed, which) {
+                        timers.begun(id);
+                        let timer = model.get_mut(&name).expect("it is there");
+                        timer.stage = Stage::Begun(id);
+                        if timer.interval == 0 {
                             model.remove(&name);
-                            loose.push((id, slot));
-                        } else {
-                            model.get_mut(&name).expect("it is there").2 = Stage::Begun(id, slot);
+                            loose.push(id);
                         }
-                    } else {
-                        prop_assert!((0..4).all(|slot| !timers.begin(WorkerSlot(slot), id)));
                     }
                 }
                 Act::End { which } => {
-                    let mut begun: Vec<_> = loose.clone();
-                    begun.extend(model.values().filter_map(|timer| match timer.2 {
-                        Stage::Begun(id, slot) => Some((id, slot)),
+                    let mut begun = loose.clone();
+                    begun.extend(model.values().filter_map(|timer| match timer.stage {
+                        Stage::Begun(id) => Some(id),
                         _ => None,
                     }));
-                    if begun.is_empty() {
-                        continue;
-                    }
-                    let (id, slot) = begun[which % begun.len()];
-                    prop_assert!(timers.end(WorkerSlot(slot), id, Outcome::Done));
-                    loose.retain(|&(own, _)| own != id);
-                    for timer in model.values_mut() {
-                        if timer.2 == Stage::Begun(id, slot) {
-                            timer.2 = Stage::InTime;
+                    if let Some(id) = pick(&begun, which) {
+                        timers.over(id);
+                        loose.retain(|&own| own != id);
+                        for timer in model.values_mut() {
+                            if timer.stage == Stage::Begun(id) {
+                                timer.stage = Stage::InTime;
+                            }
                         }
                     }
                 }
-                Act::Die { slot } => {
-                    timers.worker_gone(WorkerSlot(slot));
-                    loose.retain(|&(_, own)| own != slot);
-                    for timer in model.values_mut() {
-                        match timer.2 {
-                            Stage::Delivered(_, own) if own == slot => timer.2 = Stage::Waiting,
-                            Stage::Begun(_, own) if own == slot => timer.2 = Stage::InTime,
-                            _ => {}
-                        }
-                    }
-                }
-            }
-            let in_hand = |slot: u16| {
-                let held = |stage: Stage| matches!(stage, Stage::Delivered(_, own) | Stage::Begun(_, own) if own == slot);
-                loose.iter().filter(|(_, own)| *own == slot).count() + model.values().filter(|timer| held(timer.2)).count()
-            };
-            for slot in 0..3 {
-                prop_assert_eq!(timers.in_hand(WorkerSlot(slot)) as usize, in_hand(slot));
             }
             prop_assert_eq!(timers.len(), model.len());
-            for (name, (due, interval, stage)) in &model {
+            let in_queue = model.values().filter(|timer| matches!(timer.stage, Stage::Handed(_) | Stage::Begun(_)));
+            prop_assert_eq!(timers.calls.len(), in_queue.count() + loose.len());
+            for (name, Known { due, interval, stage }) in &model {
                 let info = timers.info(std::str::from_utf8(&[*name]).expect("ASCII")).expect("it is there");
                 prop_assert_eq!(info.interval, *interval);
                 if *stage == Stage::InTime || *interval > 0 {

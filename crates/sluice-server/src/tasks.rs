@@ -1,0 +1,510 @@
+//! Tasks from thread to thread: a mutex around [`Tasks`], which decides everything, and the lanes that calls and results travel by.
+//!
+//! Whoever changes something runs [`Shared::on_tasks`]: under the mutex the change, what follows from it, and the records; after it the wakes, the
+//! reports and the clock. So a delivery takes one wake to the worker that runs it and one back, and no reactor.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use sluice_core::config::TasksConfig;
+use sluice_core::id::WorkerSlot;
+use sluice_core::task::{
+    CallId, Cancel, End, Limits, Mode, NewTask, Origin, Outcome, Output, Payload, PoolId,
+    QueueSpec, Rate, Status, SubmitError, Submitted, TaskId, Tasks, Why,
+};
+use sluice_core::timer::TimerCall;
+
+use serde::Serialize;
+
+use crate::clock::NEVER;
+use crate::server::{Server, Shared};
+use crate::task_lane::{Call, Part, Role, TaskLane};
+use crate::wake::lock;
+use crate::worker::{Worker, WorkerLink};
+
+/// Calls in the hands of one worker at once, where the configuration does not say it.
+const IN_HAND_MAX: u32 = 256;
+/// The pool that no queue has.
+const NO_QUEUE: u16 = 3;
+
+/// The tasks of a server.
+pub(crate) struct TaskBoard {
+    state: Mutex<State>,
+    concurrency: u32,
+}
+
+pub(crate) struct State {
+    pub(crate) tasks: Tasks,
+    /// By slot.
+    lanes: Vec<Option<TaskLane>>,
+    /// Lanes that something was written to.
+    dirty: Vec<WorkerSlot>,
+}
+
+/// What is done after the mutex is free.
+#[derive(Default)]
+struct News {
+    wakes: Vec<Arc<WorkerLink>>,
+    released: Vec<WorkerSlot>,
+    timers: Vec<TimerCall>,
+}
+
+impl State {
+    fn lane(&mut self, slot: WorkerSlot) -> Option<&mut TaskLane> {
+        self.lanes.get_mut(slot.index())?.as_mut()
+    }
+
+    /// The lane of whoever has delivered a task, if that is a worker that lives.
+    fn lane_of(&mut self, origin: Origin) -> Option<(WorkerSlot, &mut TaskLane)> {
+        let Origin::Worker { slot, generation } = origin else {
+            return None;
+        };
+        let lane = self.lane(slot)?;
+        (lane.generation == generation).then_some((slot, lane))
+    }
+
+    fn mark(&mut self, slot: WorkerSlot) {
+        if !self.dirty.contains(&slot) {
+            self.dirty.push(slot);
+        }
+    }
+
+    /// Carries out what the tasks want done.
+    fn settle(&mut self, shared: &Shared, now: u64, news: &mut News) {
+        while let Some(output) = self.tasks.next_output(now) {
+            self.carry_out(output, shared, news);
+        }
+        while let Some(slot) = self.dirty.pop() {
+            news.wakes
+                .extend(self.lane(slot).and_then(TaskLane::publish));
+        }
+    }
+
+    fn carry_out(&mut self, output: Output, shared: &Shared, news: &mut News) {
+        match output {
+            Output::Call {
+                slot,
+                call,
+                task,
+                mode,
+                attempt,
+                tries,
+                name,
+                input,
+                extra,
+                end,
+                origin,
+            } => {
+                // Until it is over the worker is not drained.
+                shared.workers.guard(slot);
+                let from = self.lane_of(origin).and_then(|(_, lane)| lane.place);
+                let Some(lane) = self.lane(slot) else {
+                    return;
+                };
+                let is_full = lane.call(&Call {
+                    id: call,
+                    task,
+                    mode: match mode {
+                        Mode::Run => 0,
+                        Mode::Finish => 1,
+                        Mode::Failed => 2,
+                    },
+                    attempt,
+                    tries,
+                    end: end_code(end),
+                    name: &name,
+                    input,
+                    extra,
+                    from,
+                });
+                if is_full {
+                    self.tasks.blocked(slot, true);
+                }
+                self.mark(slot);
+            }
+            Output::Result {
+                origin,
+                task,
+                end,
+                attempts,
+                bytes,
+            } => {
+                if let Origin::Inner(id) = origin {
+                    news.timers.push(id);
+                } else if let Some((slot, lane)) = self.lane_of(origin) {
+                    lane.result(task, end_code(end), attempts, &bytes);
+                    self.mark(slot);
+                }
+            }
+            Output::Progress {
+                origin,
+                task,
+                bytes,
+            } => {
+                if let Some((slot, lane)) = self.lane_of(origin) {
+                    lane.progress(task, &bytes);
+                    self.mark(slot);
+                }
+            }
+            Output::Abort { slot, call, why } => {
+                if let Some(lane) = self.lane(slot) {
+                    lane.abort(call, (why == Why::TimedOut).into());
+                    self.mark(slot);
+                }
+            }
+            Output::Released { slot } => news.released.push(slot),
+            // There is no journal.
+            Output::Journal(_) => {}
+        }
+    }
+}
+
+/// As TASK_RESULT records have it.
+fn end_code(end: End) -> u8 {
+    match end {
+        End::Done => 0,
+        End::Failed => 1,
+        End::Unknown => 2,
+        End::TimedOut => 3,
+        End::WorkerLost => 4,
+        End::Cancelled => 5,
+        End::Stopped => 6,
+    }
+}
+
+impl TaskBoard {
+    pub(crate) fn new(config: &TasksConfig) -> Self {
+        let limits = Limits {
+            tasks: config.max as usize,
+            bytes: config.bytes as usize,
+            keep_failed: config.keep_failed as usize,
+            journal: false,
+        };
+        let mut queues: Vec<QueueSpec> = config
+            .queues
+            .iter()
+            .map(|queue| QueueSpec {
+                name: queue.name.clone(),
+                pool: PoolId(queue.pool),
+                concurrency: queue.concurrency,
+                rate: queue.rate.map(|rate| Rate {
+                    limit: rate.limit,
+                    per: rate.per,
+                }),
+            })
+            .collect();
+        if queues.is_empty() {
+            queues.push(QueueSpec {
+                name: "default".to_owned(),
+                pool: PoolId(u16::from(config.workers > 0)),
+                concurrency: 0,
+                rate: None,
+            });
+        }
+        Self {
+            state: Mutex::new(State {
+                tasks: Tasks::new(limits, queues, 1),
+                lanes: Vec::new(),
+                dirty: Vec::new(),
+            }),
+            concurrency: config.concurrency,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+}
+
+impl Shared {
+    /// Changes something about tasks, and sees to what follows from it.
+    pub(crate) fn on_tasks<T>(&self, act: impl FnOnce(&mut State, u64) -> T) -> T {
+        let mut news = News::default();
+        let mut state = self.tasks.lock();
+        let now = self.clock.now();
+        let result = act(&mut state, now);
+        state.settle(self, now, &mut news);
+        let next = state.tasks.next_due().unwrap_or(NEVER);
+        drop(state);
+        if next != NEVER {
+            self.clock.wake_by(next);
+        }
+        for link in news.wakes {
+            link.wake();
+        }
+        for slot in news.released {
+            if self.workers.unguard(slot) {
+                self.drained(slot);
+            }
+        }
+        for call in news.timers {
+            self.timers.over(call);
+        }
+        result
+    }
+
+    /// Begins and ends what is due. When the next is.
+    pub(crate) fn run_due(&self, now: u64) -> u64 {
+        let timers = self.run_timers(now);
+        self.on_tasks(|state, now| {
+            state.tasks.tick(now);
+            state.tasks.next_due().unwrap_or(NEVER)
+        })
+        .min(timers)
+    }
+
+    /// A worker has a lane now.
+    pub(crate) fn tasks_attached(&self, slot: WorkerSlot, lane: TaskLane) {
+        let mut state = self.tasks.lock();
+        if state.lanes.len() <= slot.index() {
+            state.lanes.resize_with(slot.index() + 1, || None);
+        }
+        state.lanes[slot.index()] = Some(lane);
+    }
+
+    /// A worker is activated, and may get calls.
+    pub(crate) fn tasks_activated(&self, slot: WorkerSlot, id: u16, role: Role, pool: Option<u16>) {
+        let (pool, concurrency) = match (role, pool) {
+            (Role::Task, Some(pool)) => (pool, self.tasks.concurrency),
+            (Role::Task, None) => (1, self.tasks.concurrency),
+            (Role::Serve, _) => (0, IN_HAND_MAX),
+            (Role::Cron, _) => (2, IN_HAND_MAX),
+            (Role::Process, _) => (NO_QUEUE, IN_HAND_MAX),
+        };
+        self.on_tasks(|state, _| {
+            let Some(lane) = state.lane(slot) else {
+                return;
+            };
+            lane.place = Some((id, role));
+            let generation = lane.generation;
+            state
+                .tasks
+                .worker_here(slot, generation, id, PoolId(pool), concurrency);
+        });
+    }
+
+    /// A worker gets no more calls. What it is for, if it was activated.
+    pub(crate) fn tasks_leaving(&self, slot: WorkerSlot) -> Option<Role> {
+        self.on_tasks(|state, _| {
+            state.tasks.worker_leaving(slot);
+            Some(state.lane(slot)?.place?.1)
+        })
+    }
+
+    /// A worker is gone; its calls go to others, or are lost. What it was for, if it was activated.
+    pub(crate) fn tasks_gone(&self, slot: WorkerSlot) -> Option<Role> {
+        self.on_tasks(|state, now| {
+            state.tasks.worker_gone(now, slot);
+            let lane = state.lanes.get_mut(slot.index())?.take()?;
+            Some(lane.place?.1)
+        })
+    }
+
+    /// Whether a worker is past the time-out of one of its calls.
+    pub(crate) fn is_overdue(&self, slot: WorkerSlot) -> bool {
+        self.tasks.lock().tasks.is_overdue(slot)
+    }
+
+    /// What a worker is for; `None` when it is not activated.
+    pub(crate) fn role(&self, slot: WorkerSlot) -> Option<Role> {
+        self.tasks.lock().lane(slot)?.place.map(|(_, role)| role)
+    }
+}
+
+/// The queues and the failed tasks of a server.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TaskList {
+    /// In the order of the configuration.
+    pub queues: Vec<QueueInfo>,
+    /// Those that are kept, the oldest first.
+    pub failed: Vec<FailedInfo>,
+}
+
+/// A queue.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueInfo {
+    /// Its name.
+    pub name: String,
+    /// Tasks that wait for a worker.
+    pub waiting: usize,
+    /// Tasks that wait for their time.
+    pub delayed: usize,
+    /// Tasks in the hands of workers.
+    pub running: usize,
+    /// Tasks that are done.
+    pub done: u64,
+    /// Tasks that have failed.
+    pub failed: u64,
+    /// Tries that have failed while others were left.
+    pub retried: u64,
+    /// Tasks that were cancelled.
+    pub cancelled: u64,
+}
+
+/// A task that has failed.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct FailedInfo {
+    /// Its id.
+    pub id: TaskId,
+    /// What was called.
+    pub name: String,
+    /// The name of its queue.
+    pub queue: String,
+    /// Tries that had begun.
+    pub attempts: u32,
+    /// How it failed, as TASK_RESULT records have it.
+    pub end: u8,
+    /// The error as JavaScript has written it, if there is one.
+    pub error: Option<String>,
+    /// When, Unix ms.
+    pub failed_at: i64,
+}
+
+impl Worker {
+    /// Delivers a task. Its end comes as a TASK_RESULT record.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`]: nothing is delivered.
+    pub fn submit_task(&self, mut task: NewTask) -> Result<Submitted, SubmitError> {
+        task.origin = self.origin();
+        self.shared
+            .on_tasks(|state, now| state.tasks.submit(now, task))
+    }
+
+    /// Begins a call that a TASK record names. False: it is not to begin; it was cancelled, or another worker has it.
+    pub fn begin_call(&self, call: CallId) -> bool {
+        let slot = self.slot();
+        let (may, origin) = self.shared.on_tasks(|state, now| {
+            let may = state.tasks.begin(now, slot, call);
+            if !may && let Some(lane) = state.lane(slot) {
+                lane.forget_call(call);
+            }
+            (may, state.tasks.origin(call))
+        });
+        if may && let Some(Origin::Inner(id)) = origin {
+            self.shared.timers.begun(id);
+        }
+        may
+    }
+
+    /// Ends a call that has begun, with its result or its error. False: it was not this worker's.
+    pub fn end_call(&self, call: CallId, outcome: Outcome, bytes: &[u8]) -> bool {
+        let slot = self.slot();
+        let bytes = Payload::from(bytes);
+        self.shared.on_tasks(|state, now| {
+            if let Some(lane) = state.lane(slot) {
+                lane.forget_call(call);
+            }
+            state.tasks.end(now, slot, call, outcome, bytes)
+        })
+    }
+
+    /// Tells whoever has delivered the task of a call how far it is. False: it was not this worker's.
+    pub fn call_progress(&self, call: CallId, bytes: &[u8]) -> bool {
+        let slot = self.slot();
+        let bytes = Payload::from(bytes);
+        self.shared
+            .on_tasks(|state, _| state.tasks.progress(slot, call, bytes))
+    }
+
+    /// What a TASK or TASK_RESULT record refers to, once. `id`: the call, of a result the task.
+    pub fn take_parcel(&self, id: u64, part: Part) -> Option<Payload> {
+        let slot = self.slot();
+        let mut state = self.shared.tasks.lock();
+        let lane = state.lane(slot)?;
+        lane.take_parcel(id, part)
+    }
+
+    /// Looks for room for records that wait for it.
+    pub(crate) fn flush_tasks(&self) {
+        let slot = self.slot();
+        self.shared.on_tasks(|state, _| {
+            let Some(lane) = state.lane(slot) else {
+                return;
+            };
+            if lane.drain_overflow() {
+                state.tasks.blocked(slot, false);
+            }
+            state.mark(slot);
+        });
+    }
+}
+
+impl Server {
+    /// Delivers a task; nobody hears of its end.
+    ///
+    /// # Errors
+    ///
+    /// [`SubmitError`]: nothing is delivered.
+    pub fn submit_task(&self, task: NewTask) -> Result<Submitted, SubmitError> {
+        self.shared
+            .on_tasks(|state, now| state.tasks.submit(now, task))
+    }
+
+    /// Cancels a task.
+    pub fn cancel_task(&self, id: TaskId) -> Cancel {
+        self.shared
+            .on_tasks(|state, now| state.tasks.cancel(now, id))
+    }
+
+    /// Where a task is; `None` when it is over, or never was.
+    pub fn task_status(&self, id: TaskId) -> Option<Status> {
+        self.shared.tasks.lock().tasks.status(id)
+    }
+
+    /// The queues, and the tasks that have failed.
+    pub fn task_list(&self) -> TaskList {
+        let state = self.shared.tasks.lock();
+        let queues = state.tasks.stats().queues;
+        let name = |index: u16| {
+            queues
+                .get(usize::from(index))
+                .map_or_else(String::new, |(name, _)| name.clone())
+        };
+        let started = self.shared.started_unix_ms() as i64;
+        let failed = state
+            .tasks
+            .failed()
+            .map(|task| FailedInfo {
+                id: task.id,
+                name: task.name.to_string(),
+                queue: name(task.queue),
+                attempts: task.attempts,
+                end: end_code(task.end),
+                error: (!task.error.is_empty())
+                    .then(|| String::from_utf8_lossy(&task.error).into_owned()),
+                failed_at: started.saturating_add(task.at),
+            })
+            .collect();
+        drop(state);
+        let queues = queues
+            .iter()
+            .map(|(name, counts)| QueueInfo {
+                name: name.clone(),
+                waiting: counts.waiting,
+                delayed: counts.delayed,
+                running: counts.running,
+                done: counts.done,
+                failed: counts.failed,
+                retried: counts.retried,
+                cancelled: counts.cancelled,
+            })
+            .collect();
+        TaskList { queues, failed }
+    }
+
+    /// Delivers a failed task again.
+    pub fn retry_task(&self, id: TaskId) -> bool {
+        self.shared
+            .on_tasks(|state, now| state.tasks.retry(now, id))
+    }
+
+    /// Forgets a failed task.
+    pub fn forget_task(&self, id: TaskId) -> bool {
+        self.shared
+            .on_tasks(|state, _| state.tasks.forget_failed(id))
+    }
+}
