@@ -24,8 +24,11 @@ export declare class BodyDecoder {
 /** Starts accepting connections. */
 export declare function acceptConnections(server: number): void
 
-/** Lets the dispatcher choose this worker. `home` is its logical number: a successor has the same. */
-export declare function activateWorker(server: number, slot: number, home: number): void
+/**
+ * Lets a worker have work. `home` is its logical number: a successor has the same. `role`: 0 (default) it serves, 1 it runs tasks, 2 jobs of the
+ * schedule, 3 it is a process, from 4 on it runs the tasks of the queues of that pool.
+ */
+export declare function activateWorker(server: number, slot: number, home: number, role?: number | undefined | null): void
 
 /**
  * Where the value of a name is in the memory, in bytes; the first to ask makes it. -1: the name is empty or too long; -2: it is of the
@@ -117,6 +120,9 @@ export declare function drainWorker(server: number, slot: number, reason: number
 /** Every error code that this addon can raise. */
 export declare function errorCodes(): Array<string>
 
+/** Forgets a failed task. False when there is none of that id. */
+export declare function forgetTask(server: number, id: number): boolean
+
 /** The content of a file that was kept in memory, by its position. */
 export declare function formBytes(worker: number, form: number, file: number): Buffer | null
 
@@ -206,6 +212,9 @@ export declare function releaseTablesDirectory(): void
 /** Reads the certificates of every port again, for connections to come; notices tell what is wrong with them. */
 export declare function renewCertificates(server: number): void
 
+/** Delivers a failed task again. False when there is none of that id. */
+export declare function retryTask(server: number, id: number): boolean
+
 /** Sends a packet by a UDP port to an IP address and port, or to the path of a unix socket. False when that cannot be. */
 export declare function sendTo(server: number, worker: number, port: number, address: string, udpPort: number, data: string | Uint8Array): boolean
 
@@ -238,6 +247,9 @@ export declare function takeNotices(server: number): string | null
 
 /** JSON of what became of snapshots since the last call: `[{ table, code, message }]`. */
 export declare function takeSnapshotReports(): string
+
+/** JSON of the queues and of the failed tasks. */
+export declare function taskList(server: number): string
 
 /** JSON `{ next, interval, count }`, or null when there is no timer of that name. */
 export declare function timerInfo(server: number, name: string): string | null

@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { BodyDecoder, acceptConnections, activateWorker, atomicCell, atomicMemory, attachMaster, attachTable, attachWorker, bindUidById, broadcast, cacheClear, cacheStats, channelSize, claimExchange, clearTimer, clearTimers, closeById, connectionById, connectionCount, connectionIds, connectionKind, createWorker, describeTable, detachExchange, detachWorker, drainWorker, errorCodes, formBytes, formClose, formContent, formEnd, formOpen, formWrite, hasTimer, holdMailbox, kick, lookUpOwner, mayEncode, nameThread, openCache, openMailbox, openRateLimit, openTable, pauseAccept, pinThread, portStats, releaseServer, releaseTablesDirectory, renewCertificates, sendTo, serverInfo, serverStats, setTimer, startServer, stopServer, takeMail, takeNotices, takeSnapshotReports, timerInfo, timerNames, useTablesDirectory, watchSnapshots, workerCalls, writeOffThread, writeOffWorker, writeSnapshots } = nativeBinding
+const { BodyDecoder, acceptConnections, activateWorker, atomicCell, atomicMemory, attachMaster, attachTable, attachWorker, bindUidById, broadcast, cacheClear, cacheStats, channelSize, claimExchange, clearTimer, clearTimers, closeById, connectionById, connectionCount, connectionIds, connectionKind, createWorker, describeTable, detachExchange, detachWorker, drainWorker, errorCodes, forgetTask, formBytes, formClose, formContent, formEnd, formOpen, formWrite, hasTimer, holdMailbox, kick, lookUpOwner, mayEncode, nameThread, openCache, openMailbox, openRateLimit, openTable, pauseAccept, pinThread, portStats, releaseServer, releaseTablesDirectory, renewCertificates, retryTask, sendTo, serverInfo, serverStats, setTimer, startServer, stopServer, takeMail, takeNotices, takeSnapshotReports, taskList, timerInfo, timerNames, useTablesDirectory, watchSnapshots, workerCalls, writeOffThread, writeOffWorker, writeSnapshots } = nativeBinding
 export { BodyDecoder }
 export { acceptConnections }
 export { activateWorker }
@@ -801,6 +801,7 @@ export { detachExchange }
 export { detachWorker }
 export { drainWorker }
 export { errorCodes }
+export { forgetTask }
 export { formBytes }
 export { formClose }
 export { formContent }
@@ -823,6 +824,7 @@ export { portStats }
 export { releaseServer }
 export { releaseTablesDirectory }
 export { renewCertificates }
+export { retryTask }
 export { sendTo }
 export { serverInfo }
 export { serverStats }
@@ -832,6 +834,7 @@ export { stopServer }
 export { takeMail }
 export { takeNotices }
 export { takeSnapshotReports }
+export { taskList }
 export { timerInfo }
 export { timerNames }
 export { useTablesDirectory }

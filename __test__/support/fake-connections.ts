@@ -85,6 +85,15 @@ export abstract class FakeConnections implements NativeConnections, NativePush {
     return true
   }
 
+  callProgress(_worker: number, id: number): boolean {
+    this.taskCalls.push(`progress ${id}`)
+    return true
+  }
+
+  takeParcel(): undefined {
+    return undefined
+  }
+
   replyPacket(_worker: number, lane: number, meta: number, peer: number, local: number, address: Uint8Array | null, data: string | Uint8Array): boolean {
     return this.#packet('replyPacket', lane, meta, peer, local, address && Buffer.from(address), typeof data === 'string' ? data : Buffer.from(data))
   }
