@@ -1,5 +1,9 @@
+use std::sync::Arc;
+
 use super::*;
 use crate::task::{Backoff, Rate};
+
+mod model;
 
 const A: WorkerSlot = WorkerSlot(0);
 const B: WorkerSlot = WorkerSlot(1);
@@ -33,22 +37,7 @@ fn with(limits: Limits, queues: Vec<QueueSpec>) -> Tasks {
 }
 
 fn task(name: &str) -> NewTask {
-    NewTask {
-        name: name.into(),
-        input: Payload::from(name.as_bytes()),
-        queue: 0,
-        priority: 0,
-        delay: 0,
-        tries: 1,
-        backoff: Backoff::Fixed(0),
-        timeout: 0,
-        key: None,
-        worker: None,
-        has_finish: false,
-        has_failed: false,
-        durable: false,
-        origin: Origin::Master,
-    }
+    task_of(&name.into(), &Payload::from(name.as_bytes()))
 }
 
 fn keyed(name: &str, key: &str) -> NewTask {
@@ -888,4 +877,62 @@ fn what_a_journal_kept_goes_on_in_the_order_in_which_it_was_due() {
     }
     assert_eq!(journal(&mut tasks, 150), [3, 4, 8].map(JournalOp::Delete));
     assert_eq!(submit(&mut tasks, 150, task("x")), 10);
+}
+
+/// `cargo test --release -p sluice-core --lib a_task_is_carried -- --ignored --nocapture`
+#[test]
+#[ignore = "it measures"]
+fn a_task_is_carried_in_less_than_a_third_of_a_microsecond() {
+    const ROUNDS: u64 = 2_000_000;
+    for (in_flight, timeout) in [(1, 0), (64, 0), (64, 30_000)] {
+        let limits = Limits {
+            tasks: 100_000,
+            ..LIMITS
+        };
+        let mut tasks = Tasks::new(limits, vec![spec("default")], 1);
+        tasks.worker_here(A, 1, 10, POOL, 256);
+        let (name, input): (Arc<str>, _) = ("task".into(), bytes("input"));
+        let mut handed = VecDeque::new();
+        let started = std::time::Instant::now();
+        for round in 0..ROUNDS {
+            let new = NewTask {
+                timeout,
+                ..task_of(&name, &input)
+            };
+            tasks.submit(round / 1_000, new).expect("there is room");
+            while let Some(output) = tasks.next_output(round / 1_000) {
+                if let Output::Call { slot, call, .. } = output {
+                    handed.push_back((slot, call));
+                }
+            }
+            if handed.len() == in_flight {
+                let (slot, call) = handed.pop_front().expect("some are there");
+                assert!(tasks.begin(round / 1_000, slot, call));
+                assert!(tasks.end(round / 1_000, slot, call, Outcome::Done, input.clone()));
+                while tasks.next_output(round / 1_000).is_some() {}
+            }
+        }
+        let ns = started.elapsed().as_nanos() / u128::from(ROUNDS);
+        println!("{in_flight} in flight, time-out {timeout} ms: {ns} ns per task");
+    }
+}
+
+/// Without an allocation.
+fn task_of(name: &Arc<str>, input: &Payload) -> NewTask {
+    NewTask {
+        name: name.clone(),
+        input: input.clone(),
+        queue: 0,
+        priority: 0,
+        delay: 0,
+        tries: 1,
+        backoff: Backoff::Fixed(0),
+        timeout: 0,
+        key: None,
+        worker: None,
+        has_finish: false,
+        has_failed: false,
+        durable: false,
+        origin: Origin::Master,
+    }
 }
