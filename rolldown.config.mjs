@@ -10,6 +10,7 @@ export default defineConfig({
     index: 'src-ts/index.ts',
     cli: 'src-ts/cli/main.ts',
     'worker-main': 'src-ts/process/worker-main.ts',
+    'child-main': 'src-ts/process/custom/child-main.ts',
   },
   platform: 'node',
   // Node's own modules are external by the platform; valibot, commander and ws are bundled, ws in a chunk that the first

@@ -19,6 +19,23 @@ export type {
   WorkerKind,
   WorkerStats,
 } from './process/api.ts'
+export { defineProcess } from './process/custom/spec.ts'
+export type {
+  ChildSpec,
+  CommandSpec,
+  ProcessContext,
+  ProcessErrorEvent,
+  ProcessHandle,
+  ProcessInfo,
+  ProcessKind,
+  ProcessLeave,
+  ProcessOutput,
+  ProcessPipe,
+  ProcessQueue,
+  ProcessSpec,
+  RemoteServer,
+  ThreadSpec,
+} from './process/custom/spec.ts'
 export { Port, type PortAddress, type PortStats } from './port.ts'
 export { defineConfig } from './config/define-config.ts'
 export type { Compression, Config, Dispatch, EofFraming, Framing, Heartbeat, LengthFraming, Limits, Listen, PortProtocol, PortSpec, Proxy, StaticOptions, TaskQueue, TasksConfig, TcpOptions, Tls, UdpPortSpec, TlsIdentity } from './options.ts'

@@ -16,6 +16,7 @@ import type { PemSource } from './config/tls.ts'
 import type { ContentCoding } from './http/content-coding.ts'
 import type { TableSpec } from './table/spec.ts'
 import type { LifecycleEvents, LifecycleHandler } from './process/api.ts'
+import type { ProcessSpec, ResolvedProcess } from './process/custom/spec.ts'
 
 export { toNativeConfig } from './config/native-config.ts'
 
@@ -126,6 +127,8 @@ export interface Config {
         bytes?: number | undefined
       }
     | undefined
+  /** Custom processes by name, up to 64: threads, Node.js processes or programs that the server keeps running, `docs/reference/processes.md`. @default {} */
+  processes?: Readonly<Record<string, ProcessSpec>> | undefined
   /** Tasks and events, `docs/reference/tasks.md`. Without it they run in the ordinary workers. */
   tasks?: TasksConfig | undefined
   /** Speak HTTP/2 as well as HTTP/1.1: in plain text with clients that know of it, over TLS by ALPN. @default true */
@@ -502,6 +505,7 @@ export interface ResolvedConfig {
   readonly resourceLimits: Readonly<ResourceLimits>
   readonly topics: { readonly history: { readonly messages: number; readonly bytes: number; readonly age: number }; readonly historyBytes: number }
   readonly timers: { readonly max: number; readonly bytes: number }
+  readonly processes: Readonly<Record<string, ResolvedProcess>>
   readonly tasks: ResolvedTasks
   readonly compression: { readonly encodings: readonly ContentCoding[]; readonly minBytes: number; readonly level?: number | undefined; readonly types: readonly string[] } | false
   readonly static: readonly ResolvedStatic[]
@@ -701,6 +705,7 @@ export function parseConfig(input: unknown, source?: string): ResolvedConfig {
     static: options.static.map((entry) => ({ ...entry, root: resolve(root, entry.root) })),
     core: { ...options.core, threads: options.core.threads === 'auto' ? autoReactors(options.workers) : options.core.threads },
     requestTimeout: { soft: options.requestTimeout.soft, hard },
+    processes: Object.fromEntries(Object.entries(options.processes).map(([name, spec]) => [name, resolveProcess(spec)])),
     tasks: resolveTasks(options.tasks),
     recycle: { requests, grace, ...recycle },
     hooks: { requestReceived: options.hooks.requestReceived, responseGenerated: options.hooks.responseGenerated },
@@ -713,6 +718,15 @@ export function parseConfig(input: unknown, source?: string): ResolvedConfig {
   }
   resolvedConfigs.add(deepFreeze(resolved))
   return resolved
+}
+
+function resolveProcess(spec: v.InferOutput<typeof configSchema>['processes'][string]): ResolvedProcess {
+  const { enable, instances, maxRestarts, queue, restartInterval } = spec
+  const common = { enable, instances, maxRestarts, queue, restartInterval }
+  const none = { file: undefined, run: undefined, onReload: undefined, onStop: undefined, command: undefined, redirect: false }
+  if ('command' in spec) return { ...none, ...common, kind: 'command', command: spec.command, redirect: spec.redirect }
+  const { file, kind, onReload, onStop, run } = spec
+  return { ...none, ...common, kind, file: file instanceof URL ? file.href : file, run, onReload, onStop }
 }
 
 /** Without `tasks` there are no threads for them alone. */

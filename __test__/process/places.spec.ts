@@ -33,7 +33,7 @@ test('without tasks there are only workers', (t) => {
 
 test('more threads than leave room for a reload are refused', (t) => {
   t.notThrows(() => placesOf(parseConfig({ workers: 119, tasks: {} })))
-  t.throws(() => placesOf(parseConfig({ workers: 120, tasks: {} })), { code: 'ERR_SLUICE_INVALID_OPTION', message: /at most 120 threads together, got 121/ })
+  t.throws(() => placesOf(parseConfig({ workers: 120, tasks: {} })), { code: 'ERR_SLUICE_INVALID_OPTION', message: /at most 120 together, got 121/ })
 })
 
 test('the targets of a reload are kinds', (t) => {

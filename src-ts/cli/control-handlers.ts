@@ -1,5 +1,6 @@
 import type { ResolvedConfig } from '../options.ts'
 import type { ReloadTarget, Server } from '../process/api.ts'
+import type { ProcessInfo } from '../process/custom/spec.ts'
 import { toFault, type ControlHandlers, type ControlFault } from '../process/control.ts'
 import { sluiceVersion } from '../version.ts'
 import { describeError } from './print-error.ts'
@@ -42,6 +43,7 @@ export interface StatusAnswer {
   ports: PortAnswer[]
   health: ReturnType<Server['health']>
   stats: ReturnType<Server['stats']>
+  processes: readonly ProcessInfo[]
 }
 
 export interface InfoAnswer {
@@ -64,7 +66,7 @@ export function controlHandlers(server: Server, config: ResolvedConfig, operatio
   const ports = () => server.ports.map(({ name, protocol, url, error, isSecure }) => ({ name, protocol, url, tls: isSecure, ...(error && { error: error.message }) }))
   return {
     ping: (): ControlAnswers['ping'] => ({ pid: process.pid }),
-    status: (): StatusAnswer => ({
+    status: async (): Promise<StatusAnswer> => ({
       pid: process.pid,
       name: server.name,
       version: server.version,
@@ -72,6 +74,7 @@ export function controlHandlers(server: Server, config: ResolvedConfig, operatio
       ports: ports(),
       health: server.health(),
       stats: server.stats(),
+      processes: await server.processes(),
     }),
     info: (): InfoAnswer => ({
       pid: process.pid,

@@ -12,6 +12,18 @@ export function logLife(server: Server, log: Logger): void {
     write(`${workerTitle({ id, kind })} ${kind === 'worker' ? 'serves' : 'is ready'}`, { reason })
   })
   server.on('workerStop', (worker) => log.debug(`${workerTitle(worker)} has gone`))
+  server.on('processStart', ({ kind, name, pid }) => log.info(`Process ${name} runs`, { kind, ...(kind !== 'thread' && { pid }) }))
+  server.on('processStop', ({ name }) => log.debug(`Process ${name} has gone`))
+  server.on('processError', ({ error, exitCode, process: { name }, reason, restartIn, signal }) => {
+    const how = reason === 'exit' ? `exit code ${exitCode}` : (signal ?? reason)
+    const then = restartIn === undefined ? 'it is left alone' : `it is started again in ${restartIn} ms`
+    const write = reason === 'exit' && exitCode === 0 ? log.info : log.error
+    write(`Process ${name} ended (${how}): ${then}`, { ...(error && { err: error }) })
+  })
+  server.on('processOutput', ({ line, process, stream }) => {
+    if (stream === 'stdout') log.info(line, { process })
+    else log.warn(line, { process })
+  })
   server.on('beforeReload', ({ version, only }) => log.info('Reloading', { version, only }))
   server.on('afterReload', ({ ok, rolledBack, error, ms }) => {
     if (ok) log.info(`Reloaded in ${Math.round(ms)} ms`)

@@ -1,5 +1,6 @@
 import { ControlClient } from './control-client.ts'
 import type { StatusAnswer } from './control-handlers.ts'
+import type { ProcessInfo } from '../process/custom/spec.ts'
 import { codeOf } from './print-error.ts'
 import type { StatusFlags } from './program.ts'
 import type { ExitCode } from './run.ts'
@@ -34,8 +35,8 @@ async function askStatus(socket: string): Promise<StatusAnswer | undefined> {
   }
 }
 
-function statusText({ pid, name, version, uptime, ports, health, stats }: StatusAnswer): string {
-  const rows = stats.perWorker.map((worker) => {
+function statusText({ pid, name, version, uptime, ports, health, processes, stats }: StatusAnswer): string {
+  const rows = stats.perWorker.filter(({ kind }) => kind !== 'process').map((worker) => {
     const state = health.workers.find(({ id }) => id === worker.id)?.status ?? '?'
     const does = worker.kind === 'worker' ? [worker.requests, worker.concurrency] : worker.kind === 'task' ? [worker.tasks, worker.tasking] : ['', '']
     return [worker.id, worker.kind, state, ...does, `${Math.round(worker.heapUsed / 2 ** 20)} MiB`, `${Math.round(worker.elu * 100)} %`, duration(worker.uptime)]
@@ -46,8 +47,13 @@ function statusText({ pid, name, version, uptime, ports, health, stats }: Status
     `requests ${stats.requestCount}, in flight ${stats.concurrency}, connections ${stats.connections}, reloads ${stats.reloads}, crashes ${stats.crashes}, replayed ${stats.replayed}`,
     '',
     ...table([['worker', 'kind', 'state', 'done', 'in hand', 'heap', 'busy', 'up'], ...rows]),
+    ...(processes.length === 0 ? [] : ['', ...table([['process', 'kind', 'state', 'pid', 'restarts', 'up'], ...processes.map(processRow)])]),
     '',
   ].join('\n')
+}
+
+function processRow({ kind, name, pid, restarts, since, status }: ProcessInfo): (string | number)[] {
+  return [name, kind, status, kind === 'thread' ? '' : (pid ?? ''), restarts, since === undefined ? '' : duration(Date.now() - since)]
 }
 
 /** Columns as wide as their widest cell, the text of the last one unpadded. */

@@ -30,6 +30,10 @@ export const lifecycleEvents = [
   'workerError',
   'beforeReload',
   'afterReload',
+  'processStart',
+  'processStop',
+  'processError',
+  'processOutput',
   'message',
   'error',
 ] as const satisfies (keyof LifecycleEvents)[]
@@ -540,6 +544,47 @@ export const tasksSchema = exactObject({
   bytes: v.optional(bytes(65_536, u32Max), 67_108_864),
 })
 
+const processRules = {
+  instances: v.optional(whole('', 1, 64), 1),
+  enable: v.optional(flag, true),
+  restartInterval: v.optional(millis(), 5000),
+  maxRestarts: v.optional(whole('')),
+  queue: section({ capacity: v.optional(whole('', 1, 1_000_000), 8192) }),
+}
+const modulePath = v.custom<string | URL>((value) => (typeof value === 'string' && value !== '') || (value instanceof URL && value.protocol === 'file:'), 'must be a path or a file: URL')
+const moduleProcessSchema = v.pipe(
+  exactObject(
+    {
+      kind: v.optional(only(['thread', 'process', 'command']), 'thread'),
+      file: v.optional(modulePath),
+      run: v.optional(fn<(ctx: never) => unknown>()),
+      onReload: v.optional(fn<(ctx: never) => unknown>()),
+      onStop: v.optional(fn<(ctx: never) => unknown>()),
+      ...processRules,
+    },
+    'must be { file }, { run } or { command }',
+  ),
+  v.check(({ file, kind, run }) => kind !== 'command' && (file === undefined) !== (run === undefined), 'must have one of file, run and command'),
+)
+const commandProcessSchema = exactObject(
+  {
+    kind: v.optional(only(['command']), 'command'),
+    command: v.pipe(v.array(v.string('must be a string'), 'must be a list of the program and its arguments'), v.minLength(1, 'must name a program'), v.maxLength(1024, 'must have at most 1024 arguments')),
+    redirect: v.optional(flag, false),
+    ...processRules,
+  },
+  'must be { file }, { run } or { command }',
+)
+const processNames = v.pipe(v.string(), v.regex(/^[\w.-]{1,64}$/, 'must have a name of 1 to 64 letters, digits and . _ -'))
+const processesMessage = 'must be an object of processes by name'
+const processesRecord = v.record(
+  processNames,
+  v.lazy((value) => (typeof value === 'object' && value !== null && 'command' in value ? commandProcessSchema : moduleProcessSchema) as unknown as v.GenericSchema<unknown, v.InferOutput<typeof commandProcessSchema> | v.InferOutput<typeof moduleProcessSchema>>),
+  processesMessage,
+)
+// To valibot a list is an object too.
+const processesSchema = v.lazy((value) => (Array.isArray(value) ? notAnObject(processesMessage) : processesRecord) as unknown as v.GenericSchema<v.InferInput<typeof processesRecord>, v.InferOutput<typeof processesRecord>>)
+
 export const configSchema = exactObject(
   {
     name: v.optional(v.pipe(text, v.regex(/^[\w.@+-]{1,64}$/, 'must be 1 to 64 letters, digits and . _ @ + -'))),
@@ -645,6 +690,10 @@ export const configSchema = exactObject(
     tables: v.pipe(
       v.optional(tablesSchema, {}),
       v.check((tables) => Object.keys(tables).length <= 1024, 'must have at most 1024 tables'),
+    ),
+    processes: v.pipe(
+      v.optional(processesSchema, {}),
+      v.check((processes) => Object.keys(processes).length <= 64, 'must have at most 64 processes'),
     ),
     serverHeader: v.optional(
       v.custom<string | false>(

@@ -4,6 +4,7 @@
  */
 import type { DetachedRequest } from '../http/detached.ts'
 import type { Port } from '../port.ts'
+import type { ProcessErrorEvent, ProcessHandle, ProcessInfo, ProcessOutput } from './custom/spec.ts'
 import type { SharedTimers } from '../timer.ts'
 import type { Tables } from '../table/configured-tables.ts'
 import type { PushServer } from '../websocket/push.ts'
@@ -110,6 +111,14 @@ export interface LifecycleEvents {
    * `reload.rollback` condemned its code: then `ok` is false, and `rolledBack` says whether there was older code to go back to.
    */
   afterReload: [report: ReloadReport]
+  /** Master: a custom process runs. */
+  processStart: [process: ProcessInfo]
+  /** Master: a custom process that was asked to go has gone. */
+  processStop: [process: ProcessInfo]
+  /** Master: a custom process came to its end without being asked to, or did not start. */
+  processError: [event: ProcessErrorEvent]
+  /** Master: a custom process that is no thread has written a line, to its standard output or error. Printed when there is no handler. */
+  processOutput: [output: ProcessOutput]
   /** Somebody called `postMessage`. */
   message: [from: number | 'main', data: Cloneable]
   /** An error that nobody else could take: of a handler after its 500, of a hook. Printed when there is no handler. */
@@ -184,6 +193,8 @@ export interface ServerStats {
   readonly taskWorkers: number
   /** Of those, workers without a call in their hands. */
   readonly idleTaskWorkers: number
+  /** Custom processes that run. */
+  readonly processes: number
   /** Reloads whose code took over. */
   readonly reloads: number
   /** Workers that ended unasked, {@link ServerStats.stuck} included. */
@@ -276,6 +287,10 @@ export interface Server extends AsyncDisposable, Pick<PushServer, PushMethods> {
    * @throws ERR_SLUICE_INVALID_STATE in inline mode, ERR_SLUICE_SHUTTING_DOWN, ERR_SLUICE_INVALID_ARG for `only` with something else
    */
   reload(options?: ReloadOptions): Promise<ReloadResult>
+  /** A custom process, by the name of the instance. @throws ERR_SLUICE_INVALID_ARG when there is none */
+  process(name: string): ProcessHandle
+  /** How all custom processes are. */
+  processes(): Promise<readonly ProcessInfo[]>
   /**
    * Replaces one worker of any kind by a fresh one with the same code, gracefully. @default in a worker: itself
    * @throws ERR_SLUICE_INVALID_ARG for an unknown id, ERR_SLUICE_WORKER_START when the fresh one fails (the old one stays)

@@ -15,6 +15,7 @@ const RELOADS = 0
 const CRASHES = 1
 const STUCK = 2
 const START_TIME = 3
+const PROCESSES = 4
 /** Words of a row. */
 const ID = 0
 const STATUS = 1
@@ -71,6 +72,16 @@ export class Board {
   /** Master only. */
   count(name: BoardCounter): void {
     this.#words[COUNTERS[name]] = this.counter(name) + 1
+  }
+
+  /** How many custom processes run. */
+  get processes(): number {
+    return this.#words[PROCESSES] as number
+  }
+
+  /** Master only. */
+  set processes(count: number) {
+    this.#words[PROCESSES] = count
   }
 
   /** Master only: a thread has been started in this slot. Returns what {@link Board.leave} needs. */

@@ -1,7 +1,7 @@
 import { threadId } from 'node:worker_threads'
 
 import { resolveApp, startRuntime, type WorkerRuntime } from '../app.ts'
-import { sluiceError } from '../errors.ts'
+import { sluiceError, sluiceTypeError } from '../errors.ts'
 import type { DetachedRequest } from '../http/detached.ts'
 import { installGlobals } from '../http/globals.ts'
 import { native } from '../native.ts'
@@ -12,6 +12,8 @@ import type { HealthReport, LifecycleEvents, LifecycleHandler, ReloadOptions, Re
 import { Board } from './board.ts'
 import { systemClock, within, type Cancel } from './clock.ts'
 import { Core } from './core.ts'
+import { processHandle } from './custom/handle.ts'
+import type { ProcessHandle, ProcessInfo } from './custom/spec.ts'
 import { Deferred } from './deferred.ts'
 import { Lifecycle } from './lifecycle.ts'
 import { requestFunctions } from './load-app.ts'
@@ -60,6 +62,7 @@ export class InlineServer extends PushServer implements Server {
     this.#config = config
     this.name = config.name ?? 'sluice'
     this.version = config.version
+    if (Object.keys(config.processes).length > 0) throw sluiceTypeError('ERR_SLUICE_INVALID_OPTION', '`processes` needs worker threads: start the server with `app`, the path of a module, instead of functions')
     this.tables = configuredTables(config.tables)
     this.#lifecycle.configure(config.lifecycle, Object.keys(config.lifecycle) as (keyof LifecycleEvents)[])
     const status = (): WorkerInfo['status'] => this.#status()
@@ -156,6 +159,14 @@ export class InlineServer extends PushServer implements Server {
   postMessage(to: Receiver, data: unknown, transfer: readonly ArrayBuffer[] = []): void {
     const copy = cloneMessage(data, transfer)
     if (to === 'main' || to === 'all' || to === 0) void this.#lifecycle.tell('message', 'main', copy)
+  }
+
+  process(name: string): ProcessHandle {
+    return processHandle(name, [], { ask: () => Promise.reject(notInline('process()')) })
+  }
+
+  processes(): Promise<readonly ProcessInfo[]> {
+    return Promise.resolve([])
   }
 
   on<K extends keyof LifecycleEvents>(event: K, handler: LifecycleHandler<K>, options?: { signal?: AbortSignal; once?: boolean }): this {

@@ -7,28 +7,40 @@ import type { HealthReport, LifecycleEvents, LifecycleHandler, ReloadOptions, Re
 import { Board } from './board.ts'
 import { systemClock, within } from './clock.ts'
 import { Core } from './core.ts'
+import type { bear } from './custom/bear.ts'
+import { processHandle } from './custom/handle.ts'
+import { Processes, type Birth, type ProcessCaller } from './custom/processes.ts'
+import type { Runner } from './custom/runner.ts'
+import type { ProcessHandle, ProcessInfo } from './custom/spec.ts'
 import { fromRecord, toRecord } from './error-record.ts'
 import { lookUp, type Generation } from './generation.ts'
 import { Lifecycle } from './lifecycle.ts'
-import { cloneMessage, toCallResult, type Call, type CallResult, type PortRecord, type Receiver, type WorkerMessage } from './messages.ts'
+import { cloneMessage, toCallResult, type Call, type CallResult, type PortRecord, type MasterMessage, type Receiver, type WorkerMessage } from './messages.ts'
 import type { Place } from './place.ts'
-import { placesOf, reloadKinds } from './places.ts'
+import { checkThreads, placesOf, reloadKinds } from './places.ts'
 import { dropPrivileges } from './privileges.ts'
 import { JoinedRuns } from './reload.ts'
 import { enter, leave } from './running.ts'
 import { healthReport, serverStats } from './stats.ts'
 import { Supervisor } from './supervisor.ts'
-import { ThreadHandle, type WorkerHandle } from './worker-handle.ts'
+import { ThreadHandle, type ThreadOptions, type WorkerHandle } from './worker-handle.ts'
 import { SharedTimers } from '../timer.ts'
 import { configuredTables, openTables, type Tables } from '../table/configured-tables.ts'
 import { PushServer } from '../websocket/push.ts'
 
 /** The configured events that happen in the master; the others belong to the workers. */
-const MASTER_EVENTS = ['serverStart', 'listening', 'beforeShutdown', 'serverStop', 'workerError', 'beforeReload', 'afterReload', 'message', 'error'] as const
+const MASTER_EVENTS = ['serverStart', 'listening', 'beforeShutdown', 'serverStop', 'workerError', 'processStart', 'processStop', 'processError', 'processOutput', 'beforeReload', 'afterReload', 'message', 'error'] as const
 const WORKER_EVENTS = ['workerStart', 'workerExit', 'workerStop'] as const
 
 /** What the `serverStop` handlers get, in milliseconds: the last wait of a shutdown is bounded, too. */
 const STOP_HOOK_MS = 5_000
+
+/** Who a message came from, and who gets the answer. */
+interface Sender {
+  readonly id: number
+  readonly caller: ProcessCaller
+  post(message: MasterMessage): void
+}
 
 /** A configuration that names an application. */
 export type MasterConfig = ResolvedConfig & { readonly app: string }
@@ -49,6 +61,8 @@ export class Master extends PushServer implements Server {
   readonly #versions = new Map<number, string | undefined>()
   readonly #places: readonly Place[]
   readonly #supervisor: Supervisor
+  readonly #processes: Processes
+  #births: typeof bear | undefined
   #core: Core | undefined
   #portRecords: readonly PortRecord[] = []
   #ports: readonly Port[] = []
@@ -100,6 +114,30 @@ export class Master extends PushServer implements Server {
         },
       },
     })
+    const count = (): void => void (this.#board.processes = this.#processes.infos.filter(({ status }) => status === 'running').length)
+    this.#processes = new Processes({
+      specs: config.processes,
+      firstId: this.#places.length,
+      maxWaitTime,
+      server: () => this,
+      spawn: (birth) => this.#bear(birth),
+      receive: (message, unit) => this.#receive(message, { id: unit.id, caller: unit, post: (reply) => unit.post(reply) }),
+      events: {
+        started: (info) => {
+          count()
+          void this.#lifecycle.tell('processStart', info)
+        },
+        stopped: (info) => {
+          count()
+          void this.#lifecycle.tell('processStop', info)
+        },
+        failed: (event) => {
+          count()
+          void this.#lifecycle.tell('processError', event)
+        },
+      },
+    })
+    checkThreads(this.#places.length + this.#processes.threads)
   }
 
   /**
@@ -117,10 +155,14 @@ export class Master extends PushServer implements Server {
       this.#ports = portsFrom(this.#portRecords, this.reach())
       for (const { error } of this.#ports) if (error !== undefined) this.#lifecycle.report(error, 'listen')
       await this.#lifecycle.run('serverStart', this)
-      await this.#supervisor.start(this.#nextGeneration(this.#config.version), () => {
+      const generation = this.#nextGeneration(this.#config.version)
+      if (this.#processes.names.length > 0) this.#births = (await import('./custom/bear.ts')).bear
+      this.#processes.check(generation)
+      await this.#supervisor.start(generation, () => {
         core.accept()
         void this.#lifecycle.tell('listening', this)
       })
+      this.#processes.start(generation)
     } catch (error) {
       this.#stopping.abort(error)
       core.release()
@@ -168,6 +210,14 @@ export class Master extends PushServer implements Server {
     return this
   }
 
+  process(name: string): ProcessHandle {
+    return processHandle(name, this.#processes.names, this.#processes)
+  }
+
+  processes(): Promise<readonly ProcessInfo[]> {
+    return Promise.resolve(this.#processes.infos)
+  }
+
   async respond(_request: DetachedRequest, _response: Response): Promise<boolean> {
     throw sluiceError('ERR_SLUICE_INVALID_STATE', 'server.respond() is for workers; send what the answer is made of to one with server.postMessage()')
   }
@@ -188,11 +238,13 @@ export class Master extends PushServer implements Server {
 
   async stopWorker(id?: number): Promise<void> {
     this.#refuseWhenStopping()
-    const last = this.#places.length - 1
+    const last = this.#places.length + this.#processes.units.length - 1
     if (id === undefined || !Number.isInteger(id) || id < 0 || id > last) {
       throw sluiceTypeError('ERR_SLUICE_INVALID_ARG', `\`id\` must be a worker, 0 to ${last}, got ${String(id)}`)
     }
-    await this.#supervisor.replace(id)
+    const process = this.#processes.units[id - this.#places.length]
+    if (process) await process.instance.again('stop')
+    else await this.#supervisor.replace(id)
   }
 
   /** `closeCode`: what WebSockets are closed with; for the `sluice` command, which knows whether the server comes back. @default 1001 */
@@ -216,6 +268,7 @@ export class Master extends PushServer implements Server {
     await within(systemClock, timeout, this.#lifecycle.tell('beforeShutdown', this), this.#hurry.signal)
     this.#stopping.abort(sluiceError('ERR_SLUICE_SHUTTING_DOWN', 'The server is stopping'))
     this.#supervisor.freeze()
+    this.#processes.freeze()
     const start = performance.now()
     const stopped = core.stop(this.#config.reload.drainGrace, closeCode)
     for (const worker of this.#supervisor.servingOf('worker')) worker.drain('shutdown')
@@ -223,6 +276,7 @@ export class Master extends PushServer implements Server {
     for (const kind of ['worker', 'task', 'cron'] as const) {
       await this.#supervisor.stop(kind, Math.max(0, timeout - (performance.now() - start)), this.#hurry.signal)
     }
+    await this.#processes.stop(Math.max(0, timeout - (performance.now() - start)), this.#hurry.signal)
     core.release()
     await within(systemClock, STOP_HOOK_MS, this.#lifecycle.tell('serverStop', this))
     this.#releaseTables?.()
@@ -235,7 +289,12 @@ export class Master extends PushServer implements Server {
       this.#refuseWhenStopping()
       await this.#lifecycle.run('beforeReload', { version, only })
       this.#started().renewCertificates()
-      return await this.#supervisor.reload(this.#nextGeneration(version ?? this.version), signal, reloadKinds(only))
+      const generation = this.#nextGeneration(version ?? this.version)
+      const kinds = reloadKinds(only)
+      const result = await this.#supervisor.reload(generation, signal, kinds)
+      if (!result.ok || !(kinds?.has('process') ?? true)) return result
+      // Not before the others serve the new code: a process is there once, and its end cannot be taken back.
+      return { ...result, settled: Promise.all([result.settled, this.#processes.reload(generation)]).then(() => undefined) }
     }
     const { settled, ...result } = await outcome().catch((error: unknown) => ({
       ok: false as const,
@@ -272,9 +331,41 @@ export class Master extends PushServer implements Server {
   }
 
   #spawn(place: Place, generation: Generation, reason: StartReason): WorkerHandle {
+    return this.#enter(new ThreadHandle({ ...this.#threadOptions(place, generation, reason), receive: (message, from) => this.#receive(message, { id: from.id, caller: callerOf(from), post: (reply) => from.post(reply) }) }))
+  }
+
+  /** Puts it on the board until its end. */
+  #enter<T extends WorkerHandle>(worker: T): T {
+    const stay = this.#board.enter(worker.slot, worker.place, worker.generation.number)
+    void worker.exited.then(() => this.#board.leave(worker.slot, stay))
+    return worker
+  }
+
+  /** A run of a custom process; `births` is there when there are any. */
+  #bear(birth: Birth): Runner {
+    const { generation } = birth
+    return this.#births!({
+      ...birth,
+      config: this.#config,
+      serverName: this.name,
+      url: this.#ports.length === 0 ? '' : this.url,
+      threadOptions: (place) => this.#threadOptions(place, generation, 'start'),
+      enter: (thread) => void this.#enter(thread),
+      activate: ({ place, slot }) => {
+        this.#activate(slot, place)
+        this.#board.setStatus(slot, 'serving')
+      },
+      output: (output) => {
+        if (this.#lifecycle.has('processOutput')) void this.#lifecycle.tell('processOutput', output)
+        else process[output.stream].write(`${output.process}: ${output.line}\n`)
+      },
+    })
+  }
+
+  #threadOptions(place: Place, generation: Generation, reason: StartReason): Omit<ThreadOptions, 'receive'> {
     const { compression, core: { affinity }, decompression, env, reload, resourceLimits, source, uploads } = this.#config
     const core = this.#started()
-    const worker = new ThreadHandle({
+    return {
       entry: new URL('./worker-main.js', import.meta.url),
       place,
       boot: {
@@ -295,6 +386,7 @@ export class Master extends PushServer implements Server {
         ports: this.#portRecords,
         tables: this.#config.tables,
         board: this.#board.buffer,
+        processes: this.#processes.names,
       },
       generation,
       reason,
@@ -302,11 +394,7 @@ export class Master extends PushServer implements Server {
       startTimeout: reload.startTimeout,
       core,
       clock: systemClock,
-      receive: (message, from) => this.#receive(message, from),
-    })
-    const stay = this.#board.enter(worker.slot, place, generation.number)
-    void worker.exited.then(() => this.#board.leave(worker.slot, stay))
-    return worker
+    }
   }
 
   #activate(slot: number, { id, role }: Place): void {
@@ -318,7 +406,7 @@ export class Master extends PushServer implements Server {
     }
   }
 
-  #receive(message: WorkerMessage, worker: WorkerHandle): void {
+  #receive(message: WorkerMessage, worker: Sender): void {
     switch (message.type) {
       case 'error': {
         const error = fromRecord(message.error)
@@ -331,6 +419,13 @@ export class Master extends PushServer implements Server {
         else this.#route(worker.id, message.to, message.data, [])
         break
       case 'call':
+        if (message.method === 'process') {
+          void this.#processes.call(message.call, worker.caller, message.id).then(
+            (value) => worker.post({ type: 'reply', id: message.id, error: undefined, result: undefined, value }),
+            (error: unknown) => worker.post({ type: 'reply', id: message.id, error: toRecord(error), result: undefined }),
+          )
+          break
+        }
         void this.#answer(message, worker).then(
           (result) => worker.post({ type: 'reply', id: message.id, error: undefined, result }),
           (error: unknown) => worker.post({ type: 'reply', id: message.id, error: toRecord(error), result: undefined }),
@@ -339,7 +434,7 @@ export class Master extends PushServer implements Server {
     }
   }
 
-  async #answer(call: Call, worker: WorkerHandle): Promise<CallResult | undefined> {
+  async #answer(call: Exclude<Call, { method: 'process' }>, worker: Pick<Sender, 'id'>): Promise<CallResult | undefined> {
     switch (call.method) {
       case 'reload':
         return toCallResult(await this.reload({ version: call.version, only: call.only }))
@@ -354,7 +449,7 @@ export class Master extends PushServer implements Server {
   }
 
   #route(from: number | 'main', to: Exclude<Receiver, 'main'>, data: unknown, transfer: readonly ArrayBuffer[]): void {
-    for (const worker of this.#supervisor.serving) {
+    for (const worker of [...this.#supervisor.serving, ...this.#processes.units]) {
       const isMeant = to === 'all' || (to === 'others' ? worker.id !== from : worker.id === to)
       if (!isMeant) continue
       try {
@@ -401,17 +496,27 @@ function joinReloads(earlier: ReloadOptions, later: ReloadOptions): ReloadOption
 /** How many generations' versions are remembered, for {@link ServerStats}. */
 const VERSIONS_KEPT = 64
 
+/** Always the same one for a worker. */
+function callerOf(worker: WorkerHandle): ProcessCaller {
+  let caller = callers.get(worker)
+  if (caller === undefined) callers.set(worker, (caller = { isAlive: () => worker.isAlive }))
+  return caller
+}
+
+const callers = new WeakMap<WorkerHandle, ProcessCaller>()
+
 /** Functions that run in workers have to be in a module that workers can load. */
-function refuseUnreachable({ cleaners, hooks, lifecycle, source }: MasterConfig): void {
+function refuseUnreachable({ cleaners, hooks, lifecycle, processes, source }: MasterConfig): void {
   if (source !== undefined) return
   const unreachable = [
     ...WORKER_EVENTS.filter((event) => lifecycle[event].length > 0).map((event) => `lifecycle.${event}`),
     ...(['requestReceived', 'responseGenerated'] as const).filter((hook) => hooks[hook]).map((hook) => `hooks.${hook}`),
     ...(cleaners.length > 0 ? ['cleaners'] : []),
+    ...Object.entries(processes).flatMap(([name, { run }]) => (run === undefined ? [] : [`processes.${name}.run`])),
   ]
   if (unreachable.length === 0) return
   throw sluiceTypeError(
     'ERR_SLUICE_INVALID_OPTION',
-    `${unreachable.join(', ')}: a function cannot be handed to worker threads; put it into a configuration file, or into the app's module (\`hooks\` of the app, \`server.on()\`)`,
+    `${unreachable.join(', ')}: a function cannot be handed to worker threads; put it into a configuration file, or into a module (\`hooks\` of the app, \`server.on()\`, the \`file\` of a process)`,
   )
 }

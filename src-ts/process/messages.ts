@@ -7,6 +7,8 @@ import type { PortProtocol, ProxyRecord } from '../options.ts'
 import type { ContentCoding } from '../http/content-coding.ts'
 import type { TableSpec } from '../table/spec.ts'
 import type { ReloadResult, ReloadTarget, StartReason, WorkerKind } from './api.ts'
+import { parseProcessCall, type ProcessCall } from './custom/calls.ts'
+import type { ProcessBoot } from './custom/child-boot.ts'
 import { parseErrorRecord, toRecord, type ErrorRecord } from './error-record.ts'
 
 /** Why a worker has to go. */
@@ -21,8 +23,10 @@ export type MasterMessage =
   | { readonly type: 'stop'; readonly timeout: number }
   /** `postMessage` of another thread. */
   | { readonly type: 'message'; readonly from: number | 'main'; readonly data: unknown }
-  /** The answer to a {@link WorkerMessage} `call`. */
-  | { readonly type: 'reply'; readonly id: number; readonly error: ErrorRecord | undefined; readonly result: CallResult | undefined }
+  /** The answer to a {@link WorkerMessage} `call`. `value`: what a call of custom processes gave. */
+  | { readonly type: 'reply'; readonly id: number; readonly error: ErrorRecord | undefined; readonly result: CallResult | undefined; readonly value?: unknown }
+  /** To a custom process: somebody's request. */
+  | { readonly type: 'ask'; readonly id: number; readonly data: unknown }
 
 export type WorkerMessage =
   /** Attached to the core; may be activated. */
@@ -38,6 +42,8 @@ export type WorkerMessage =
   | { readonly type: 'message'; readonly to: Receiver; readonly data: unknown }
   /** `count` messages were read since the last one: the master may send as many more. */
   | { readonly type: 'read'; readonly count: number }
+  /** The answer of a custom process to an `ask`. */
+  | { readonly type: 'answer'; readonly id: number; readonly error: ErrorRecord | undefined; readonly value: unknown }
   /** A call that only the master can do. */
   | ({ readonly type: 'call'; readonly id: number } & Call)
 
@@ -45,6 +51,7 @@ export type Call =
   | { readonly method: 'reload'; readonly version: string | undefined; readonly only: readonly ReloadTarget[] | undefined }
   | { readonly method: 'stopWorker'; readonly worker: number }
   | { readonly method: 'shutdown'; readonly timeout: number | undefined }
+  | { readonly method: 'process'; readonly call: ProcessCall }
 
 /** What `reload` gave; the other calls give nothing. */
 export interface CallResult {
@@ -85,6 +92,10 @@ export interface Boot {
   readonly tables: Readonly<Record<string, TableSpec>>
   /** Shared with every thread of the server, see `board.ts`. */
   readonly board: SharedArrayBuffer
+  /** The names of the custom processes. */
+  readonly processes: readonly string[]
+  /** Of a custom process: what it is. */
+  readonly process?: ProcessBoot
 }
 
 /** One bound address, as the core reports it. */
@@ -135,8 +146,12 @@ export function parseMasterMessage(value: unknown): MasterMessage | undefined {
       return from === 'main' || isIndex(from) ? { type: 'message', from, data } : undefined
     }
     case 'reply': {
-      const { id, error, result } = value
-      return isIndex(id) ? { type: 'reply', id, error: parseErrorRecord(error), result: parseCallResult(result) } : undefined
+      const { id, error, result, value: given } = value
+      return isIndex(id) ? { type: 'reply', id, error: parseErrorRecord(error), result: parseCallResult(result), ...(given !== undefined && { value: given }) } : undefined
+    }
+    case 'ask': {
+      const { id, data } = value
+      return isIndex(id) ? { type: 'ask', id, data } : undefined
     }
     default:
       return undefined
@@ -173,6 +188,10 @@ export function parseWorkerMessage(value: unknown): WorkerMessage | undefined {
       const { count } = value
       return isIndex(count) ? { type: 'read', count } : undefined
     }
+    case 'answer': {
+      const { id, error, value: given } = value
+      return isIndex(id) ? { type: 'answer', id, error: parseErrorRecord(error), value: given } : undefined
+    }
     case 'call': {
       const { id } = value
       const call = parseCall(value)
@@ -202,6 +221,10 @@ function parseCall(value: Record<string, unknown>): Call | undefined {
     case 'shutdown': {
       const { timeout } = value
       return timeout === undefined || isAmount(timeout) ? { method: 'shutdown', timeout } : undefined
+    }
+    case 'process': {
+      const call = parseProcessCall(value['call'])
+      return call && { method: 'process', call }
     }
     default:
       return undefined

@@ -25,10 +25,14 @@ export function placesOf(config: Pick<ResolvedConfig, 'workers' | 'recycle' | 't
       return { ...crew, index, name: threadName(crew.kind, index) }
     }),
   )
-  if (places.length > workersMax) {
-    throw sluiceTypeError('ERR_SLUICE_INVALID_OPTION', `workers, task workers and the cron worker must be at most ${workersMax} threads together, got ${places.length}`)
-  }
+  checkThreads(places.length)
   return places.map((place, id) => ({ id, ...place }))
+}
+
+/** @throws ERR_SLUICE_INVALID_OPTION for more threads than leave room for as many that replace them */
+export function checkThreads(count: number): void {
+  if (count <= workersMax) return
+  throw sluiceTypeError('ERR_SLUICE_INVALID_OPTION', `workers, task workers, the cron worker and processes that are threads must be at most ${workersMax} together, got ${count}`)
 }
 
 /** The role of the first queue's own workers; those of others follow in the order of the configuration. */

@@ -51,6 +51,7 @@ export function serverStats(board: Board, { counters, rejected, workers }: CoreS
     idleWorkers: answering.filter(({ slot }) => (bySlot.get(slot)?.inflight ?? 0) === 0).length,
     taskWorkers: tasking.length,
     idleTaskWorkers: tasking.filter(({ slot }) => (bySlot.get(slot)?.tasking ?? 0) === 0).length,
+    processes: board.processes,
     reloads: board.counter('reloads'),
     crashes: board.counter('crashes'),
     stuck: board.counter('stuck'),

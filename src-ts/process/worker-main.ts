@@ -14,9 +14,11 @@ import { handledPorts } from '../port-handlers.ts'
 import type { WorkerInfo } from './api.ts'
 import { Board } from './board.ts'
 import { systemClock, within } from './clock.ts'
+import type { ProcessBoot } from './custom/child-boot.ts'
+import type { RunningProcess } from './custom/run-process.ts'
 import { toRecord } from './error-record.ts'
 import { Lifecycle } from './lifecycle.ts'
-import { loadApp, loadFunctions, requestFunctions } from './load-app.ts'
+import { loadApp, loadFunctions, requestFunctions, type WorkerFunctions } from './load-app.ts'
 import { MasterLink } from './master-link.ts'
 import type { Boot, LeaveReason } from './messages.ts'
 import { workerTitle } from './place.ts'
@@ -36,6 +38,7 @@ const leaving = new AbortController()
 const reports = new ReportLimit()
 let runtime: WorkerRuntime | undefined
 let exitHooks: Promise<void> | undefined
+let custom: RunningProcess | undefined
 
 const worker: WorkerInfo = {
   id: boot.id,
@@ -73,6 +76,9 @@ link.open((message) => {
     case 'stop':
       void stop(message.timeout)
       break
+    case 'ask':
+      custom?.answer(message)
+      break
     case 'message':
       void lifecycle.tell('message', message.from, message.data)
       break
@@ -90,8 +96,8 @@ start().catch((error: unknown) => {
 async function start(): Promise<void> {
   const functions = await loadFunctions(boot)
   if (functions) lifecycle.configure(functions.lifecycle, ['workerStart', 'workerExit', 'workerStop', 'message'])
-  const app = await loadApp(boot)
-  // The others import the app for the tasks that it defines.
+  // Task workers import the app for the tasks that it defines.
+  const app = boot.process === undefined ? await loadApp(boot) : undefined
   const handled = boot.kind === 'worker' ? handledPorts(resolveApp(app), boot.ports) : []
   await lifecycle.run('workerStart', { ...worker, status: 'starting', reason: boot.reason })
   runtime = startRuntime({
@@ -109,7 +115,30 @@ async function start(): Promise<void> {
     report: (error, phase) => lifecycle.report(error, phase),
   })
   server.attached(runtime)
+  if (boot.process) await startProcess(boot.process, functions)
+  else link.tell({ type: 'ready' })
+}
+
+/** Runs a custom process: the thread ends with it. */
+async function startProcess(process: ProcessBoot, functions: WorkerFunctions | undefined): Promise<void> {
+  const { loadProcess, RunningProcess } = await import('./custom/run-process.ts')
+  const code = await loadProcess(process, () => Promise.resolve(functions?.processes))
+  custom = new RunningProcess({
+    boot: process,
+    code,
+    server,
+    asker: link,
+    tell: (message) => link.tell(message),
+    report: (error) => lifecycle.report(error, 'process'),
+  })
   link.tell({ type: 'ready' })
+  custom.start().then(
+    () => globalThis.process.exit(0),
+    (error: unknown) => {
+      link.tell({ type: 'fatal', reason: 'throw', error: toRecord(error) })
+      globalThis.process.exit(1)
+    },
+  )
 }
 
 /** Tells the application, once, that it gets nothing new. A shutdown tells again when the last connection is done. */
@@ -117,13 +146,14 @@ function leave(reason: LeaveReason): void {
   if (leaving.signal.aborted) return
   leaving.abort(sluiceError('ERR_SLUICE_SHUTTING_DOWN', `${workerTitle(boot)} is leaving (${reason})`))
   exitHooks = lifecycle.tell('workerExit', worker, leaving.signal)
+  custom?.leave(reason === 'reload' ? 'reload' : 'stop')
 }
 
 /** Finishes what is in hand and ends the thread, within `timeout` milliseconds. */
 async function stop(timeout: number): Promise<void> {
   const deadline = performance.now() + timeout
   leave('shutdown')
-  const settled = Promise.all([exitHooks, runtime?.settled()])
+  const settled = Promise.all([exitHooks, runtime?.settled(), custom?.settled()])
   if (!(await within(systemClock, timeout - ABORT_GRACE_MS, settled))) {
     runtime?.abort(leaving.signal.reason)
     end(leaving.signal.reason)

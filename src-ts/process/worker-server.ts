@@ -5,6 +5,8 @@ import type { DetachedRequest } from '../http/detached.ts'
 import type { HealthReport, LifecycleEvents, LifecycleHandler, ReloadOptions, ReloadResult, Server, ServerStats, WorkerInfo } from './api.ts'
 import { Board } from './board.ts'
 import { coreStats } from './core.ts'
+import { processHandle } from './custom/handle.ts'
+import type { ProcessHandle, ProcessInfo } from './custom/spec.ts'
 import { fromRecord } from './error-record.ts'
 import type { Lifecycle } from './lifecycle.ts'
 import type { MasterLink } from './master-link.ts'
@@ -65,6 +67,14 @@ export class WorkerServer extends PushServer implements Server {
 
   postMessage(to: Receiver, data: unknown, transfer: readonly ArrayBuffer[] = []): void {
     this.#link.send(to, data, transfer)
+  }
+
+  process(name: string): ProcessHandle {
+    return processHandle(name, this.#boot.processes, this.#link)
+  }
+
+  async processes(): Promise<readonly ProcessInfo[]> {
+    return (await this.#link.ask({ op: 'infos' })) as readonly ProcessInfo[]
   }
 
   on<K extends keyof LifecycleEvents>(event: K, handler: LifecycleHandler<K>, options?: { signal?: AbortSignal; once?: boolean }): this {

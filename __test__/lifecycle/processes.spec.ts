@@ -1,0 +1,206 @@
+import test, { type ExecutionContext } from 'ava'
+import type { Config, ProcessSpec, Server } from 'sluice'
+
+import { answering, AppFolder, ask, next, startServer } from '../support/server.ts'
+
+// Each test starts several threads and processes; all at once they would only wait for each other's CPU.
+const { serial } = test
+const sluice = import.meta.resolve('sluice')
+
+/** Does what it is told, and says so. */
+const monitor = `
+import { server } from '${sluice}'
+export default async function run(ctx) {
+  ctx.onRequest(async (data) => {
+    if (data === 'hang') await new Promise(() => {})
+    if (data === 'exit') process.exit(3)
+    if (data === 'throw') setTimeout(() => { throw new Error('outside') })
+    if (data === 'loop') for (;;);
+    if (data === 'fail') throw Object.assign(new Error('no such figure'), { code: 'E_FIGURE' })
+    if (data === 'function') return () => {}
+    if (data === 'requests') return (await server.stats()).requestCount
+    if (data === 'who') return { name: ctx.name, index: ctx.index, pid: process.pid, kind: server.worker.kind }
+    return { got: data }
+  })
+  for await (const message of ctx.pipe) await ctx.pipe.write({ echo: message })
+  await ctx.server.postMessage('main', ctx.name + ' ended: ' + ctx.signal.reason)
+}
+export const onReload = (ctx) => ctx.server.postMessage('main', 'onReload')
+export const onStop = (ctx) => ctx.server.postMessage('main', 'onStop')
+`
+
+async function start(t: ExecutionContext, processes: Record<string, ProcessSpec>, config: Config = {}): Promise<{ server: Server; folder: AppFolder }> {
+  const folder = await AppFolder.create(t)
+  await folder.write(monitor, 'monitor.mjs')
+  const app = await folder.write(`
+import { server } from '${sluice}'
+export default {
+  async fetch(request) {
+    const { pathname, searchParams } = new URL(request.url)
+    const process = server.process(searchParams.get('process') ?? 'monitor')
+    try {
+      if (pathname === '/request') return Response.json(await process.request(searchParams.get('data'), { timeout: 20_000 }))
+      if (pathname === '/echo') {
+        await process.write(searchParams.get('data'))
+        return Response.json(await process.read())
+      }
+      return Response.json(await server.processes())
+    } catch ({ name, code, message }) {
+      return Response.json({ name, code, message })
+    }
+  },
+}`)
+  const server = await startServer(t, { app, root: folder.path('.'), workers: 1, processes, ...config })
+  return { server, folder }
+}
+
+const json = async (server: Server, path: string): Promise<unknown> => JSON.parse((await ask(server, path)).text)
+
+for (const kind of ['thread', 'process'] as const) {
+  serial(`a ${kind} answers requests of a worker, and what is written to it`, async (t) => {
+    const { server } = await start(t, { monitor: { kind, file: 'monitor.mjs' } as ProcessSpec })
+    t.deepEqual(await json(server, '/request?data=1'), { got: '1' })
+    t.deepEqual(await json(server, '/echo?data=hello'), { echo: 'hello' })
+    t.like(await json(server, '/request?data=fail'), { name: 'Error', code: 'E_FIGURE', message: 'no such figure' })
+    t.like(await json(server, '/request?data=function'), { code: 'ERR_SLUICE_INVALID_ARG' })
+    t.true(((await json(server, '/request?data=requests')) as number) >= 4)
+    const who = (await server.process('monitor').request('who')) as { pid: number }
+    t.like(who, { name: 'monitor', index: 0, kind: 'process' })
+    t.is(who.pid === process.pid, kind === 'thread')
+    t.is(await server.process('monitor').pid(), who.pid)
+    t.like(await server.process('monitor').info(), { name: 'monitor', kind, id: 1, pid: who.pid, status: 'running', restarts: 0 })
+    t.is(server.stats().processes, 1)
+    await t.throwsAsync(server.process('monitor').request('hang', { timeout: 50 }), { code: 'ERR_SLUICE_PROCESS_TIMEOUT' })
+    t.throws(() => server.process('nobody'), { code: 'ERR_SLUICE_INVALID_ARG', message: /there are monitor/ })
+  })
+
+  serial(`a ${kind} is started again when it has died, and requests wait for it`, async (t) => {
+    const { server } = await start(t, { monitor: { kind, file: 'monitor.mjs', restartInterval: 20 } as ProcessSpec })
+    const ways = [['exit', 'exit', 3], ['throw', 'throw', 1]] as const
+    for (const [index, [how, reason, exitCode]] of ways.entries()) {
+      const failed = next(server, 'processError')
+      const open = json(server, '/request?data=hang')
+      const request = server.process('monitor').request(how).catch(({ code }: { code: string }) => code)
+      t.like(await failed, [{ reason, exitCode, restartIn: 20 * 2 ** index }])
+      t.like(await open, { code: 'ERR_SLUICE_PROCESS_GONE' })
+      if (how === 'exit') t.is(await request, 'ERR_SLUICE_PROCESS_GONE')
+      t.deepEqual(await server.process('monitor').request('again'), { got: 'again' })
+      t.is((await server.process('monitor').info()).restarts, index + 1)
+    }
+    t.is(server.stats().workers, 1)
+  })
+
+  serial(`a ${kind} is told of a reload and of the end`, async (t) => {
+    const { server, folder } = await start(t, { monitor: { kind, file: 'monitor.mjs' } as ProcessSpec })
+    await server.process('monitor').request('who')
+    const said: unknown[] = []
+    server.on('message', (_from, data) => void said.push(data))
+    await folder.write(monitor.replace('got: data', 'new: data'), 'monitor.mjs')
+    const after = next(server, 'afterReload')
+    t.true((await server.reload()).ok)
+    t.like(await after, [{ ok: true }])
+    t.deepEqual(await server.process('monitor').request(1), { new: 1 })
+    t.deepEqual([...said].sort(), ['monitor ended: reload', 'onReload'])
+    said.length = 0
+    await server.process('monitor').restart()
+    t.deepEqual(await server.process('monitor').request(2), { new: 2 })
+    t.deepEqual([...said].sort(), ['monitor ended: stop', 'onStop'])
+    said.length = 0
+    const reading = server.process('monitor').read()
+    await server.shutdown()
+    t.deepEqual([...said].sort(), ['monitor ended: stop', 'onStop'])
+    t.is(await reading, undefined)
+  })
+
+  serial(`a ${kind} that does not stop is ended when the time is over`, async (t) => {
+    const { server } = await start(t, { monitor: { kind, file: 'monitor.mjs' } as ProcessSpec }, { maxWaitTime: 200 })
+    await server.process('monitor').request('who')
+    const request = t.throwsAsync(server.process('monitor').request('loop'), { code: 'ERR_SLUICE_PROCESS_GONE' })
+    const pid = (await server.process('monitor').pid())!
+    const begin = performance.now()
+    await server.shutdown()
+    t.true(performance.now() - begin < 8_000)
+    await request
+    if (kind === 'process') t.throws(() => process.kill(pid, 0), { code: 'ESRCH' })
+  })
+}
+
+serial('instances have names of their own and share a queue', async (t) => {
+  const { server, folder } = await start(t, {})
+  await folder.write(`export default async ({ name, queue, pipe, signal }) => { for (;;) await pipe.write([name, await queue.pop({ signal })]) }`, 'pop.mjs')
+  const other = await startServer(t, { app: await folder.write(answering('x'), 'other.mjs'), root: folder.path('.'), workers: 1, processes: { pop: { file: 'pop.mjs', instances: 2, queue: { capacity: 3 } }, idle: { command: ['sleep', '1000'], queue: { capacity: 2 } } } })
+  t.is(server.stats().processes, 0)
+  t.deepEqual((await other.processes()).map(({ id, name, kind }) => [id, name, kind]), [[1, 'pop0', 'thread'], [2, 'pop1', 'thread'], [3, 'idle', 'command']])
+  const { queue } = other.process('pop0')
+  const seen: unknown[] = []
+  for (let entry = 0; entry < 10; entry += 1) {
+    while (!(await queue.push(entry))) await new Promise(setImmediate)
+  }
+  const readers = ['pop0', 'pop1'].map(async (name) => {
+    for await (const message of other.process(name)) {
+      const [from, entry] = message as [string, number]
+      t.is(from, name)
+      seen.push(entry)
+      if (seen.length === 10) return
+    }
+  })
+  await Promise.race(readers)
+  t.deepEqual(seen.sort(), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+  const idle = other.process('idle').queue
+  t.deepEqual([await idle.push(1), await idle.push(2), await idle.push(3), await idle.length()], [true, true, false, 2])
+  const never = new AbortController()
+  const pop = t.throwsAsync(queue.pop({ signal: never.signal }), { message: 'enough' })
+  never.abort(new Error('enough'))
+  await pop
+  await other.shutdown()
+})
+
+serial('what a command writes is told line by line; redirected it is read, and its input is written', async (t) => {
+  const lines: string[] = []
+  const { server } = await start(t, {
+    chatty: { command: ['sh', '-c', 'echo one; echo two >&2; printf three; exec sleep 1000'] },
+    upper: { command: ['sh', '-c', 'while read -r line; do echo "<$line>"; done'], redirect: true },
+  }, { lifecycle: { processOutput: ({ line, process, stream }) => void lines.push([process, stream, line].join(' ')) } })
+  const upper = server.process('upper')
+  await upper.write('hello\n').catch(async () => {
+    await next(server, 'processStart', ({ name }) => name === 'upper')
+    await upper.write('hello\n')
+  })
+  t.is(Buffer.from((await upper.read()) as Uint8Array).toString(), '<hello>\n')
+  await t.throwsAsync(upper.write({ an: 'object' }), { code: 'ERR_SLUICE_INVALID_ARG' })
+  await t.throwsAsync(server.process('chatty').read(), { code: 'ERR_SLUICE_INVALID_STATE' })
+  await t.throwsAsync(server.process('chatty').request(1), { code: 'ERR_SLUICE_INVALID_STATE' })
+  await server.shutdown()
+  t.deepEqual(lines.sort(), ['chatty stderr two', 'chatty stdout one', 'chatty stdout three'])
+})
+
+serial('a process that comes to its end runs again after its interval, as often as it may', async (t) => {
+  const { server } = await start(t, { once: { command: ['true'], maxRestarts: 0 }, thrice: { command: ['false'], restartInterval: 1, maxRestarts: 2 }, never: { command: ['true'], enable: false } })
+  while ((await server.processes()).some(({ name, status }) => name !== 'never' && status !== 'ended')) await next(server, 'processError')
+  t.deepEqual((await server.processes()).map(({ name, restarts, status }) => [name, status, restarts]), [['once', 'ended', 0], ['thrice', 'ended', 2], ['never', 'ended', 0]])
+  await t.throwsAsync(server.process('never').request(1), { code: 'ERR_SLUICE_INVALID_STATE' })
+  const started = next(server, 'processError', ({ process }) => process.name === 'never')
+  await server.process('never').restart()
+  t.like(await started, [{ reason: 'exit', exitCode: 0 }])
+})
+
+serial('a program that is not there, or code that does not load, is told and tried again', async (t) => {
+  const { server, folder } = await start(t, {})
+  await folder.write('throw new Error("half written")', 'broken.mjs')
+  const app = await folder.write(answering('x'), 'other.mjs')
+  const errors: unknown[] = []
+  const other = await startServer(t, {
+    app,
+    root: folder.path('.'),
+    workers: 1,
+    lifecycle: { processError: ({ process, reason, error }) => void errors.push([process.name, reason, error?.message]) },
+    processes: { gone: { command: ['/no/such/program'], maxRestarts: 0 }, broken: { file: 'broken.mjs', maxRestarts: 0 }, child: { kind: 'process', file: 'broken.mjs', maxRestarts: 0 } },
+  })
+  while (errors.length < 3) await next(other, 'processError')
+  t.deepEqual(errors.map((error) => (error as string[])[0]).sort(), ['broken', 'child', 'gone'])
+  t.is(errors.filter((error) => String(error).includes('start-failed') && String(error).includes('half written')).length, 2, JSON.stringify(errors))
+  t.is((await ask(other, '/')).text, 'x')
+  await t.throwsAsync(startServer(t, { app, root: folder.path('.'), processes: { absent: { file: 'absent.mjs' } } }), { code: 'ERR_SLUICE_WORKER_START' })
+  await t.throwsAsync(startServer(t, { app, processes: { run: { run: () => undefined } } }), { code: 'ERR_SLUICE_INVALID_OPTION', message: /processes\.run\.run/ })
+  await server.shutdown()
+})

@@ -1,0 +1,54 @@
+import type { ResolvedConfig } from '../../options.ts'
+import { systemClock } from '../clock.ts'
+import { roleOf, threadName, type Place } from '../place.ts'
+import type { ThreadHandle, ThreadOptions } from '../worker-handle.ts'
+import { ChildRunner } from './child-runner.ts'
+import { CommandRunner } from './command-runner.ts'
+import type { Birth } from './processes.ts'
+import type { Runner } from './runner.ts'
+import type { ProcessOutput } from './spec.ts'
+import { ThreadRunner } from './thread-runner.ts'
+
+/** What the master gives to every run beside what it is. */
+export interface Surroundings {
+  readonly config: ResolvedConfig
+  readonly serverName: string
+  /** Of its first port. */
+  readonly url: string
+  readonly threadOptions: (place: Place) => Omit<ThreadOptions, 'receive'>
+  readonly enter: (thread: ThreadHandle) => void
+  /** The thread is ready. */
+  readonly activate: (thread: ThreadHandle) => void
+  readonly output: (output: ProcessOutput) => void
+}
+
+/** Begins a run of a process. Imported by servers that have any: it needs more of Node than others load. @throws when no thread or process is to be had */
+export function bear({ activate, boot, config, enter, generation, id, index, output, receive, redirect, serverName, spec, threadOptions, url }: Birth & Surroundings): Runner {
+  const { env, namedStateDir, reload, source, tables } = config
+  const environment: NodeJS.ProcessEnv = {
+    ...process.env,
+    ...(generation.version !== undefined && { X_VERSION: generation.version }),
+    ...(namedStateDir !== undefined && { SLUICE_STATE_DIR: namedStateDir }),
+  }
+  switch (spec.kind) {
+    case 'command':
+      return new CommandRunner({ name: boot.name, command: spec.command ?? [], cwd: generation.root, env: environment, output, redirect: spec.redirect ? redirect : undefined })
+    case 'process':
+      return new ChildRunner({
+        entry: new URL('./child-main.js', import.meta.url),
+        boot: { ...boot, id, serverName, configFile: spec.run === undefined ? undefined : source, env, version: generation.version, url, tables, stateDir: namedStateDir },
+        env: environment,
+        startTimeout: reload.startTimeout,
+        clock: systemClock,
+        output,
+        receive,
+      })
+    case 'thread': {
+      const place: Place = { id, kind: 'process', role: roleOf('process'), index, name: threadName('process', index), recycle: {} }
+      const options = threadOptions(place)
+      const runner = new ThreadRunner({ ...options, boot: { ...options.boot, process: boot }, receive }, activate)
+      enter(runner.thread)
+      return runner
+    }
+  }
+}

@@ -1,0 +1,50 @@
+/** What threads and processes ask the master of custom processes, and what processes are asked. */
+
+export type ProcessCall =
+  /** To the process. */
+  | { readonly op: 'write'; readonly name: string; readonly data: unknown }
+  /** What the process wrote: a list of messages, empty when none comes any more. */
+  | { readonly op: 'read'; readonly name: string }
+  | { readonly op: 'request'; readonly name: string; readonly data: unknown; readonly timeout: number }
+  | { readonly op: 'push'; readonly name: string; readonly data: unknown }
+  | { readonly op: 'pop'; readonly name: string }
+  | { readonly op: 'length'; readonly name: string }
+  | { readonly op: 'restart'; readonly name: string }
+  | { readonly op: 'infos' }
+  /** Of a process, to those who have its handle. */
+  | { readonly op: 'give'; readonly data: unknown }
+  /** Of a process: what was written to it, as `read`. */
+  | { readonly op: 'take' }
+  /** Of a process of its own: a call of the server. */
+  | { readonly op: 'invoke'; readonly method: string; readonly args: readonly unknown[] }
+  /** The caller does not wait any more for the answer to this call of it. */
+  | { readonly op: 'forget'; readonly call: number }
+
+/** Reads a call that came from another thread or process; undefined when it is none. */
+export function parseProcessCall(value: unknown): ProcessCall | undefined {
+  if (typeof value !== 'object' || value === null) return undefined
+  const { args, call, data, method, name, op, timeout } = value as Record<string, unknown>
+  switch (op) {
+    case 'write':
+    case 'push':
+      return typeof name === 'string' ? { op, name, data } : undefined
+    case 'request':
+      return typeof name === 'string' && typeof timeout === 'number' ? { op, name, data, timeout } : undefined
+    case 'read':
+    case 'pop':
+    case 'length':
+    case 'restart':
+      return typeof name === 'string' ? { op, name } : undefined
+    case 'infos':
+    case 'take':
+      return { op }
+    case 'give':
+      return { op, data }
+    case 'invoke':
+      return typeof method === 'string' && Array.isArray(args) ? { op, method, args } : undefined
+    case 'forget':
+      return typeof call === 'number' ? { op, call } : undefined
+    default:
+      return undefined
+  }
+}

@@ -1,0 +1,29 @@
+import type { TableSpec } from '../../table/spec.ts'
+
+/** What the code of a process is told at its birth, in a thread or in a process of its own. */
+export interface ProcessBoot {
+  /** Of the configuration. */
+  readonly key: string
+  /** The instance's. */
+  readonly name: string
+  readonly index: number
+  /** File URL of its module; undefined when its functions are in the configuration file. */
+  readonly file: string | undefined
+  /** All instances there are. */
+  readonly names: readonly string[]
+}
+
+/** What a process of its own is told besides. */
+export interface ChildBoot extends ProcessBoot {
+  /** Its number in the server. */
+  readonly id: number
+  readonly configFile: string | undefined
+  readonly env: string | undefined
+  readonly serverName: string
+  readonly version: string | undefined
+  /** Of the first port. */
+  readonly url: string
+  readonly tables: Readonly<Record<string, TableSpec>>
+  /** Where the tables can be attached. */
+  readonly stateDir: string | undefined
+}
