@@ -23,6 +23,7 @@ test('processes.md: a thread, a process of its own and a command', async (t) => 
   t.regex((await place.run(['status'])).stdout, /process {2}kind[^]*rates +thread +running[^]*report +process +running +\d+ +0[^]*upper +command +running/)
   t.is((await place.run(['reload', '--only', 'processes'])).code, 0)
   await server.said(/new code comes[^]*rates: reload|rates: reload[^]*new code comes/)
+  t.is(await json('/rate?text=USD'), null, 'a new process has a new memory')
   t.is((await place.run(['stop'])).code, 0)
   const { stdout } = await server.ended
   t.regex(stdout, /rates: stop/)

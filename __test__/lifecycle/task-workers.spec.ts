@@ -94,6 +94,31 @@ serial('a reload fails for all when the new code does not start in a task worker
   t.is(server.stats().reloads, 0)
 })
 
+serial('task workers are replaced after `maxTasks`, and finish the tasks in their hands', async (t) => {
+  const folder = await AppFolder.create(t)
+  const server = await startServer(t, {
+    app: await folder.write(`
+import { defineTask, server } from '${import.meta.resolve('sluice')}'
+defineTask('slow', async () => { await new Promise((resolve) => setTimeout(resolve, 20)); server.postMessage('main', server.worker.threadId) })
+export default { fetch: () => new Response('') }
+`),
+    workers: 1,
+    tasks: { workers: 1, concurrency: 4, maxTasks: 8 },
+  })
+  const threads: unknown[] = []
+  server.on('message', (_from, thread) => void threads.push(thread))
+  const recycled = next(server, 'workerStart', ({ reason }) => reason === 'recycle')
+  for (let count = 0; count < 40; count += 1) server.timer.after(`slow ${count}`, 1, { task: 'slow', input: count })
+  t.like(await recycled, [{ id: 1, kind: 'task', reason: 'recycle' }])
+  while (threads.length < 40) await next(server, 'message')
+  server.timer.after('another', 1, { task: 'slow', input: 0 })
+  while (threads.length < 41) await next(server, 'message')
+  t.is(new Set(threads.slice(0, 8)).size, 1)
+  t.not(threads[0], threads[40], 'the new worker has the last one')
+  t.like(server.stats(), { tasksLost: 0, taskWorkers: 1, crashes: 0, taskCount: 41 })
+  t.true(server.stats().perWorker[1]!.tasks >= 1)
+})
+
 serial('stopWorker() replaces a task worker gracefully, whichever has the id', async (t) => {
   const folder = await AppFolder.create(t)
   const server = await startServer(t, { app: await folder.write(app('one')), workers: 1, tasks: {} })

@@ -56,7 +56,9 @@ test('only workers that answer make a server ready and count as workers', (t) =>
   const board = new Board()
   board.enter(0, placeOf(1, 'task'), 1)
   board.setStatus(0, 'serving')
-  const core = { counters: {}, rejected: {}, workers: [{ slot: 0, requests: 0, inflight: 0, tasks: 12, tasking: 3 }] }
+  const core = { counters: {}, rejected: {}, workers: [{ slot: 0, requests: 0, inflight: 0 }] }
+  for (let begun = 0; begun < 12; begun += 1) board.addTasks(0, 1, 1)
+  board.addTasks(0, 0, -9)
   t.like(healthReport(board, core, versionOf, false), { ready: false, reason: 'No worker is ready' })
   t.like(healthReport(board, core, versionOf, false).workers[0], { id: 1, kind: 'task', name: 'sluice-t1', status: 'busy' })
   const stats = serverStats(board, core, versionOf)

@@ -1,4 +1,4 @@
-import type { ResolvedConfig } from '../options.ts'
+import type { ResolvedConfig, ResolvedTasks } from '../options.ts'
 
 /** The configuration as the core reads it (`crates/sluice-core/src/config.rs`): one JSON document, every field present, 0 = off. */
 export function toNativeConfig(config: ResolvedConfig): string {
@@ -18,9 +18,26 @@ export function toNativeConfig(config: ResolvedConfig): string {
     replay: { safeMethods: replay === 'idempotent', maxBody, status },
     topics: config.topics,
     timers: config.timers,
+    tasks: nativeTasks(config.tasks),
     compression: config.compression === false ? null : { minBytes: config.compression.minBytes, level: config.compression.level, types: config.compression.types },
     staticFiles: config.static.map(({ rewrite, ...entry }) => ({ ...entry, rewrite: Object.entries(rewrite) })),
     uploads: config.uploads,
     serverHeader: config.serverHeader === false ? null : config.serverHeader,
   })
+}
+
+/** Pools of workers as the core numbers them; those of queues with workers of their own follow in the order of the configuration. */
+const Pool = { ORDINARY: 0, TASKS: 1, OWN: 4 } as const
+
+function nativeTasks({ bytes, concurrency, keepFailed, max, queues, workers }: ResolvedTasks): object {
+  let own: number = Pool.OWN
+  const poolOf = (queue: ResolvedTasks['queues'][number]): number => (queue.workers > 0 ? own++ : workers > 0 ? Pool.TASKS : Pool.ORDINARY)
+  return {
+    workers,
+    concurrency,
+    max,
+    bytes,
+    keepFailed,
+    queues: queues.map((queue) => ({ name: queue.name, pool: poolOf(queue), concurrency: queue.concurrency, rate: queue.rate ?? null })),
+  }
 }

@@ -8,7 +8,7 @@ import type { WorkerKind } from './api.ts'
 import { kindOf, roleOf, threadName, type Place } from './place.ts'
 
 const SLOTS = 256
-const ROW = 10
+const ROW = 12
 const HEADER = 8
 /** Words of the header. */
 const RELOADS = 0
@@ -27,6 +27,8 @@ const GENERATION = 6
 const STAY = 7
 const ROLE = 8
 const INDEX = 9
+const TASKS = 10
+const TASKING = 11
 
 const STATUSES = ['starting', 'serving', 'exiting'] as const
 export type BoardStatus = (typeof STATUSES)[number]
@@ -44,6 +46,10 @@ export interface BoardRow {
   readonly elu: number
   readonly threadId: number
   readonly generation: number
+  /** Calls of tasks that it has begun. */
+  readonly tasks: number
+  /** Calls of tasks in its hands. */
+  readonly tasking: number
 }
 
 export type BoardCounter = 'reloads' | 'crashes' | 'stuck'
@@ -119,11 +125,18 @@ export class Board {
     this.#words[at + ELU] = elu
   }
 
+  /** The worker in that slot only. */
+  addTasks(slot: number, begun: number, inHand: number): void {
+    const at = HEADER + slot * ROW
+    this.#words[at + TASKS]! += begun
+    this.#words[at + TASKING]! += inHand
+  }
+
   row(slot: number): BoardRow | undefined {
-    const [id = 0, status = 0, since = 0, heapUsed = 0, elu = 0, threadId = 0, generation = 0, , role = 0, index = 0] = this.#words.subarray(HEADER + slot * ROW, HEADER + (slot + 1) * ROW)
+    const [id = 0, status = 0, since = 0, heapUsed = 0, elu = 0, threadId = 0, generation = 0, , role = 0, index = 0, tasks = 0, tasking = 0] = this.#words.subarray(HEADER + slot * ROW, HEADER + (slot + 1) * ROW)
     if (id === 0) return undefined
     const kind = kindOf(role)
-    return { slot, id: id - 1, kind, name: threadName(kind, index), status: STATUSES[status] ?? 'starting', since, heapUsed, elu, threadId, generation }
+    return { slot, id: id - 1, kind, name: threadName(kind, index), status: STATUSES[status] ?? 'starting', since, heapUsed, elu, threadId, generation, tasks, tasking }
   }
 
   /** Every thread there is, by id, older generations first. */

@@ -11,10 +11,6 @@ export interface SlotStats {
   readonly requests: number
   readonly inflight: number
   readonly connections?: number
-  /** Calls of tasks that it has begun. */
-  readonly tasks?: number
-  /** Calls of tasks in its hands. */
-  readonly tasking?: number
 }
 
 /** The core's counters: numbers by name, refusals by limit, and the workers. */

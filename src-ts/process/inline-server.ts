@@ -12,6 +12,7 @@ import type { HealthReport, LifecycleEvents, LifecycleHandler, ReloadOptions, Re
 import { Board } from './board.ts'
 import { systemClock, within, type Cancel } from './clock.ts'
 import { Core } from './core.ts'
+import { countCalls } from './count-calls.ts'
 import { processHandle } from './custom/handle.ts'
 import type { ProcessHandle, ProcessInfo } from './custom/spec.ts'
 import { Deferred } from './deferred.ts'
@@ -100,7 +101,7 @@ export class InlineServer extends PushServer implements Server {
       this.#board.enter(slot, { id: 0, kind: 'worker', index: 0 }, 1)
       installGlobals()
       this.#runtime = startRuntime({
-        native,
+        native: countCalls(native, this.#board, slot),
         server: core.server,
         slot,
         ports,

@@ -465,9 +465,8 @@ export class Master extends PushServer implements Server {
   /** What counts as a request of a task worker is a task. */
   #usage({ place, slot }: WorkerHandle): { requests: number; heapBytes: number; ageMs: number } {
     const row = this.#board.row(slot)
-    const stats = this.#started().stats().workers.find((worker) => worker.slot === slot)
-    const requests = (place.kind === 'task' ? stats?.tasks : stats?.requests) ?? 0
-    return { requests, heapBytes: row?.heapUsed ?? 0, ageMs: row && row.since > 0 ? Date.now() - row.since : 0 }
+    const requests = place.kind === 'task' ? row?.tasks : this.#started().stats().workers.find((worker) => worker.slot === slot)?.requests
+    return { requests: requests ?? 0, heapBytes: row?.heapUsed ?? 0, ageMs: row && row.since > 0 ? Date.now() - row.since : 0 }
   }
 
   #info({ place: { id, kind, name }, threadId, generation }: Pick<WorkerHandle, 'place' | 'threadId' | 'generation'>, status: WorkerInfo['status']): WorkerInfo {

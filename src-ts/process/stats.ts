@@ -11,7 +11,7 @@ export function serverStats(board: Board, { counters, rejected, workers }: CoreS
   const bySlot = new Map(workers.map((worker) => [worker.slot, worker]))
   const serving = board.rows().filter(({ status }) => status === 'serving')
   const answering = serving.filter(({ kind }) => kind === 'worker')
-  const tasking = serving.filter(({ kind }) => kind === 'task')
+  const taskWorkers = serving.filter(({ kind }) => kind === 'task')
   const now = Date.now()
   return {
     startTime: board.startTime,
@@ -49,8 +49,8 @@ export function serverStats(board: Board, { counters, rejected, workers }: CoreS
     rejected,
     workers: answering.length,
     idleWorkers: answering.filter(({ slot }) => (bySlot.get(slot)?.inflight ?? 0) === 0).length,
-    taskWorkers: tasking.length,
-    idleTaskWorkers: tasking.filter(({ slot }) => (bySlot.get(slot)?.tasking ?? 0) === 0).length,
+    taskWorkers: taskWorkers.length,
+    idleTaskWorkers: taskWorkers.filter(({ tasking }) => tasking === 0).length,
     processes: board.processes,
     reloads: board.counter('reloads'),
     crashes: board.counter('crashes'),
@@ -59,8 +59,8 @@ export function serverStats(board: Board, { counters, rejected, workers }: CoreS
       id: row.id,
       kind: row.kind,
       name: row.name,
-      tasks: bySlot.get(row.slot)?.tasks ?? 0,
-      tasking: bySlot.get(row.slot)?.tasking ?? 0,
+      tasks: row.tasks,
+      tasking: row.tasking,
       requests: bySlot.get(row.slot)?.requests ?? 0,
       concurrency: bySlot.get(row.slot)?.inflight ?? 0,
       connections: bySlot.get(row.slot)?.connections ?? 0,
@@ -75,8 +75,8 @@ export function serverStats(board: Board, { counters, rejected, workers }: CoreS
 /** Whether the server can answer, with every thread it has, leaving ones included. */
 export function healthReport(board: Board, { workers }: CoreStats, versionOf: VersionOf, isStopping: boolean): HealthReport {
   const rows = board.rows()
-  const busy = new Set(workers.filter(({ inflight, tasking = 0 }) => inflight + tasking > 0).map(({ slot }) => slot))
-  const infos = rows.map((row) => workerInfo(row, busy.has(row.slot), versionOf))
+  const busy = new Set(workers.filter(({ inflight }) => inflight > 0).map(({ slot }) => slot))
+  const infos = rows.map((row) => workerInfo(row, row.tasking > 0 || busy.has(row.slot), versionOf))
   const isServing = rows.some(({ kind, status }) => kind === 'worker' && status === 'serving')
   const reason = isStopping ? 'The server is stopping' : isServing ? undefined : 'No worker is ready'
   return { live: true, ready: reason === undefined, workers: infos, ...(reason !== undefined && { reason }) }

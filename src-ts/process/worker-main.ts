@@ -14,6 +14,7 @@ import { handledPorts } from '../port-handlers.ts'
 import type { WorkerInfo } from './api.ts'
 import { Board } from './board.ts'
 import { systemClock, within } from './clock.ts'
+import { countCalls } from './count-calls.ts'
 import type { ProcessBoot } from './custom/child-boot.ts'
 import type { RunningProcess } from './custom/run-process.ts'
 import { toRecord } from './error-record.ts'
@@ -87,7 +88,8 @@ link.open((message) => {
 
 const server = new WorkerServer(boot, worker, link, lifecycle, leaving.signal)
 enter(server)
-keepVitals(new Board(boot.board), boot.slot)
+const board = new Board(boot.board)
+keepVitals(board, boot.slot)
 start().catch((error: unknown) => {
   link.tell({ type: 'start-failed', error: toRecord(error) })
   process.exit(1)
@@ -101,7 +103,7 @@ async function start(): Promise<void> {
   const handled = boot.kind === 'worker' ? handledPorts(resolveApp(app), boot.ports) : []
   await lifecycle.run('workerStart', { ...worker, status: 'starting', reason: boot.reason })
   runtime = startRuntime({
-    native,
+    native: countCalls(native, board, boot.slot),
     server: boot.server,
     slot: boot.slot,
     ports: boot.ports,
