@@ -1,6 +1,6 @@
 import { utf8Slice } from '../bridge/lane.ts'
-import { sluiceRangeError, sluiceTypeError } from '../errors.ts'
-import { Kind, shown, tooLong, unknownColumn, wrongValue, type Slot } from './slot.ts'
+import { sluiceTypeError } from '../errors.ts'
+import { Kind, shown, tooLong, unknownColumn, unsafeInteger, wrongValue, type Slot } from './slot.ts'
 
 /** Longest text that is looked at byte by byte, which is quicker than a call for short ones. */
 const SHORT_TEXT = 32
@@ -189,10 +189,6 @@ function decoder(slots: readonly Slot[], readers: Readers): (texts: string | und
       return Object.fromEntries(slots.map(({ name, kind, offset, index }) => [name, readers[READERS[kind]](offset, index)]))
     }
   }
-}
-
-function unsafeInteger({ table, name }: Slot, value: bigint): Error {
-  return sluiceRangeError('ERR_SLUICE_TABLE_INTEGER', `Column "${name}" of table "${table}" holds ${value}, which is no safe integer; declare it as t.bigint() to read it`)
 }
 
 function wrongRow(table: string, row: unknown): Error {

@@ -11,20 +11,23 @@ export interface NativeTable {
   /** Two row images: the row that is read or written, and the one that is expected. Never reaches user code. */
   readonly scratch: ArrayBuffer
 
-  get(key: string, column: number): unknown
-  getBig(key: string, column: number): bigint | undefined | null
+  /** What the calls for a column of one word take and give: see `words.ts`. Never reaches user code. */
+  readonly words: ArrayBuffer
+
+  getWord(key: string): void
+  setWord(key: string): void
+  addWord(key: string): void
+  /** A column of text or bytes. */
+  getBytes(key: string, column: number): string | Buffer | undefined | null
   /** The row into the first image. False: there is none. A string: the texts of the row, one after the other. */
   readRow(key: string): boolean | string | null
   takeRow(key: string): boolean | string | null
-  /** `at`: column | mode << 8. `ttl`: milliseconds, 0 never, left out as the table says. */
-  set(key: string, at: number, value: unknown, ttl?: number): boolean | null
+  /** `ttl`: milliseconds, 0 never, left out as the table says. */
+  setBytes(key: string, column: number, value: unknown, ttl?: number): boolean | null
   /** The columns of the first image that the mask names. */
   setRow(key: string, mode: number, low: number, high: number, ttl?: number): boolean | null
   compareSet(key: string, expectedLow: number, expectedHigh: number, low: number, high: number): boolean | null
   compareDelete(key: string, expectedLow: number, expectedHigh: number): boolean | null
-  add(key: string, column: number, by: number): number | null
-  addBig(key: string, column: number, by: bigint): bigint | null
-  addFloat(key: string, column: number, by: number): number | null
   delete(key: string): boolean | null
   has(key: string): boolean | null
   /** Fills `batch` and gives where to go on; the capacity is the end. The form of a batch: see `batch.ts`. */

@@ -79,6 +79,11 @@ export function wrongValue({ table, name, kind }: Slot, value: unknown): Error {
   return sluiceTypeError('ERR_SLUICE_TABLE_COLUMN', `Column "${name}" of table "${table}" takes ${WANTED[kind]}, got ${shown(value)}`)
 }
 
+/** The error for an integer that no number holds. */
+export function unsafeInteger({ table, name }: Slot, value: bigint): Error {
+  return sluiceRangeError('ERR_SLUICE_TABLE_INTEGER', `Column "${name}" of table "${table}" holds ${value}, which is no safe integer; declare it as t.bigint() to read it`)
+}
+
 /** The error for text or bytes that are too long. */
 export function tooLong({ table, name, size }: Slot, length: number): Error {
   return sluiceRangeError(

@@ -4,9 +4,10 @@ import { RowCodec } from './codec.ts'
 import type { Columns, NumberColumns, Sum } from './column.ts'
 import { tableFailure } from './failure.ts'
 import type { NativeTable } from './native-table.ts'
-import { checkValue, Kind, shown, slotsOf, tooLong, unknownColumn, wrongValue, type Slot } from './slot.ts'
+import { checkValue, Kind, shown, slotsOf, tooLong, unknownColumn, type Slot } from './slot.ts'
 import { TTL_MAX, type TableSpec } from './spec.ts'
 import { TableWatch, type TableEvent, type WatchOptions } from './watch.ts'
+import { WordCalls, type WordValue } from './words.ts'
 
 /** What writing a row can say of it. */
 export interface RowOptions {
@@ -54,6 +55,7 @@ export class Table<R extends object = any, C extends Columns = any> implements I
   readonly #native: NativeTable
   readonly #slots: ReadonlyMap<string, Slot>
   readonly #codec: RowCodec
+  readonly #words: WordCalls
   #batches: BatchReader | undefined
 
   /** For `defineTable()`. */
@@ -63,6 +65,7 @@ export class Table<R extends object = any, C extends Columns = any> implements I
     this.#native = native
     this.#slots = slotsOf(name, spec.columns, native.offsets, spec.onOverflow === 'truncate')
     this.#codec = new RowCodec(name, this.#slots, native.scratch, native.rowBytes)
+    this.#words = new WordCalls(native)
   }
 
   /**
@@ -78,7 +81,8 @@ export class Table<R extends object = any, C extends Columns = any> implements I
       return found === false ? undefined : this.#codec.decode(found)
     }
     const slot = this.#slot(column)
-    const value = slot.kind === Kind.Big ? this.#native.getBig(key, slot.index) : this.#native.get(key, slot.index)
+    if (slot.kind < Kind.String) return this.#words.get(key, slot)
+    const value = this.#native.getBytes(key, slot.index)
     if (value === null) throw this.#failure()
     return value
   }
@@ -211,9 +215,14 @@ export class Table<R extends object = any, C extends Columns = any> implements I
 
   #setColumn(key: string, column: string, value: unknown, options: RowOptions | undefined): void {
     const slot = this.#slot(column)
-    const fitting = fittingValue(slot, value)
+    checkValue(slot, value)
     const ttl = ttlOf(options)
-    this.#done(ttl === undefined ? this.#native.set(key, slot.index, fitting) : this.#native.set(key, slot.index, fitting, ttl))
+    if (slot.kind < Kind.String) {
+      this.#words.set(key, slot, value as WordValue, ttl)
+      return
+    }
+    const fitting = fittingValue(slot, value as string | Uint8Array)
+    this.#done(ttl === undefined ? this.#native.setBytes(key, slot.index, fitting) : this.#native.setBytes(key, slot.index, fitting, ttl))
   }
 
   #setRow(key: string, mode: number, row: Partial<R>, options: RowOptions | undefined): boolean {
@@ -226,18 +235,9 @@ export class Table<R extends object = any, C extends Columns = any> implements I
   #sum(key: string, column: string, by: number | bigint | undefined, isDown: boolean): number | bigint {
     const slot = this.#slot(column)
     if (slot.kind > Kind.Float) throw sluiceTypeError('ERR_SLUICE_TABLE_COLUMN', `Column "${slot.name}" of table "${this.name}" holds no numbers, it cannot be counted with`)
-    let sum: number | bigint | null
-    if (slot.kind === Kind.Big) {
-      const step = by ?? 1n
-      if (typeof step !== 'bigint') throw wrongValue(slot, step)
-      sum = this.#native.addBig(key, slot.index, isDown ? -step : step)
-    } else {
-      const step = (by ?? 1) as number
-      checkValue(slot, step)
-      sum = slot.kind === Kind.Int ? this.#native.add(key, slot.index, isDown ? -step : step) : this.#native.addFloat(key, slot.index, isDown ? -step : step)
-    }
-    if (sum === null) throw this.#failure()
-    return sum
+    const step = by ?? (slot.kind === Kind.Big ? 1n : 1)
+    checkValue(slot, step)
+    return this.#words.add(key, slot, isDown ? -step : step)
   }
 
   #slot(column: string): Slot {
@@ -256,23 +256,19 @@ export class Table<R extends object = any, C extends Columns = any> implements I
   }
 }
 
-/** A value as its column takes it: cut if it is too long and may be. */
-function fittingValue(slot: Slot, value: unknown): unknown {
-  checkValue(slot, value)
-  if (slot.kind < Kind.String) return value
-  if (slot.kind === Kind.Bytes && (value as Uint8Array).length > slot.size) {
-    if (!slot.isCut) throw tooLong(slot, (value as Uint8Array).length)
-    return (value as Uint8Array).subarray(0, slot.size)
+/** Text or bytes as their column takes them: cut if they are too long and may be. */
+function fittingValue(slot: Slot, value: string | Uint8Array): string | Uint8Array {
+  if (typeof value !== 'string') {
+    if (value.length <= slot.size) return value
+    if (!slot.isCut) throw tooLong(slot, value.length)
+    return value.subarray(0, slot.size)
   }
-  if (slot.kind === Kind.String && (value as string).length * 3 > slot.size) {
-    const text = value as string
-    const bytes = Buffer.byteLength(text)
-    if (bytes <= slot.size) return text
-    if (!slot.isCut) throw tooLong(slot, bytes)
-    const { read } = new TextEncoder().encodeInto(text, new Uint8Array(slot.size))
-    return text.slice(0, read)
-  }
-  return value
+  if (value.length * 3 <= slot.size) return value
+  const bytes = Buffer.byteLength(value)
+  if (bytes <= slot.size) return value
+  if (!slot.isCut) throw tooLong(slot, bytes)
+  const { read } = new TextEncoder().encodeInto(value, new Uint8Array(slot.size))
+  return value.slice(0, read)
 }
 
 function ttlOf(options: RowOptions | undefined): number | undefined {

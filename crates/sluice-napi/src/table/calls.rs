@@ -1,34 +1,32 @@
 //! The functions of a table, written against Node-API itself. What they give: the value or `true`/`false`, `undefined` where there is
 //! no row, and `null` when the call failed: `failure()` tells then why.
 
-use std::mem::MaybeUninit;
 use std::ptr;
 
 use napi::sys;
 use serde::Serialize;
-use sluice_shared::table::{ColumnKind, Mode, Table, TableError, Ttl};
+use sluice_shared::table::{ColumnKind, Mode, TableError, Ttl};
 
 use super::batch::Batch;
 use super::context::{Context, Failure};
+use super::key::Key;
 use crate::function::Call;
 use crate::value::{
-    bytes, bytes_mut, call_info, double, from_bool, from_bytes, from_i32, from_text, guarded,
-    uint32,
+    bytes, bytes_mut, call_info, double, from_bool, from_bytes, from_text, guarded, uint32,
 };
 
 /// Every function by its name in `NativeTable`.
-pub(super) const CALLS: [(&str, Call); 22] = [
-    ("get", get),
-    ("getBig", get_big),
+pub(super) const CALLS: [(&str, Call); 21] = [
+    ("getWord", super::words::get),
+    ("setWord", super::words::set),
+    ("addWord", super::words::add),
+    ("getBytes", get_bytes),
     ("readRow", read_row),
     ("takeRow", take_row),
-    ("set", set),
+    ("setBytes", set_bytes),
     ("setRow", set_row),
     ("compareSet", compare_set),
     ("compareDelete", compare_delete),
-    ("add", add),
-    ("addBig", add_big),
-    ("addFloat", add_float),
     ("delete", delete),
     ("has", has),
     ("scan", scan),
@@ -42,11 +40,6 @@ pub(super) const CALLS: [(&str, Call); 22] = [
     ("watchEnd", super::watch::watch_end),
 ];
 
-/// The integers that a double holds.
-const SAFE_MAX: i64 = (1 << 53) - 1;
-/// Bytes of the longest key, and room to see that one is longer: Node-API cuts before a character that does not fit, and adds a NUL.
-const KEY_ROOM: usize = 255 + 8;
-
 /// The arguments of a call and the context of its function.
 pub(super) fn arguments<'call, const N: usize>(
     env: sys::napi_env,
@@ -57,54 +50,6 @@ pub(super) fn arguments<'call, const N: usize>(
     // that a call does runs JavaScript, so there is no other call in this thread, and no other thread has the pointer.
     let context = unsafe { &mut *data.cast::<Context>() };
     (context, values, count)
-}
-
-/// A key on the stack. Its bytes are not zeroed first: that would take as long as finding the row.
-struct Key {
-    bytes: [MaybeUninit<u8>; KEY_ROOM],
-    len: usize,
-}
-
-impl Key {
-    #[inline]
-    fn new() -> Self {
-        Key {
-            bytes: [MaybeUninit::uninit(); KEY_ROOM],
-            len: 0,
-        }
-    }
-
-    /// Reads a key in place: as the result of a call it would be copied.
-    #[inline]
-    fn read(&mut self, env: sys::napi_env, value: sys::napi_value) -> Result<&[u8], Failure> {
-        // SAFETY: `value` is an argument of the current call, and `bytes` has the room that is told.
-        let status = unsafe {
-            sys::napi_get_value_string_utf8(
-                env,
-                value,
-                self.bytes.as_mut_ptr().cast(),
-                KEY_ROOM,
-                &raw mut self.len,
-            )
-        };
-        if status != sys::Status::napi_ok {
-            return Err(Failure::Key);
-        }
-        if self.len > 255 {
-            return Err(too_long(env, value));
-        }
-        // SAFETY: Node-API has written `len` bytes, no more than there is room for.
-        Ok(unsafe { std::slice::from_raw_parts(self.bytes.as_ptr().cast(), self.len) })
-    }
-}
-
-/// It may have been cut: the message has its real length.
-#[cold]
-fn too_long(env: sys::napi_env, value: sys::napi_value) -> Failure {
-    let mut len = 0;
-    // SAFETY: without a buffer only the length is written.
-    unsafe { sys::napi_get_value_string_utf8(env, value, ptr::null_mut(), 0, &raw mut len) };
-    TableError::KeyLength { len, max: 255 }.into()
 }
 
 /// A key or the beginning of one.
@@ -125,21 +70,6 @@ pub(super) fn from_double(env: sys::napi_env, number: f64) -> sys::napi_value {
     // SAFETY: `env` belongs to the current call.
     unsafe { sys::napi_create_double(env, number, &raw mut value) };
     value
-}
-
-fn from_big(env: sys::napi_env, number: i64) -> sys::napi_value {
-    let mut value = ptr::null_mut();
-    // SAFETY: `env` belongs to the current call.
-    unsafe { sys::napi_create_bigint_int64(env, number, &raw mut value) };
-    value
-}
-
-/// An integer that a double holds.
-fn from_safe(env: sys::napi_env, number: i64) -> sys::napi_value {
-    match i32::try_from(number) {
-        Ok(small) => from_i32(env, small),
-        Err(_) => from_double(env, number as f64),
-    }
 }
 
 fn from_latin1(env: sys::napi_env, text: &[u8]) -> sys::napi_value {
@@ -173,19 +103,6 @@ fn from_utf8(env: sys::napi_env, text: &[u8]) -> sys::napi_value {
     value
 }
 
-/// A number or bigint as i64, wrapping around; 0 for anything else.
-fn int(env: sys::napi_env, value: sys::napi_value) -> i64 {
-    let mut number = 0;
-    let mut is_lossless = false;
-    // SAFETY: `value` is an argument of the current call; on an error `number` stays as it is.
-    unsafe {
-        if sys::napi_get_value_int64(env, value, &raw mut number) != sys::Status::napi_ok {
-            sys::napi_get_value_bigint_int64(env, value, &raw mut number, &raw mut is_lossless);
-        }
-    }
-    number
-}
-
 /// The answer of a call: what `act` gives, or `null` with the failure kept.
 pub(super) fn answer<T>(
     env: sys::napi_env,
@@ -215,9 +132,8 @@ fn yes_or_no(
     answer(env, context, act, |_, done| from_bool(env, done))
 }
 
-/// `undefined`, -1: as the table says; 0: never; else milliseconds.
-fn ttl(env: sys::napi_env, value: sys::napi_value) -> Ttl {
-    let millis = double(env, value);
+/// Milliseconds; 0: never; what is no such number: as the table says.
+pub(super) fn ttl(millis: f64) -> Ttl {
     if millis > 0.0 {
         Ttl::After(millis as u64)
     } else if millis == 0.0 {
@@ -248,18 +164,8 @@ fn kind(context: &Context, column: usize) -> Result<ColumnKind, Failure> {
         .ok_or_else(|| TableError::Column { column }.into())
 }
 
-/// What one column holds.
-enum Value {
-    None,
-    Int(i64),
-    Float(f64),
-    Bool(bool),
-    Text,
-    Bytes,
-}
-
-/// `get(key, column)`: the value; `undefined` when there is no row. An integer beyond 2^53 fails.
-extern "C" fn get(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+/// `getBytes(key, column)`: a string or a Buffer; `undefined` when there is no row.
+extern "C" fn get_bytes(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     let (context, [key, column], _) = arguments::<2>(env, info);
     let column = uint32(env, column) as usize;
     answer(
@@ -269,57 +175,19 @@ extern "C" fn get(env: sys::napi_env, info: sys::napi_callback_info) -> sys::nap
             let mut room = Key::new();
             let key = room.read(env, key)?;
             let kind = kind(context, column)?;
-            if kind.bytes().is_some() {
-                let Context { table, value, .. } = context;
-                let found = table.get_bytes(key, column, value)?;
-                return Ok(match kind {
-                    _ if !found => Value::None,
-                    ColumnKind::Text { .. } => Value::Text,
-                    _ => Value::Bytes,
-                });
-            }
-            let Some(word) = context.table.get_word(key, column)? else {
-                return Ok(Value::None);
+            let Context { table, value, .. } = context;
+            let found = table.get_bytes(key, column, value)?;
+            Ok(found.then_some(kind))
+        },
+        |context, found| {
+            let value = match found {
+                None => undefined(env),
+                Some(ColumnKind::Text { .. }) => from_utf8(env, &context.value),
+                Some(_) => from_bytes(env, Some(&context.value)),
             };
-            let number = word as i64;
-            match kind {
-                ColumnKind::Float => Ok(Value::Float(f64::from_bits(word))),
-                ColumnKind::Bool => Ok(Value::Bool(word != 0)),
-                _ if (-SAFE_MAX..=SAFE_MAX).contains(&number) => Ok(Value::Int(number)),
-                _ => Err(Failure::Unsafe {
-                    column,
-                    value: number,
-                }),
-            }
+            context.trim();
+            value
         },
-        |context, value| match value {
-            Value::None => undefined(env),
-            Value::Int(number) => from_safe(env, number),
-            Value::Float(number) => from_double(env, number),
-            Value::Bool(truth) => from_bool(env, truth),
-            Value::Text => {
-                let text = from_utf8(env, &context.value);
-                context.trim();
-                text
-            }
-            Value::Bytes => {
-                let copy = from_bytes(env, Some(&context.value));
-                context.trim();
-                copy
-            }
-        },
-    )
-}
-
-/// `getBig(key, column)`: an integer column as bigint.
-extern "C" fn get_big(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    let (context, [key, column], _) = arguments::<2>(env, info);
-    let column = uint32(env, column) as usize;
-    answer(
-        env,
-        context,
-        |context| Ok(context.table.get_word(Key::new().read(env, key)?, column)?),
-        |_, word| word.map_or_else(|| undefined(env), |word| from_big(env, word as i64)),
     )
 }
 
@@ -364,35 +232,28 @@ fn row_found(env: sys::napi_env, context: &mut Context, found: bool) -> sys::nap
     }
 }
 
-/// `set(key, column | mode << 8, value, ttl?)`: one column. False when the mode does not fit.
-extern "C" fn set(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    let (context, [key, at, value, life], count) = arguments::<4>(env, info);
-    let at = uint32(env, at);
-    let (column, mode) = ((at & 0xff) as usize, mode(at >> 8));
+/// `setBytes(key, column, value, ttl?)`: a column of text or bytes.
+extern "C" fn set_bytes(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let (context, [key, column, value, life], count) = arguments::<4>(env, info);
+    let column = uint32(env, column) as usize;
     let life = if count < 4 {
         Ttl::Default
     } else {
-        ttl(env, life)
+        ttl(double(env, life))
     };
     let done = yes_or_no(env, context, |context| {
         let mut room = Key::new();
         let key = room.read(env, key)?;
-        let word = match kind(context, column)? {
-            ColumnKind::Int => int(env, value) as u64,
-            ColumnKind::Float => double(env, value).to_bits(),
-            ColumnKind::Bool => u64::from(crate::value::boolean(env, value)),
+        let kind = kind(context, column)?;
+        let Context { table, value: text, .. } = context;
+        let data = match kind {
             ColumnKind::Text { size } => {
-                read_text(env, value, column, size, &mut context.value)?;
-                return Ok(context
-                    .table
-                    .set_bytes(key, mode, column, &context.value, life)?);
+                read_text(env, value, column, size, text)?;
+                text.as_slice()
             }
-            ColumnKind::Bytes { .. } => {
-                let data = bytes(env, value).unwrap_or(&[]);
-                return Ok(context.table.set_bytes(key, mode, column, data, life)?);
-            }
+            _ => bytes(env, value).unwrap_or(&[]),
         };
-        Ok(context.table.set_word(key, mode, column, word, life)?)
+        Ok(table.set_bytes(key, Mode::Upsert, column, data, life)?)
     });
     context.trim();
     done
@@ -432,7 +293,7 @@ extern "C" fn set_row(env: sys::napi_env, info: sys::napi_callback_info) -> sys:
     let life = if count < 5 {
         Ttl::Default
     } else {
-        ttl(env, life)
+        ttl(double(env, life))
     };
     let (how, columns) = (mode(uint32(env, how)), mask(env, low, high));
     yes_or_no(env, context, |context| {
@@ -468,40 +329,6 @@ extern "C" fn compare_delete(env: sys::napi_env, info: sys::napi_callback_info) 
         let (_, expected) = context.images();
         Ok(context.table.compare_delete(key, expected, columns)?)
     })
-}
-
-/// `add(key, column, by)`: the new value of an integer column that stays within ±(2^53 - 1).
-extern "C" fn add(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    sum(env, info, int, Table::add_safe, from_safe)
-}
-
-/// `addBig(key, column, by)`: wraps around as int64.
-extern "C" fn add_big(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    sum(env, info, int, Table::add_int, from_big)
-}
-
-/// `addFloat(key, column, by)`.
-extern "C" fn add_float(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    sum(env, info, double, Table::add_float, from_double)
-}
-
-/// Adds a number of some kind, and gives the sum.
-#[inline]
-fn sum<T>(
-    env: sys::napi_env,
-    info: sys::napi_callback_info,
-    read: impl Fn(sys::napi_env, sys::napi_value) -> T,
-    add: impl Fn(&Table, &[u8], usize, T) -> Result<T, TableError>,
-    give: impl Fn(sys::napi_env, T) -> sys::napi_value,
-) -> sys::napi_value {
-    let (context, [key, column, by], _) = arguments::<3>(env, info);
-    let (column, by) = (uint32(env, column) as usize, read(env, by));
-    answer(
-        env,
-        context,
-        |context| Ok(add(&context.table, Key::new().read(env, key)?, column, by)?),
-        |_, sum| give(env, sum),
-    )
 }
 
 extern "C" fn delete(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {

@@ -11,6 +11,7 @@ use sluice_core::ErrorCode;
 use sluice_shared::table::{ColumnKind, Table, TableError, Watch};
 
 use super::calls::CALLS;
+use super::words::WORDS;
 use crate::function::define;
 use crate::worker::Raw;
 
@@ -35,6 +36,8 @@ pub(super) struct Context {
     /// Two row images, the memory of an ArrayBuffer that is kept for as long ([`scratch_buffer`]).
     scratch: NonNull<u64>,
     row_words: usize,
+    /// What the calls of [`words`](super::words) take and give, kept as `scratch` is.
+    pub(super) words: NonNull<u64>,
 }
 
 /// Why a call did not do what it says.
@@ -42,11 +45,6 @@ pub(super) struct Context {
 pub(super) enum Failure {
     /// The key is no string.
     Key,
-    /// A column holds an integer that a double does not.
-    Unsafe {
-        column: usize,
-        value: i64,
-    },
     Table(TableError),
 }
 
@@ -54,7 +52,6 @@ impl Failure {
     pub(super) fn code(&self) -> &'static str {
         match self {
             Failure::Key => ErrorCode::InvalidArg.as_str(),
-            Failure::Unsafe { .. } => ErrorCode::TableInteger.as_str(),
             Failure::Table(source) => source.code().as_str(),
         }
     }
@@ -70,10 +67,6 @@ impl Failure {
         };
         match self {
             Failure::Key => format!("A key of table {name:?} must be a string"),
-            Failure::Unsafe { column, value } => format!(
-                "Column {:?} of table {name:?} holds {value}, which is no safe integer; declare it as t.bigint() to read it",
-                column_name(*column)
-            ),
             Failure::Table(source) => match source {
                 TableError::Full { size } => format!(
                     "Table {name:?} is full: {} of {size} rows (`size`) are in use. Make `size` larger, or let it make room: `evict: 'lru'`, or a `ttl`",
@@ -116,6 +109,7 @@ impl Context {
     pub(super) fn expose(env: Env, table: Arc<Table>) -> Option<Raw> {
         let row_words = table.row_words();
         let (buffer, scratch) = scratch_buffer(env.raw(), row_words * 2)?;
+        let (words_buffer, words) = scratch_buffer(env.raw(), WORDS)?;
         let texts = table
             .columns()
             .iter()
@@ -129,6 +123,7 @@ impl Context {
         object.set("rowBytes", (row_words * 8) as u32).ok()?;
         object.set("capacity", table.capacity()).ok()?;
         object.set("scratch", Raw(buffer)).ok()?;
+        object.set("words", Raw(words_buffer)).ok()?;
         let context = Box::into_raw(Box::new(Self {
             table,
             kinds,
@@ -138,6 +133,7 @@ impl Context {
             failure: None,
             scratch,
             row_words,
+            words,
         }));
         // The functions go with the environment, and no JavaScript runs any more when its hooks do.
         env.add_env_cleanup_hook(Owned(context), |Owned(context)| {
