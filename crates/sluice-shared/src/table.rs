@@ -2,8 +2,9 @@
 //!
 //! * All memory is seen as atomic words ([`mapping`]); where things lie is [`geometry`].
 //! * Rows are found by the hash of their key in chains of buckets. A row never moves while it lives.
-//! * Buckets belong to stripes ([`stripe`]), each with one lock word ([`row_lock`]): writers hold it for the length of a copy, readers
-//!   never take it. No lock outlives a call, so a thread of JavaScript cannot be ended while it holds one.
+//! * Buckets belong to stripes ([`stripe`]), each with one lock word ([`row_lock`]), and each row has one of its own ([`row_word`]). Who
+//!   changes one word of a row takes the row's lock, who changes more or makes or removes a row the stripe's and then the row's;
+//!   readers take none. No lock outlives a call, so a thread of JavaScript cannot be ended while it holds one.
 //! * A process can be killed at any instruction. Its slot's lock falls ([`slots`]); who next wants a stripe that it held finishes
 //!   or undoes what it was at ([`recover`]) and goes on. A row is as it was before or after a call, never between.
 //! * Every row of `size` can be had: rows are free or taken one by one ([`free`]), there is no pool that could be too small.
@@ -25,8 +26,11 @@ mod persister;
 mod rate;
 mod read;
 mod recover;
+mod row_guard;
 mod row_lock;
+mod row_word;
 mod scan;
+mod sight;
 mod slots;
 mod snapshot;
 mod snapshot_error;
@@ -144,6 +148,11 @@ impl Table {
         self.mapping.words()
     }
 
+    #[inline]
+    fn halves(&self) -> &[AtomicU32] {
+        self.mapping.halves()
+    }
+
     fn header(&self, word: usize) -> &AtomicU64 {
         &self.words()[word]
     }
@@ -164,7 +173,8 @@ impl Table {
     /// The columns of a row.
     #[inline]
     fn data(&self, row: u32) -> &[AtomicU64] {
-        &self.row(row)[self.geometry.data_at()..]
+        let start = self.geometry.row(row) + self.geometry.data_at();
+        &self.words()[start..start + self.geometry.data_words]
     }
 
     #[inline]
@@ -203,28 +213,6 @@ impl Table {
     #[inline]
     fn is_over(&self, expiry: u64) -> bool {
         expiry != 0 && self.clock.now_ms() >= expiry
-    }
-
-    /// Runs `read` until nobody wrote meanwhile. It may see words that do not belong together, and must bear them.
-    #[inline]
-    fn read<T>(
-        &self,
-        stripe: u32,
-        mut read: impl FnMut(&dyn Fn() -> bool) -> T,
-    ) -> Result<T, TableError> {
-        let lock = self.stripe(stripe).lock();
-        for _ in 0..READ_TRIES {
-            let seen = match lock.look() {
-                Ok(seen) => seen,
-                Err(held) => self.wait(stripe, held)?,
-            };
-            let answer = read(&|| lock.is_unchanged(seen));
-            if lock.is_unchanged(seen) {
-                return Ok(answer);
-            }
-        }
-        let _guard = self.lock(stripe)?;
-        Ok(read(&|| true))
     }
 
     /// Waits until the lock of `stripe` is free.
@@ -268,41 +256,41 @@ impl Table {
         owner != self.slot && !slots::is_alive(self.mapping.file(), owner).unwrap_or(true)
     }
 
-    /// Reads a link: the row and the tag of its hash. `None`: the end of the chain, or nothing that could be a row.
+    /// Reads a link. `None`: the end of the chain, or nothing that could be a row.
     #[inline]
-    fn follow(&self, link: u64) -> Option<(u32, u32)> {
-        let number = (link as u32).wrapping_sub(1);
-        (number < self.geometry.rows).then_some((number, (link >> 32) as u32))
+    fn follow(&self, link: u32) -> Option<u32> {
+        let number = link.wrapping_sub(1);
+        (number < self.geometry.rows).then_some(number)
     }
 
-    /// Finds a row, and the word whose link leads to it. `is_stable` is asked now and then when the chain is long.
-    #[inline]
-    fn find(&self, key: &Key<'_>, is_stable: &dyn Fn() -> bool) -> Option<Found> {
-        let words = self.words();
-        let mut at = self.geometry.bucket_start + self.geometry.bucket_of(key.hash) as usize;
-        let mut steps = 0_u32;
-        while let Some((number, tag)) = self.follow(words[at].load(Ordering::Relaxed)) {
-            if tag == key.tag() && self.has_key(number, key) {
+    /// Finds a row of a stripe whose lock the caller holds, and the link that leads to it.
+    fn find(&self, key: &Key<'_>) -> Option<Found> {
+        let halves = self.halves();
+        let stripe = self.stripe_of(key);
+        let mut at = self.geometry.bucket(self.geometry.bucket_of(key.hash));
+        let mut left = self.geometry.rows;
+        while let Some(number) = self.follow(halves[at].load(Ordering::Relaxed)) {
+            let link = self.geometry.link(number);
+            let seen = self.row_word(number).look();
+            if halves[link + 1].load(Ordering::Relaxed) == key.tag()
+                && seen.stripe() == Some(stripe)
+                && seen.key_len() == key.bytes.len()
+                && self.has_key(number, key)
+            {
                 return Some(Found { row: number, at });
             }
-            at = self.geometry.row(number) + row::LINK;
-            steps += 1;
-            // Links that another stripe's writer reused could lead in a circle.
-            if steps > self.geometry.rows || (steps.is_multiple_of(64) && !is_stable()) {
-                break;
-            }
+            at = link;
+            // Bytes that another process has destroyed could lead in a circle.
+            left = left.checked_sub(1)?;
         }
         None
     }
 
+    /// Whether the words of a row's key are those of `key`, whatever its length.
     #[inline]
     fn has_key(&self, number: u32, key: &Key<'_>) -> bool {
-        let words = self.row(number);
-        if key_len(words[row::OWNER].load(Ordering::Relaxed)) != key.bytes.len() {
-            return false;
-        }
+        let inline = &self.row(number)[self.geometry.key_at()..];
         let used = key.bytes.len().div_ceil(8).min(self.geometry.key_words);
-        let inline = &words[self.geometry.key_at()..];
         inline
             .iter()
             .zip(&key.inline)
@@ -332,21 +320,8 @@ impl Table {
 #[derive(Clone, Copy)]
 struct Found {
     row: u32,
-    /// The word whose link leads to it.
+    /// The half of a word that is the link to it.
     at: usize,
-}
-
-/// The owner word of a row: its stripe + 1, and the length of its key. 0: the row is free.
-fn owned(stripe: u32, key_len: usize) -> u64 {
-    u64::from(stripe + 1) | (key_len as u64) << 32
-}
-
-fn key_len(owner: u64) -> usize {
-    (owner >> 32) as usize & 0xFF
-}
-
-fn stripe_of_owner(owner: u64) -> Option<u32> {
-    (owner as u32).checked_sub(1)
 }
 
 /// Waiting for a lock: first on the spot, then by turns with others, then asleep.

@@ -7,7 +7,7 @@
 //! than they are, so it is the Rust consumer that is shown here.
 #![cfg(loom)]
 
-// The lock of the tables' rows and the feed of their changes, whose tests are beside them. The rest of a table is mapped memory,
+// The locks of the tables' stripes and rows and the feed of their changes, whose tests are beside them. The rest of a table is mapped memory,
 // which loom does not have.
 #[path = "../src/table/feed.rs"]
 #[allow(dead_code, reason = "the tables use more of it than the models")]
@@ -15,6 +15,9 @@ mod feed;
 #[path = "../src/table/row_lock.rs"]
 #[allow(dead_code, reason = "the tables use more of it than the models")]
 mod row_lock;
+#[path = "../src/table/row_word.rs"]
+#[allow(dead_code, reason = "the tables use more of it than the models")]
+mod row_word;
 #[path = "../src/sync.rs"]
 #[allow(
     dead_code,

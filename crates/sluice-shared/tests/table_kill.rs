@@ -18,6 +18,7 @@ use sluice_shared::table::{
 
 const SIZE: u32 = 5;
 const ALL: u64 = 0b111;
+const SUM: u64 = 0x0101_0101_0101_0101;
 
 fn spec(evict: Evict) -> TableSpec {
     let column = |name: &str, kind| ColumnSpec {
@@ -30,6 +31,7 @@ fn spec(evict: Evict) -> TableSpec {
             column("count", ColumnKind::Int),
             column("text", ColumnKind::Text { size: 40 }),
             column("double", ColumnKind::Int),
+            column("sum", ColumnKind::Int),
         ],
         ttl: None,
         evict,
@@ -37,14 +39,14 @@ fn spec(evict: Evict) -> TableSpec {
     }
 }
 
-/// A row whose columns belong together: text and double follow from count.
+/// A row whose columns belong together: text and double follow from count. The sum is a thing of its own.
 fn image(count: u64) -> Vec<u64> {
     let letter = u64::from(b'a') + count % 26;
     let letters = letter * 0x0101_0101_0101_0101;
     let mut image = vec![count, 40 | letters << 32];
     image.extend([letters; 4]);
     image.push(letters & 0xFFFF_FFFF);
-    image.push(count * 2);
+    image.extend([count * 2, 0]);
     image
 }
 
@@ -113,7 +115,9 @@ fn rows(table: &Table) -> Vec<Row> {
     let mut rows = Vec::new();
     table
         .scan(0, b"", &mut |row| {
-            assert_eq!(row.image, image(row.image[0]), "a torn row");
+            let (sum, rest) = row.image.split_last().unwrap();
+            assert_eq!(rest, &image(rest[0])[..rest.len()], "a torn row");
+            assert!([0, SUM].contains(sum), "a torn sum");
             rows.push((row.key.to_vec(), row.image[0]));
             ControlFlow::Continue(())
         })
@@ -238,6 +242,17 @@ fn in_the_middle_of_a_change() {
             rows_of(rows, &[("a", 1), ("b", 2), ("c", 3)])
                 || rows_of(rows, &[("a", 1), ("b", 9), ("c", 3)])
         },
+    };
+    survives(&call);
+}
+
+#[test]
+fn in_the_middle_of_a_change_of_one_word() {
+    let call = Call {
+        evict: Evict::None,
+        prepare: three,
+        act: |table| assert_eq!(table.add_int(b"b", 3, SUM as i64).unwrap(), SUM as i64),
+        may_be: |rows| rows_of(rows, &[("a", 1), ("b", 2), ("c", 3)]),
     };
     survives(&call);
 }

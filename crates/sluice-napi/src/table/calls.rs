@@ -245,7 +245,9 @@ extern "C" fn set_bytes(env: sys::napi_env, info: sys::napi_callback_info) -> sy
         let mut room = Key::new();
         let key = room.read(env, key)?;
         let kind = kind(context, column)?;
-        let Context { table, value: text, .. } = context;
+        let Context {
+            table, value: text, ..
+        } = context;
         let data = match kind {
             ColumnKind::Text { size } => {
                 read_text(env, value, column, size, text)?;

@@ -37,10 +37,7 @@ enum Outcome {
 }
 
 /// `getWord(key)`.
-pub(super) extern "C" fn get(
-    env: sys::napi_env,
-    info: sys::napi_callback_info,
-) -> sys::napi_value {
+pub(super) extern "C" fn get(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     call(env, info, |context, key, words| {
         let found = context.table.get_word(key, column(words))?;
         if let Some(word) = found {
@@ -51,10 +48,7 @@ pub(super) extern "C" fn get(
 }
 
 /// `setWord(key)`.
-pub(super) extern "C" fn set(
-    env: sys::napi_env,
-    info: sys::napi_callback_info,
-) -> sys::napi_value {
+pub(super) extern "C" fn set(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     call(env, info, |context, key, words| {
         let life = if words[ACT] & HAS_TTL == 0 {
             f64::NAN
@@ -70,10 +64,7 @@ pub(super) extern "C" fn set(
 }
 
 /// `addWord(key)`. What to do: 0 an integer that stays within ±(2^53 - 1), 1 one that wraps around as int64, 2 a double.
-pub(super) extern "C" fn add(
-    env: sys::napi_env,
-    info: sys::napi_callback_info,
-) -> sys::napi_value {
+pub(super) extern "C" fn add(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     call(env, info, |context, key, words| {
         let (table, column, by) = (&context.table, column(words), words[VALUE]);
         words[VALUE] = match words[ACT] >> 8 & 0xFF {

@@ -5,10 +5,12 @@ use crate::sync::{AtomicU64, Ordering};
 use super::geometry::row;
 use super::key::Key;
 use super::recover::Guard;
+use super::row_guard::RowGuard;
+use super::sight::Sight;
 use super::spec::{Evict, TTL_MAX};
 use super::stripe::{Counter, Intent};
 use super::write::{Mode, Ttl};
-use super::{Found, Table, TableError};
+use super::{Found, READ_TRIES, Table, TableError};
 
 /// What became of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,39 +26,35 @@ pub(super) enum Change {
 const ROOM_TRIES: u32 = 64;
 
 impl Table {
-    /// Finds or makes a row and lets `apply` write its columns. `None`: `mode` did not apply. `is_wide`: more than one word may
-    /// change, so that a death in the middle must be undone. What `apply` refuses leaves no trace.
-    #[inline]
+    /// Finds or makes a row and lets `apply` write its columns. `None`: `mode` did not apply. A death in the middle is undone. What
+    /// `apply` refuses leaves no trace.
     pub(super) fn write<T>(
         &self,
         key: &Key<'_>,
         mode: Mode,
         ttl: Ttl,
-        is_wide: bool,
-        mut apply: impl FnMut(&[AtomicU64], bool) -> Result<T, TableError>,
+        mut apply: impl FnMut(&[AtomicU64]) -> Result<T, TableError>,
     ) -> Result<Option<T>, TableError> {
         let stripe = self.stripe_of(key);
         let mut candidate = None;
         for _ in 0..ROOM_TRIES {
             let guard = self.lock(stripe)?;
-            if let Some(found) = self.find_live(&guard, key) {
+            if let Some(found) = self.find_live(&guard, key)? {
                 if mode == Mode::Insert {
                     return Ok(None);
                 }
-                let words = self.row(found.row);
-                let expiry = self.expiry(ttl, Some(words[row::EXPIRY].load(Ordering::Relaxed)));
-                let is_wide = is_wide || expiry != words[row::EXPIRY].load(Ordering::Relaxed);
-                if is_wide {
-                    self.save(stripe, found.row);
-                }
-                // On an error the guard undoes what was saved.
-                let answer = apply(self.data(found.row), false)?;
-                self.set_expiry(found.row, expiry);
-                if is_wide {
-                    guard.words().intend(Intent::None);
-                }
-                self.touch(found.row);
-                self.note(&guard, Change::Updated, found.row);
+                let number = found.row;
+                let row = self.lock_row(&guard, number)?;
+                let before = self.row(number)[row::EXPIRY].load(Ordering::Relaxed);
+                self.save(stripe, number);
+                row.hand_over();
+                // On an error the guard undoes what was saved, and lets go of the row.
+                let answer = apply(self.data(number))?;
+                self.set_expiry(number, self.expiry(ttl, Some(before)));
+                guard.words().intend(Intent::None);
+                self.touch(number);
+                self.tell(Change::Updated, number);
+                self.unlock_row(number);
                 return Ok(Some(answer));
             }
             if mode == Mode::Update {
@@ -64,7 +62,7 @@ impl Table {
             }
             if let Some(number) = self.own_row(&guard, key, candidate) {
                 self.fill(number, key, self.expiry(ttl, None))?;
-                let answer = apply(self.data(number), true)?;
+                let answer = apply(self.data(number))?;
                 self.link(&guard, number, key);
                 return Ok(Some(answer));
             }
@@ -79,6 +77,66 @@ impl Table {
         Err(TableError::Full {
             size: self.geometry.rows,
         })
+    }
+
+    /// As [`write`](Self::write), of a column of one word that starts at `at`: `apply` gives the new word for the old one. A word is
+    /// written or it is not, so a row that is there needs no lock but its own, and nothing that a death could be undone with.
+    #[inline]
+    pub(super) fn write_word<T>(
+        &self,
+        key: &Key<'_>,
+        mode: Mode,
+        ttl: Ttl,
+        at: usize,
+        mut apply: impl FnMut(u64) -> Result<(u64, T), TableError>,
+    ) -> Result<Option<T>, TableError> {
+        if mode != Mode::Insert
+            && let Some(answer) = self.write_word_of_row(key, ttl, at, &mut apply)?
+        {
+            return Ok(Some(answer));
+        }
+        self.write(key, mode, ttl, |data| {
+            let (word, answer) = apply(data[at].load(Ordering::Relaxed))?;
+            data[at].store(word, Ordering::Relaxed);
+            Ok(answer)
+        })
+    }
+
+    /// `None`: it takes more, or there is no such row.
+    #[inline]
+    fn write_word_of_row<T>(
+        &self,
+        key: &Key<'_>,
+        ttl: Ttl,
+        at: usize,
+        apply: &mut impl FnMut(u64) -> Result<(u64, T), TableError>,
+    ) -> Result<Option<T>, TableError> {
+        for _ in 0..READ_TRIES {
+            let (number, seen) = match self.sight(key)? {
+                Sight::Row(number, seen) => (number, seen),
+                Sight::Nothing => return Ok(None),
+                Sight::Unclear => continue,
+            };
+            let expiry = self.row(number)[row::EXPIRY].load(Ordering::Relaxed);
+            if self.is_over(expiry) || self.expiry(ttl, Some(expiry)) != expiry {
+                return Ok(None);
+            }
+            if !self.row_word(number).try_lock(seen, self.slot) {
+                continue;
+            }
+            let row = RowGuard {
+                table: self,
+                row: number,
+            };
+            let word = &self.data(number)[at];
+            let (value, answer) = apply(word.load(Ordering::Relaxed))?;
+            word.store(value, Ordering::Relaxed);
+            self.touch(number);
+            self.tell(Change::Updated, number);
+            row.written();
+            return Ok(Some(answer));
+        }
+        Ok(None)
     }
 
     fn own_row(&self, guard: &Guard<'_>, key: &Key<'_>, candidate: Option<u32>) -> Option<u32> {
@@ -100,6 +158,7 @@ impl Table {
     /// Writes everything of a row that no link leads to yet but its columns, which become zero.
     pub(super) fn fill(&self, number: u32, key: &Key<'_>, expiry: u64) -> Result<(), TableError> {
         let words = self.row(number);
+        self.halves()[self.geometry.link(number) + 1].store(key.tag(), Ordering::Relaxed);
         for (word, part) in words[self.geometry.key_at()..]
             .iter()
             .zip(&key.inline)
@@ -122,53 +181,67 @@ impl Table {
         Ok(())
     }
 
-    /// Makes a filled row known: one word, so it is there or not.
+    /// Makes a filled row known: one link, so it is there or not.
     fn link(&self, guard: &Guard<'_>, number: u32, key: &Key<'_>) {
-        let bucket =
-            &self.words()[self.geometry.bucket_start + self.geometry.bucket_of(key.hash) as usize];
-        self.row(number)[row::LINK].store(bucket.load(Ordering::Relaxed), Ordering::Relaxed);
-        let link = u64::from(key.tag()) << 32 | u64::from(number + 1);
-        bucket.store(link, Ordering::Release);
+        let halves = self.halves();
+        let bucket = &halves[self.geometry.bucket(self.geometry.bucket_of(key.hash))];
+        halves[self.geometry.link(number)].store(bucket.load(Ordering::Relaxed), Ordering::Relaxed);
+        bucket.store(number + 1, Ordering::Release);
         guard.words().count(Counter::Rows);
-        self.note(guard, Change::Inserted, number);
+        guard.words().count(Counter::Inserts);
+        self.tell(Change::Inserted, number);
         guard.words().intend(Intent::None);
+        self.unlock_row(number);
     }
 
     /// Takes a row out of its chain and frees it.
-    pub(super) fn unlink(&self, guard: &Guard<'_>, found: Found, change: Change) {
+    pub(super) fn unlink(
+        &self,
+        guard: &Guard<'_>,
+        row: RowGuard<'_>,
+        found: Found,
+        change: Change,
+    ) {
         let stripe = guard.words();
+        let halves = self.halves();
         stripe.intend(Intent::Owning(found.row));
-        let next = self.row(found.row)[row::LINK].load(Ordering::Relaxed);
-        self.words()[found.at].store(next, Ordering::Release);
+        row.hand_over();
+        let next = halves[self.geometry.link(found.row)].load(Ordering::Relaxed);
+        halves[found.at].store(next, Ordering::Release);
         stripe.set_rows(stripe.get(Counter::Rows).saturating_sub(1));
-        self.note(guard, change, found.row);
+        stripe.count(match change {
+            Change::Expired => Counter::Expired,
+            Change::Evicted => Counter::Evicted,
+            _ => Counter::Deletes,
+        });
+        self.tell(change, found.row);
         self.give_row(found.row);
         stripe.intend(Intent::None);
     }
 
-    /// What became of a row, as all get to know it. The row can still be read.
-    fn note(&self, guard: &Guard<'_>, change: Change, row: u32) {
-        guard.words().count(match change {
-            Change::Inserted => Counter::Inserts,
-            Change::Updated => Counter::Updates,
-            Change::Deleted => Counter::Deletes,
-            Change::Expired => Counter::Expired,
-            Change::Evicted => Counter::Evicted,
-        });
+    /// Tells those who watch what became of a row, whose lock the caller holds. It can still be read.
+    #[inline]
+    fn tell(&self, change: Change, row: u32) {
         if self.is_watched() {
             self.publish(change, row);
         }
     }
 
     /// Finds a row whose time is not over; one whose time is over is removed.
-    #[inline]
-    pub(super) fn find_live(&self, guard: &Guard<'_>, key: &Key<'_>) -> Option<Found> {
-        let found = self.find(key, &|| true)?;
+    pub(super) fn find_live(
+        &self,
+        guard: &Guard<'_>,
+        key: &Key<'_>,
+    ) -> Result<Option<Found>, TableError> {
+        let Some(found) = self.find(key) else {
+            return Ok(None);
+        };
         if self.is_over(self.row(found.row)[row::EXPIRY].load(Ordering::Relaxed)) {
-            self.unlink(guard, found, Change::Expired);
-            return None;
+            let row = self.lock_row(guard, found.row)?;
+            self.unlink(guard, row, found, Change::Expired);
+            return Ok(None);
         }
-        Some(found)
+        Ok(Some(found))
     }
 
     /// When a row ends that is written now and ended at `before`.

@@ -1,9 +1,8 @@
-//! Which rows are free. The truth is each row's owner word; a bitmap says where to look.
+//! Which rows are free. The truth is each row's word; a bitmap says where to look.
 
 use crate::sync::Ordering;
 
-use super::geometry::row;
-use super::{Table, owned};
+use super::Table;
 
 impl Table {
     /// Marks every row free in the bitmap of a new table.
@@ -21,8 +20,8 @@ impl Table {
         }
     }
 
-    /// Takes `candidate`, or else any free row, for a key of a stripe whose lock the caller holds. `announce` is told of each
-    /// row before it is tried.
+    /// Takes `candidate`, or else any free row, for a key of a stripe whose lock the caller holds, and the row's own lock.
+    /// `announce` is told of each row before it is tried.
     pub(super) fn take_row(
         &self,
         stripe: u32,
@@ -30,14 +29,10 @@ impl Table {
         candidate: Option<u32>,
         announce: impl Fn(u32),
     ) -> Option<u32> {
-        let owner = owned(stripe, key_len);
         // Announced before its bit is cleared: whoever mends this stripe sets the bit again.
         let take = |number: u32| {
             announce(number);
-            self.clear_free(number)
-                && self.row(number)[row::OWNER]
-                    .compare_exchange(0, owner, Ordering::Acquire, Ordering::Relaxed)
-                    .is_ok()
+            self.clear_free(number) && self.row_word(number).try_own(stripe, key_len, self.slot)
         };
         if let Some(number) = candidate.filter(|number| take(*number)) {
             return Some(number);
@@ -59,10 +54,9 @@ impl Table {
         None
     }
 
-    /// Gives a row back that no link leads to.
+    /// Gives a row back that no link leads to, and whose lock the caller holds.
     pub(super) fn give_row(&self, number: u32) {
-        // Release: pairs with the Acquire of the next taker; the row's words are its from then on.
-        self.row(number)[row::OWNER].store(0, Ordering::Release);
+        self.count_writes(self.row_word(number).free());
         self.set_free(number);
         self.is_exhausted
             .store(false, std::sync::atomic::Ordering::Relaxed);
@@ -87,7 +81,7 @@ impl Table {
         let mut found = false;
         self.recover_dead();
         for number in 0..self.geometry.rows {
-            if self.row(number)[row::OWNER].load(Ordering::Relaxed) == 0 {
+            if self.row_word(number).look().is_free() {
                 self.set_free(number);
                 found = true;
             }

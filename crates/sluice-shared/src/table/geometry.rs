@@ -7,7 +7,7 @@ use super::spec::{Evict, TableSpec};
 /// "SLUICETB" as a little-endian word.
 pub(super) const MAGIC: u64 = u64::from_le_bytes(*b"SLUICETB");
 /// The version of this layout.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// Words of the header.
 pub(super) mod header {
@@ -29,6 +29,8 @@ pub(super) mod header {
     pub(in super::super) const WATCHED: usize = 8;
     /// 1 once the rows that a table with a snapshot had before are in it.
     pub(in super::super) const IS_FILLED: usize = 9;
+    /// How often the count of writes of some row has begun anew.
+    pub(in super::super) const WRITES_ANEW: usize = 10;
     /// How many events the feed has had.
     pub(in super::super) const FEED_HEAD: usize = 16;
     /// 1 while a watcher sleeps.
@@ -47,8 +49,10 @@ pub(super) const SPEC_BYTES_MAX: usize = 64 * 1024;
 pub(super) const STRIPE_WORDS: usize = 8;
 /// Rows per stripe, about.
 const ROWS_PER_STRIPE: u32 = 64;
-/// Words of a row before its key: link, owner, expiry.
+/// Words of a row before its key: link and tag, its word, expiry.
 const ROW_HEADER_WORDS: usize = 3;
+/// Words of a cache line.
+const LINE_WORDS: usize = 8;
 /// Words of a key that are kept in the row. What is beyond lies in an area of its own, which takes no memory until it is used.
 pub(super) const INLINE_KEY_WORDS: usize = 4;
 
@@ -96,7 +100,8 @@ impl Geometry {
         let key_words = usize::from(spec.max_key).div_ceil(8).min(INLINE_KEY_WORDS);
         let overflow_words = usize::from(spec.max_key).div_ceil(8) - key_words;
         let has_stamp = spec.evict == Evict::Lru;
-        let row_stride = ROW_HEADER_WORDS + usize::from(has_stamp) + key_words + data_words;
+        let row_stride =
+            in_lines(ROW_HEADER_WORDS + usize::from(has_stamp) + key_words + data_words);
         let mut end = 0_usize;
         let mut take = |words: Option<usize>| {
             let start = end;
@@ -108,7 +113,7 @@ impl Geometry {
             take(Some(header_words))?;
             Some([
                 take((stripes as usize).checked_mul(STRIPE_WORDS))?,
-                take(Some(buckets as usize))?,
+                take(Some((buckets as usize).div_ceil(2)))?,
                 take(Some((rows as usize).div_ceil(64)))?,
                 take((stripes as usize).checked_mul(data_words + 1))?,
                 take(
@@ -192,12 +197,21 @@ impl Geometry {
     }
 }
 
-/// Where the parts of a row lie, from its first word.
+/// The words of a row so that none lies across more lines than it must, unless that takes more than a quarter of the memory.
+fn in_lines(words: usize) -> usize {
+    let whole = words.next_multiple_of(LINE_WORDS);
+    if (whole - words) * 4 <= words {
+        whole
+    } else {
+        words
+    }
+}
+
+/// Where the parts of a row lie, from its first word. The first word is two halves: the link to the next row of the bucket, and
+/// the upper half of its key's hash.
 pub(super) mod row {
-    /// The link to the next row of the bucket.
-    pub(in super::super) const LINK: usize = 0;
-    /// Who owns the row, and how long its key is.
-    pub(in super::super) const OWNER: usize = 1;
+    /// Whose the row is, and who writes to it: [`RowWord`](super::super::row_word::RowWord).
+    pub(in super::super) const WORD: usize = 1;
     /// When it ends, in ms of the machine's monotonic clock; 0 = never.
     pub(in super::super) const EXPIRY: usize = 2;
     /// In tables that evict: when it was last used, in ns.
@@ -208,6 +222,18 @@ impl Geometry {
     /// The words of a row.
     pub(super) fn row(&self, row: u32) -> usize {
         self.row_start + row as usize * self.row_stride
+    }
+
+    /// The link of a row, as a half.
+    #[inline]
+    pub(super) fn link(&self, row: u32) -> usize {
+        self.row(row) * 2
+    }
+
+    /// The first link of a bucket, as a half.
+    #[inline]
+    pub(super) fn bucket(&self, bucket: u32) -> usize {
+        self.bucket_start * 2 + bucket as usize
     }
 
     /// Where the key begins in a row.

@@ -10,7 +10,7 @@ use std::path::Path;
 use memmap2::MmapRaw;
 
 use super::available::available_bytes;
-use crate::sync::AtomicU64;
+use crate::sync::{AtomicU32, AtomicU64};
 
 /// A mapped file. Unmapped when dropped.
 pub(super) struct Mapping {
@@ -90,6 +90,18 @@ impl Mapping {
             std::slice::from_raw_parts(
                 self.map.as_mut_ptr().cast::<AtomicU64>(),
                 self.map.len() / 8,
+            )
+        }
+    }
+
+    /// The whole memory as halves of words, the lower one first. What is read as one is never read as the other.
+    #[inline]
+    pub(super) fn halves(&self) -> &[AtomicU32] {
+        // SAFETY: as in `words`.
+        unsafe {
+            std::slice::from_raw_parts(
+                self.map.as_mut_ptr().cast::<AtomicU32>(),
+                self.map.len() / 8 * 2,
             )
         }
     }

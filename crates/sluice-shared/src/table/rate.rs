@@ -3,8 +3,6 @@
 //! The integer is the moment at which the bucket is full again, in ns of a clock of the caller's. A row that is not there is a
 //! full bucket, so it does no harm when an idle one is evicted.
 
-use crate::sync::Ordering;
-
 use super::spec::ColumnKind;
 use super::write::{Mode, Ttl};
 use super::{Table, TableError};
@@ -54,10 +52,9 @@ impl Table {
             Some(found) if found.kind == ColumnKind::Int => found.word(),
             _ => return Err(TableError::Column { column }),
         };
-        let taken = self.write(&key, Mode::Upsert, Ttl::Keep, false, |data, _| {
-            let (taken, full_at) = rate.take(data[at].load(Ordering::Relaxed), now_ns);
-            data[at].store(full_at, Ordering::Relaxed);
-            Ok(taken)
+        let taken = self.write_word(&key, Mode::Upsert, Ttl::Keep, at, |full_at| {
+            let (taken, full_at) = rate.take(full_at, now_ns);
+            Ok((full_at, taken))
         })?;
         Ok(taken.expect("an upsert applies to every row"))
     }

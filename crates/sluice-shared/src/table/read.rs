@@ -3,7 +3,8 @@
 use crate::sync::{AtomicU64, Ordering};
 
 use super::geometry::row;
-use super::{Table, TableError};
+use super::sight::Sight;
+use super::{READ_TRIES, Table, TableError};
 
 impl Table {
     /// Copies the columns of a row to `image`, which has at least [`row_words`](Self::row_words). False: the row is not there.
@@ -71,16 +72,33 @@ impl Table {
         mut copy: impl FnMut(&[AtomicU64]) -> T,
     ) -> Result<Option<T>, TableError> {
         let key = self.key(key)?;
-        let found = self.read(self.stripe_of(&key), |is_stable| {
-            let found = self.find(&key, is_stable)?;
-            let expiry = self.row(found.row)[row::EXPIRY].load(Ordering::Relaxed);
-            Some((found.row, expiry, copy(self.data(found.row))))
-        })?;
-        Ok(found
-            .filter(|(_, expiry, _)| !self.is_over(*expiry))
-            .map(|(number, _, copied)| {
-                self.touch(number);
-                copied
-            }))
+        let finish = |number: u32, expiry: u64, copied: T| {
+            if self.is_over(expiry) {
+                return None;
+            }
+            self.touch(number);
+            Some(copied)
+        };
+        for _ in 0..READ_TRIES {
+            match self.sight(&key)? {
+                Sight::Row(number, seen) => {
+                    let expiry = self.row(number)[row::EXPIRY].load(Ordering::Relaxed);
+                    let copied = copy(self.data(number));
+                    if self.row_word(number).is_unchanged(seen) {
+                        return Ok(finish(number, expiry, copied));
+                    }
+                }
+                Sight::Nothing => return Ok(None),
+                Sight::Unclear => {}
+            }
+        }
+        // It is written all the time.
+        let guard = self.lock(self.stripe_of(&key))?;
+        let Some(found) = self.find(&key) else {
+            return Ok(None);
+        };
+        let _row = self.lock_row(&guard, found.row)?;
+        let expiry = self.row(found.row)[row::EXPIRY].load(Ordering::Relaxed);
+        Ok(finish(found.row, expiry, copy(self.data(found.row))))
     }
 }

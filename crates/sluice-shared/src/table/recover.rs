@@ -5,7 +5,7 @@ use crate::sync::Ordering;
 use super::geometry::row;
 use super::row_lock::Held;
 use super::stripe::{Intent, Stripe};
-use super::{Patience, Table, TableError, stripe_of_owner};
+use super::{Patience, Table, TableError};
 
 /// A stripe's lock, held by the calling thread.
 pub(super) struct Guard<'t> {
@@ -26,7 +26,7 @@ impl Drop for Guard<'_> {
         let words = self.words();
         // Something failed or panicked on the way.
         if words.intent() != Intent::None {
-            self.table.recover(self.stripe);
+            self.table.recover(self.stripe, self.table.slot);
         }
         words.lock().unlock();
     }
@@ -72,7 +72,7 @@ impl Table {
     /// Takes the lock of a dead holder and mends what it left. `None`: somebody else was faster.
     pub(super) fn take_over(&self, stripe: u32, held: Held) -> Option<Guard<'_>> {
         self.stripe(stripe).lock().steal(held, self.slot).then(|| {
-            self.recover(stripe);
+            self.recover(stripe, held.owner());
             self.recovered.fetch_add(1, Ordering::Relaxed);
             self.publish_gap();
             Guard {
@@ -87,10 +87,19 @@ impl Table {
         for stripe in 0..self.geometry.stripes {
             let lock = self.stripe(stripe).lock();
             if lock.owner() == self.slot {
-                self.recover(stripe);
+                self.recover(stripe, self.slot);
                 self.recovered.fetch_add(1, Ordering::Relaxed);
                 self.publish_gap();
                 lock.unlock();
+            }
+        }
+        for number in 0..self.geometry.rows {
+            let seen = self.row_word(number).look();
+            // What cannot be had now is mended by who wants it, once this process is dead, too.
+            if seen.slot() == self.slot
+                && let Some(Ok(guard)) = self.known_stripe(seen).map(|stripe| self.lock(stripe))
+            {
+                self.release_row(&guard, number, seen);
             }
         }
     }
@@ -106,35 +115,46 @@ impl Table {
         }
     }
 
-    /// Finishes or undoes what the holder of a stripe's lock was at. Can be killed itself: what it does can be done again.
-    fn recover(&self, stripe: u32) {
+    /// Finishes or undoes what the holder of a stripe's lock was at, the process in slot `holder`. Can be killed itself: what it does can
+    /// be done again. A row is let go last: while it is held nobody else changes it.
+    fn recover(&self, stripe: u32, holder: u16) {
         let words = self.stripe(stripe);
+        let mut held = None;
         match words.intent() {
-            Intent::Changing(number) if number < self.geometry.rows => self.restore(stripe, number),
+            Intent::Changing(number) if number < self.geometry.rows => {
+                self.restore(stripe, number);
+                held = Some(number);
+            }
             Intent::Owning(number) if number < self.geometry.rows => {
-                let owner = self.row(number)[row::OWNER].load(Ordering::Acquire);
-                let is_ours = stripe_of_owner(owner) == Some(stripe);
-                if owner == 0 {
+                let seen = self.row_word(number).look();
+                if seen.is_free() {
                     self.set_free(number);
-                } else if is_ours && !self.rows_of(stripe).any(|linked| linked == number) {
-                    self.give_row(number);
+                } else if seen.stripe() == Some(stripe) {
+                    if !self.rows_of(stripe).any(|linked| linked == number) {
+                        self.give_row(number);
+                    } else if seen.slot() == holder {
+                        held = Some(number);
+                    }
                 }
             }
             _ => {}
         }
         words.set_rows(self.rows_of(stripe).count() as u64);
         words.intend(Intent::None);
+        if let Some(number) = held {
+            self.count_writes(self.row_word(number).unlock());
+        }
     }
 
     /// The rows of a stripe whose lock the caller holds.
     pub(super) fn rows_of(&self, stripe: u32) -> impl Iterator<Item = u32> + '_ {
         self.geometry.buckets_of(stripe).flat_map(move |bucket| {
-            let mut at = self.geometry.bucket_start + bucket as usize;
+            let mut at = self.geometry.bucket(bucket);
             let mut left = self.geometry.rows;
             std::iter::from_fn(move || {
-                let (number, _) = self.follow(self.words()[at].load(Ordering::Relaxed))?;
+                let number = self.follow(self.halves()[at].load(Ordering::Relaxed))?;
                 left = left.checked_sub(1)?;
-                at = self.geometry.row(number) + row::LINK;
+                at = self.geometry.link(number);
                 Some(number)
             })
         })

@@ -7,7 +7,7 @@ use crate::sync::Ordering;
 use super::geometry::row;
 use super::key::KeyBytes;
 use super::spec::KEY_BYTES_MAX;
-use super::{READ_TRIES, Table, TableError, stripe_of_owner};
+use super::{READ_TRIES, Table, TableError};
 
 /// A row as it was at one moment.
 #[derive(Clone, Copy, Debug)]
@@ -72,42 +72,40 @@ impl Table {
         image: &mut [u64],
     ) -> Result<Option<(KeyBytes, u64)>, TableError> {
         let words = self.row(number);
+        let word = self.row_word(number);
         let first = prefix.first().copied();
-        for attempt in 0.. {
-            let owner = words[row::OWNER].load(Ordering::Acquire);
-            let Some(stripe) =
-                stripe_of_owner(owner).filter(|stripe| *stripe < self.geometry.stripes)
-            else {
-                return Ok(None);
-            };
-            let lock = self.stripe(stripe).lock();
-            let guard = if attempt > READ_TRIES {
-                Some(self.lock(stripe)?)
-            } else {
-                None
-            };
-            let seen = match (&guard, lock.look()) {
-                (None, Ok(seen)) => Some(seen),
-                (None, Err(held)) => Some(self.wait(stripe, held)?),
-                (Some(_), _) => None,
-            };
-            let is_same = || {
-                words[row::OWNER].load(Ordering::Relaxed) == owner
-                    && seen.is_none_or(|seen| lock.is_unchanged(seen))
-            };
-            // While its stripe is not locked, a row that has an owner is linked.
-            let mut copied = None;
+        let copy = |image: &mut [u64]| {
             let begins = words[self.geometry.key_at()].load(Ordering::Relaxed) as u8;
-            if first.is_none_or(|first| first == begins) {
-                let key = self.read_key(number);
-                let expiry = words[row::EXPIRY].load(Ordering::Relaxed);
+            first.is_none_or(|first| first == begins).then(|| {
                 self.copy(self.data(number), image);
-                copied = Some((key, expiry));
+                let expiry = words[row::EXPIRY].load(Ordering::Relaxed);
+                (self.read_key(number), expiry)
+            })
+        };
+        for _ in 0..READ_TRIES {
+            let seen = word.look();
+            if seen.stripe().is_none() {
+                return Ok(None);
             }
-            if is_same() {
+            if seen.slot() != 0 {
+                self.wait_for_row(number, seen)?;
+                continue;
+            }
+            // A row that has a stripe and that nobody writes to is linked.
+            let copied = copy(image);
+            if word.is_unchanged(seen) {
                 return Ok(copied);
             }
         }
-        Ok(None)
+        // It is written all the time.
+        let Some(stripe) = self.known_stripe(word.look()) else {
+            return Ok(None);
+        };
+        let guard = self.lock(stripe)?;
+        if word.look().stripe() != Some(stripe) {
+            return Ok(None);
+        }
+        let _row = self.lock_row(&guard, number)?;
+        Ok(copy(image))
     }
 }

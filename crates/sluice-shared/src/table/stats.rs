@@ -3,7 +3,8 @@
 use crate::sync::Ordering;
 
 use super::Table;
-use super::geometry::row;
+use super::geometry::header;
+use super::row_word::WRITES_MAX;
 use super::stripe::Counter;
 
 /// Counts since the table was made, of all processes.
@@ -14,7 +15,7 @@ pub struct TableStats {
     pub rows: u64,
     /// Rows made.
     pub inserts: u64,
-    /// Writes to rows that were there.
+    /// Writes to rows that were there. After the death of a process some may be missing or counted twice.
     pub updates: u64,
     /// Rows deleted.
     pub deletes: u64,
@@ -37,30 +38,34 @@ impl Table {
         self.sum(Counter::Rows) as u32
     }
 
-    /// Grows with every write that changed something.
+    /// Grows with every write that changed something; looks at every row.
     pub fn changes(&self) -> u64 {
-        let counters = [
-            Counter::Inserts,
-            Counter::Updates,
-            Counter::Deletes,
-            Counter::Expired,
-            Counter::Evicted,
-        ];
-        counters
-            .into_iter()
-            .fold(0, |sum, counter| sum.wrapping_add(self.sum(counter)))
+        let anew = self.header(header::WRITES_ANEW).load(Ordering::Relaxed);
+        (0..self.geometry.rows).fold(anew.wrapping_mul(WRITES_MAX), |sum, row| {
+            sum.wrapping_add(self.row_word(row).look().writes())
+        })
     }
 
     /// Counts everything; walks the whole table.
     pub fn stats(&self) -> TableStats {
-        let rows = self.sum(Counter::Rows);
+        let [rows, inserts, deletes, expired, evicted] = [
+            Counter::Rows,
+            Counter::Inserts,
+            Counter::Deletes,
+            Counter::Expired,
+            Counter::Evicted,
+        ]
+        .map(|counter| self.sum(counter));
         TableStats {
             rows,
-            inserts: self.sum(Counter::Inserts),
-            updates: self.sum(Counter::Updates),
-            deletes: self.sum(Counter::Deletes),
-            expired: self.sum(Counter::Expired),
-            evicted: self.sum(Counter::Evicted),
+            inserts,
+            // A row counts each of its writes, whatever it was.
+            updates: self
+                .changes()
+                .saturating_sub(inserts + deletes + expired + evicted),
+            deletes,
+            expired,
+            evicted,
             max_probe: self.max_probe(),
             free: u64::from(self.geometry.rows).saturating_sub(rows),
             recovered: self.recovered.load(Ordering::Relaxed),
@@ -74,17 +79,17 @@ impl Table {
     }
 
     fn max_probe(&self) -> u64 {
-        let words = self.words();
+        let halves = self.halves();
         let chain = |bucket: u32| {
-            let mut at = self.geometry.bucket_start + bucket as usize;
+            let mut at = self.geometry.bucket(bucket);
             let mut steps = 0;
-            while let Some((number, _)) = self.follow(words[at].load(Ordering::Relaxed)) {
+            while let Some(number) = self.follow(halves[at].load(Ordering::Relaxed)) {
                 steps += 1;
                 // A chain that changes under us could lead in a circle; none is as long as this.
                 if steps > 4096 {
                     break;
                 }
-                at = self.geometry.row(number) + row::LINK;
+                at = self.geometry.link(number);
             }
             steps
         };

@@ -1,4 +1,7 @@
 //! A stripe: the rows of some buckets, behind one lock, with what is needed to undo the write of a process that was killed.
+//!
+//! Who makes or removes a row or changes more than one word of it holds the stripe's lock, and then the row's. Who changes one word
+//! holds the row's alone, and waits for no stripe meanwhile.
 
 use crate::sync::{AtomicU64, Ordering};
 
@@ -9,10 +12,9 @@ use super::row_lock::RowLock;
 pub(super) enum Counter {
     Rows = 2,
     Inserts = 3,
-    Updates = 4,
-    Deletes = 5,
-    Expired = 6,
-    Evicted = 7,
+    Deletes = 4,
+    Expired = 5,
+    Evicted = 6,
 }
 
 /// What the holder of a stripe's lock is about to do. Whoever takes the lock over from a dead holder finishes or undoes it.

@@ -7,7 +7,7 @@ use super::geometry::{header, row};
 use super::key::{Key, KeyBytes};
 use super::spec::KEY_BYTES_MAX;
 use super::sweeper::SWEEPER;
-use super::{Found, Table, TableError, key_len, stripe_of_owner};
+use super::{Found, Table, TableError};
 
 /// How many rows are compared to find one that was not used for long.
 const SAMPLE: u32 = 16;
@@ -47,15 +47,17 @@ impl Table {
         let (mut removed, mut earliest) = (0, u64::MAX);
         for number in 0..self.geometry.rows {
             let words = self.row(number);
-            let owner = words[row::OWNER].load(Ordering::Acquire);
+            let Some(stripe) = self.row_word(number).look().stripe() else {
+                continue;
+            };
             let expiry = words[row::EXPIRY].load(Ordering::Relaxed);
-            if owner == 0 || expiry == 0 {
+            if expiry == 0 {
                 continue;
             }
             if expiry > now {
                 earliest = earliest.min(expiry);
             } else if matches!(
-                self.remove_row(number, owner, Change::Expired, |words| words[row::EXPIRY]
+                self.remove_row(number, stripe, Change::Expired, |words| words[row::EXPIRY]
                     .load(Ordering::Relaxed)
                     == expiry),
                 Ok(true)
@@ -75,10 +77,10 @@ impl Table {
     /// Removes a row that was not used for long.
     pub(super) fn evict(&self) -> Result<Option<u32>, TableError> {
         for _ in 0..EVICT_TRIES {
-            let Some((number, owner, stamp)) = self.choose_idle() else {
+            let Some((number, stripe, stamp)) = self.choose_idle() else {
                 return Ok(None);
             };
-            if self.remove_row(number, owner, Change::Evicted, |words| {
+            if self.remove_row(number, stripe, Change::Evicted, |words| {
                 words[row::STAMP].load(Ordering::Relaxed) == stamp
             })? {
                 return Ok(Some(number));
@@ -88,7 +90,7 @@ impl Table {
     }
 
     /// The row of a sample that was not used for longest.
-    fn choose_idle(&self) -> Option<(u32, u64, u64)> {
+    fn choose_idle(&self) -> Option<(u32, u32, u64)> {
         let rows = self.geometry.rows;
         let sample: Box<dyn Iterator<Item = u32>> = if rows <= EXACT_MAX {
             Box::new(0..rows)
@@ -98,8 +100,8 @@ impl Table {
         sample
             .filter_map(|number| {
                 let words = self.row(number);
-                let owner = words[row::OWNER].load(Ordering::Acquire);
-                (owner != 0).then(|| (number, owner, words[row::STAMP].load(Ordering::Relaxed)))
+                let stripe = self.row_word(number).look().stripe()?;
+                Some((number, stripe, words[row::STAMP].load(Ordering::Relaxed)))
             })
             .min_by_key(|(_, _, stamp)| *stamp)
     }
@@ -114,21 +116,20 @@ impl Table {
         mixed ^ (mixed >> 31)
     }
 
-    /// Removes a row that was seen with `owner`, if it is still the one that `is_same` knows.
+    /// Removes a row that was seen in `stripe`, if it is still the one that `is_same` knows.
     fn remove_row(
         &self,
         number: u32,
-        owner: u64,
+        stripe: u32,
         change: Change,
         is_same: impl Fn(&[crate::sync::AtomicU64]) -> bool,
     ) -> Result<bool, TableError> {
-        let Some(stripe) = stripe_of_owner(owner).filter(|stripe| *stripe < self.geometry.stripes)
-        else {
+        if stripe >= self.geometry.stripes {
             return Ok(false);
-        };
+        }
         let guard = self.lock(stripe)?;
         let words = self.row(number);
-        if words[row::OWNER].load(Ordering::Relaxed) != owner || !is_same(words) {
+        if self.row_word(number).look().stripe() != Some(stripe) || !is_same(words) {
             return Ok(false);
         }
         let mut buffer = [0; KEY_BYTES_MAX + 1];
@@ -139,19 +140,20 @@ impl Table {
         let Some(found) = self.find_row(number, &key) else {
             return Ok(false);
         };
-        self.unlink(&guard, found, change);
+        let row = self.lock_row(&guard, number)?;
+        self.unlink(&guard, row, found, change);
         Ok(true)
     }
 
     /// The link that leads to a row.
     fn find_row(&self, number: u32, key: &Key<'_>) -> Option<Found> {
-        self.find(key, &|| true).filter(|found| found.row == number)
+        self.find(key).filter(|found| found.row == number)
     }
 
     /// The key of a row, as it stands.
     pub(super) fn read_key(&self, number: u32) -> KeyBytes {
         let words = self.row(number);
-        let len = key_len(words[row::OWNER].load(Ordering::Relaxed));
+        let len = self.row_word(number).look().key_len();
         let mut key = KeyBytes { words: [0; _], len };
         let inline = words[self.geometry.key_at()..]
             .iter()

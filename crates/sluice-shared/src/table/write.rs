@@ -49,7 +49,7 @@ impl Table {
     ) -> Result<bool, TableError> {
         let key = self.key(key)?;
         self.check_image(image, mask)?;
-        let done = self.write(&key, mode, ttl, true, |data, _| {
+        let done = self.write(&key, mode, ttl, |data| {
             self.apply(data, image, mask);
             Ok(())
         })?;
@@ -77,10 +77,7 @@ impl Table {
         } else {
             word
         };
-        let done = self.write(&key, mode, ttl, false, |data, _| {
-            data[at].store(word, Ordering::Relaxed);
-            Ok(())
-        })?;
+        let done = self.write_word(&key, mode, ttl, at, |_| Ok((word, ())))?;
         Ok(done.is_some())
     }
 
@@ -107,7 +104,7 @@ impl Table {
             });
         }
         let at = found.word();
-        let done = self.write(&key, mode, ttl, true, |data, _| {
+        let done = self.write(&key, mode, ttl, |data| {
             store_bytes(&data[at..], bytes);
             Ok(())
         })?;
@@ -167,10 +164,9 @@ impl Table {
             Some(found) if found.kind == kind => found.word(),
             _ => return Err(TableError::Column { column }),
         };
-        let done = self.write(&key, Mode::Upsert, Ttl::Keep, false, |data, _| {
-            let word = sum(data[at].load(Ordering::Relaxed))?;
-            data[at].store(word, Ordering::Relaxed);
-            Ok(word)
+        let done = self.write_word(&key, Mode::Upsert, Ttl::Keep, at, |word| {
+            let sum = sum(word)?;
+            Ok((sum, sum))
         })?;
         Ok(done.expect("an upsert applies to every row"))
     }
@@ -192,7 +188,7 @@ impl Table {
         let key = self.key(key)?;
         self.check_image(expected, expected_mask)?;
         self.check_image(image, mask)?;
-        let done = self.write(&key, Mode::Update, Ttl::Default, true, |data, _| {
+        let done = self.write(&key, Mode::Update, Ttl::Default, |data| {
             if !self.is_equal(data, expected, expected_mask) {
                 return Ok(None);
             }
@@ -250,9 +246,10 @@ impl Table {
         for stripe in 0..self.geometry.stripes {
             let guard = self.lock(stripe)?;
             for bucket in self.geometry.buckets_of(stripe) {
-                let at = self.geometry.bucket_start + bucket as usize;
-                while let Some((row, _)) = self.follow(self.words()[at].load(Ordering::Relaxed)) {
-                    self.unlink(&guard, Found { row, at }, Change::Deleted);
+                let at = self.geometry.bucket(bucket);
+                while let Some(row) = self.follow(self.halves()[at].load(Ordering::Relaxed)) {
+                    let held = self.lock_row(&guard, row)?;
+                    self.unlink(&guard, held, Found { row, at }, Change::Deleted);
                 }
             }
         }
@@ -265,12 +262,13 @@ impl Table {
         mut is_wanted: impl FnMut(&[AtomicU64]) -> bool,
     ) -> Result<bool, TableError> {
         let guard = self.lock(self.stripe_of(key))?;
-        let Some(found) = self.find_live(&guard, key) else {
+        let Some(found) = self.find_live(&guard, key)? else {
             return Ok(false);
         };
+        let row = self.lock_row(&guard, found.row)?;
         let is_wanted = is_wanted(self.data(found.row));
         if is_wanted {
-            self.unlink(&guard, found, Change::Deleted);
+            self.unlink(&guard, row, found, Change::Deleted);
         }
         Ok(is_wanted)
     }
