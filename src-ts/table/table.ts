@@ -56,6 +56,8 @@ export class Table<R extends object = any, C extends Columns = any> implements I
   readonly #slots: ReadonlyMap<string, Slot>
   readonly #codec: RowCodec
   readonly #words: WordCalls
+  /** The column that was asked for last: often it is the same. */
+  #last: Slot | undefined
   #batches: BatchReader | undefined
 
   /** For `defineTable()`. */
@@ -241,8 +243,11 @@ export class Table<R extends object = any, C extends Columns = any> implements I
   }
 
   #slot(column: string): Slot {
-    const slot = this.#slots.get(column)
+    let slot = this.#last
+    if (slot !== undefined && slot.name === column) return slot
+    slot = this.#slots.get(column)
     if (slot === undefined) throw unknownColumn(this.name, column, this.#slots)
+    this.#last = slot
     return slot
   }
 

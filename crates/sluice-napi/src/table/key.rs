@@ -12,6 +12,8 @@ use super::context::Failure;
 const UNITS: usize = KEY_BYTES_MAX + 9;
 /// Bytes of the longest key, and room to see that one is longer: Node-API cuts before a character that does not fit, and adds a NUL.
 const ROOM: usize = KEY_BYTES_MAX + 8;
+/// Characters that are looked at at once, whether the key has as many or not. Most have no more.
+const SHORT: usize = 32;
 
 /// A key on the stack. Its bytes are not zeroed first: that would take as long as finding the row.
 pub(super) struct Key {
@@ -38,6 +40,9 @@ impl Key {
         value: sys::napi_value,
     ) -> Result<&[u8], Failure> {
         let mut len = 0;
+        for unit in &mut self.units[..SHORT] {
+            unit.write(0);
+        }
         // SAFETY: `value` is an argument of the current call, and `units` has the room that is told.
         let status = unsafe {
             sys::napi_get_value_string_utf16(
@@ -54,13 +59,13 @@ impl Key {
         if len > KEY_BYTES_MAX {
             return Err(too_long(env, value));
         }
-        // SAFETY: Node-API has written `len` units, no more than there is room for.
-        let units = unsafe { std::slice::from_raw_parts(self.units.as_ptr().cast::<u16>(), len) };
-        let mut all = 0;
-        for (byte, unit) in self.bytes.iter_mut().zip(units) {
-            all |= unit;
-            byte.write(*unit as u8);
-        }
+        // SAFETY: `SHORT` units were written above, and Node-API has written `len`, no more than there is room for.
+        let units = unsafe {
+            std::slice::from_raw_parts(self.units.as_ptr().cast::<u16>(), len.max(SHORT))
+        };
+        let (short, long) = units.split_at(SHORT);
+        let (short_bytes, long_bytes) = self.bytes.split_at_mut(SHORT);
+        let all = narrow(short_bytes, short) | narrow(long_bytes, long);
         if all > 0x7F {
             return self.read_utf8(env, value);
         }
@@ -90,6 +95,15 @@ impl Key {
         // SAFETY: Node-API has written `len` bytes, no more than there is room for.
         Ok(unsafe { std::slice::from_raw_parts(self.bytes.as_ptr().cast(), len) })
     }
+}
+
+/// Writes the lower bytes of characters, and gives all their bits.
+#[inline]
+fn narrow(bytes: &mut [MaybeUninit<u8>], units: &[u16]) -> u16 {
+    bytes.iter_mut().zip(units).fold(0, |all, (byte, unit)| {
+        byte.write(*unit as u8);
+        all | unit
+    })
 }
 
 /// It may have been cut: the message has its real length.

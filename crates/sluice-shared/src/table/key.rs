@@ -13,6 +13,14 @@ pub(super) struct HashKey(pub(super) u64, pub(super) u64);
 impl HashKey {
     #[inline]
     pub(super) fn hash(self, bytes: &[u8]) -> u64 {
+        let (words, rest) = bytes.as_chunks::<8>();
+        let words = words.iter().map(|word| u64::from_le_bytes(*word));
+        self.hash_words(words, word_of(rest), bytes.len())
+    }
+
+    /// Of all words of 8 bytes and the rest, zero-padded.
+    #[inline]
+    fn hash_words(self, words: impl Iterator<Item = u64>, rest: u64, len: usize) -> u64 {
         let mut state = [
             self.0 ^ 0x736f_6d65_7073_6575,
             self.1 ^ 0x646f_7261_6e64_6f6d,
@@ -24,11 +32,10 @@ impl HashKey {
             round(&mut state);
             state[0] ^= word;
         };
-        let (words, rest) = bytes.as_chunks::<8>();
         for word in words {
-            absorb(u64::from_le_bytes(*word));
+            absorb(word);
         }
-        absorb(word_of(rest) | (bytes.len() as u64) << 56);
+        absorb(rest | (len as u64) << 56);
         state[2] ^= 0xFF;
         for _ in 0..3 {
             round(&mut state);
@@ -59,6 +66,7 @@ pub(super) struct Key<'a> {
 }
 
 impl<'a> Key<'a> {
+    #[inline]
     pub(super) fn new(bytes: &'a [u8], max: usize, hash_key: HashKey) -> Result<Self, TableError> {
         if bytes.is_empty() || bytes.len() > max {
             return Err(TableError::KeyLength {
@@ -70,9 +78,17 @@ impl<'a> Key<'a> {
         for (word, chunk) in inline.iter_mut().zip(bytes.chunks(8)) {
             *word = word_of(chunk);
         }
+        let whole = bytes.len() / 8;
+        // Of a short key the words are there already.
+        let hash = match inline.split_at_checked(whole) {
+            Some((words, [rest, ..])) => {
+                hash_key.hash_words(words.iter().copied(), *rest, bytes.len())
+            }
+            _ => hash_key.hash(bytes),
+        };
         Ok(Self {
             bytes,
-            hash: hash_key.hash(bytes),
+            hash,
             inline,
         })
     }
@@ -139,6 +155,9 @@ mod tests {
             let mut hasher = SipHasher13::new_with_keys(first, second);
             hasher.write(&bytes);
             prop_assert_eq!(HashKey(first, second).hash(&bytes), hasher.finish());
+            if let Ok(key) = Key::new(&bytes, 255, HashKey(first, second)) {
+                prop_assert_eq!(key.hash, hasher.finish());
+            }
         }
 
         #[test]
