@@ -1,0 +1,272 @@
+//! The file of a journal, as its thread writes it.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::disk::{Disk, LogFile};
+use crate::format::{self, Commit, HEADER_LEN};
+
+/// A file is not written anew before it has so many bytes.
+const ANEW_MIN: u64 = 16 << 20;
+/// Bytes of one commit when a file is written anew.
+const COMMIT_MAX: usize = 1 << 20;
+
+/// Something that is to be in the journal.
+#[derive(Debug)]
+pub(crate) enum Op {
+    Put(u64, Box<[u8]>),
+    Delete(u64),
+}
+
+impl Op {
+    fn id(&self) -> u64 {
+        match self {
+            Self::Put(id, _) | Self::Delete(id) => *id,
+        }
+    }
+}
+
+/// Why a commit is not there.
+pub(crate) enum LogError {
+    /// It was taken back; what was there before is there.
+    Refused(io::Error),
+    /// Nobody knows what is there.
+    Broken(io::Error),
+}
+
+/// Where the bytes of a put are.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    at: u64,
+    len: u32,
+}
+
+pub(crate) struct Log {
+    disk: Arc<dyn Disk>,
+    path: PathBuf,
+    written: Written,
+    /// Bytes of the file at which it is written anew.
+    anew_at: u64,
+    commit: Commit,
+    /// Of each id of a batch its last operation: the others need not be written.
+    last_of: HashMap<u64, usize>,
+}
+
+/// A file and what is in it.
+struct Written {
+    file: Box<dyn LogFile>,
+    end: u64,
+    sum: u32,
+    live: HashMap<u64, Place>,
+    live_bytes: u64,
+    last_id: u64,
+}
+
+impl Written {
+    fn create(disk: &dyn Disk, path: &Path, last_id: u64) -> io::Result<Self> {
+        let file = disk.create(path)?;
+        file.write_all_at(&format::header(), 0)?;
+        let mut written = Self {
+            file,
+            end: HEADER_LEN as u64,
+            sum: format::first_sum(),
+            live: HashMap::new(),
+            live_bytes: 0,
+            last_id,
+        };
+        let mut commit = Commit::new();
+        commit.last_id(last_id);
+        written.append(&mut commit)?;
+        Ok(written)
+    }
+
+    /// Writes a commit behind the others. After an error there may be a part of it.
+    fn append(&mut self, commit: &mut Commit) -> io::Result<()> {
+        if commit.is_empty() {
+            return Ok(());
+        }
+        let (bytes, sum) = commit.finish(self.sum);
+        self.file.write_all_at(bytes, self.end)?;
+        self.end += bytes.len() as u64;
+        self.sum = sum;
+        commit.clear();
+        Ok(())
+    }
+
+    fn has(&mut self, id: u64, at: u64, len: usize) {
+        let place = Place {
+            at,
+            len: u32::try_from(len).unwrap_or(u32::MAX),
+        };
+        self.live_bytes += len as u64;
+        if let Some(before) = self.live.insert(id, place) {
+            self.live_bytes -= u64::from(before.len);
+        }
+        self.last_id = self.last_id.max(id);
+    }
+
+    fn has_not(&mut self, id: u64) {
+        if let Some(before) = self.live.remove(&id) {
+            self.live_bytes -= u64::from(before.len);
+        }
+    }
+}
+
+fn beside(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    name.into()
+}
+
+impl Log {
+    /// Writes a file with this in it beside `path`. It is there when [`replace`](Self::replace) is done.
+    pub(crate) fn create<'a>(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        last_id: u64,
+        stored: impl Iterator<Item = (u64, &'a [u8])>,
+    ) -> io::Result<Self> {
+        let mut commit = Commit::new();
+        let mut written = Written::create(&*disk, &beside(path), last_id)?;
+        for (id, bytes) in stored {
+            let at = written.end + commit.put(id, bytes) as u64;
+            written.has(id, at, bytes.len());
+            if commit.len() > COMMIT_MAX {
+                written.append(&mut commit)?;
+            }
+        }
+        written.append(&mut commit)?;
+        let mut log = Self {
+            disk,
+            path: path.to_owned(),
+            written,
+            anew_at: 0,
+            commit,
+            last_of: HashMap::new(),
+        };
+        log.anew_at = log.anew_at();
+        Ok(log)
+    }
+
+    /// Puts what was created in the place of the file before.
+    pub(crate) fn replace(&mut self) -> io::Result<()> {
+        self.written.file.sync()?;
+        self.disk.replace(&beside(&self.path), &self.path)
+    }
+
+    /// Undoes [`create`](Self::create).
+    pub(crate) fn remove(self) {
+        self.disk.remove(&beside(&self.path));
+    }
+
+    /// Writes what is to be there, in one commit. Whether anything was written.
+    pub(crate) fn commit(&mut self, ops: &[Op]) -> Result<bool, LogError> {
+        self.last_of.clear();
+        self.last_of
+            .extend(ops.iter().enumerate().map(|(index, op)| (op.id(), index)));
+        let written = &mut self.written;
+        let mut places = Vec::new();
+        for (index, op) in ops.iter().enumerate() {
+            if self.last_of.get(&op.id()) != Some(&index) {
+                continue;
+            }
+            match op {
+                Op::Put(id, bytes) => {
+                    let at = written.end + self.commit.put(*id, bytes) as u64;
+                    places.push((*id, Some((at, bytes.len()))));
+                }
+                Op::Delete(id) if written.live.contains_key(id) => {
+                    self.commit.delete(*id);
+                    places.push((*id, None));
+                }
+                Op::Delete(id) => {
+                    // What was put and deleted in one batch leaves its id, which is not used again.
+                    if *id > written.last_id {
+                        self.commit.last_id(*id);
+                        places.push((*id, None));
+                    }
+                }
+            }
+        }
+        if self.commit.is_empty() {
+            return Ok(false);
+        }
+        if let Err(error) = written.append(&mut self.commit) {
+            self.commit.clear();
+            return Err(match written.file.set_len(written.end) {
+                Ok(()) => LogError::Refused(error),
+                Err(_) => LogError::Broken(error),
+            });
+        }
+        for (id, place) in places {
+            match place {
+                Some((at, len)) => written.has(id, at, len),
+                None => {
+                    written.has_not(id);
+                    written.last_id = written.last_id.max(id);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    pub(crate) fn sync(&self) -> io::Result<()> {
+        self.written.file.sync()
+    }
+
+    /// Whether most of the file is about what is not there any more.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.written.end >= self.anew_at
+    }
+
+    fn anew_at(&self) -> u64 {
+        // Entries have bytes of their own.
+        let live = self.written.live_bytes + 16 * self.written.live.len() as u64;
+        ANEW_MIN.max(3 * live)
+    }
+
+    /// Writes the file anew with what is there. `Refused`: it goes on with the file it has, until that is larger.
+    pub(crate) fn write_anew(&mut self) -> Result<(), LogError> {
+        let before = self.written.end;
+        match self.copied() {
+            Ok(written) => {
+                // From here on nobody knows which of the two is there after a crash of the machine.
+                self.disk
+                    .replace(&beside(&self.path), &self.path)
+                    .map_err(LogError::Broken)?;
+                self.written = written;
+                self.anew_at = self.anew_at();
+                Ok(())
+            }
+            Err(error) => {
+                self.disk.remove(&beside(&self.path));
+                self.anew_at = before + before / 2;
+                Err(LogError::Refused(error))
+            }
+        }
+    }
+
+    fn copied(&mut self) -> io::Result<Written> {
+        let old = &self.written;
+        let mut new = Written::create(&*self.disk, &beside(&self.path), old.last_id)?;
+        let mut places: Vec<(u64, Place)> =
+            old.live.iter().map(|(id, place)| (*id, *place)).collect();
+        places.sort_unstable_by_key(|(_, place)| place.at);
+        let mut bytes = Vec::new();
+        let mut commit = Commit::new();
+        for (id, place) in places {
+            bytes.resize(place.len as usize, 0);
+            old.file.read_exact_at(&mut bytes, place.at)?;
+            let at = new.end + commit.put(id, &bytes) as u64;
+            new.has(id, at, bytes.len());
+            if commit.len() > COMMIT_MAX {
+                new.append(&mut commit)?;
+            }
+        }
+        new.append(&mut commit)?;
+        new.file.sync()?;
+        Ok(new)
+    }
+}

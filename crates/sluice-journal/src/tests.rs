@@ -1,0 +1,582 @@
+//! A journal on a disk that is full or broken, and one that is cut.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::Duration;
+
+use crate::disk::{Disk, LogFile, RealDisk};
+use crate::error::{Fault, JournalError};
+use crate::format::{HEADER_LEN, VERSION};
+use crate::journal::{Event, Fsync, Journal, Opened, Options, Stored};
+
+const WAIT: Duration = Duration::from_secs(20);
+
+/// A disk that does what it is told.
+#[derive(Clone)]
+struct FaultyDisk(Arc<Faults>);
+
+struct Faults {
+    /// Bytes that can be written yet.
+    room: AtomicU64,
+    fsync_fails: AtomicBool,
+    set_len_fails: AtomicBool,
+    syncs: AtomicU64,
+    replaced: AtomicU64,
+}
+
+struct FaultyFile(Box<dyn LogFile>, Arc<Faults>);
+
+impl FaultyDisk {
+    fn new() -> Self {
+        Self(Arc::new(Faults {
+            room: AtomicU64::new(u64::MAX),
+            fsync_fails: AtomicBool::new(false),
+            set_len_fails: AtomicBool::new(false),
+            syncs: AtomicU64::new(0),
+            replaced: AtomicU64::new(0),
+        }))
+    }
+
+    fn has_room(&self, bytes: u64) {
+        self.0.room.store(bytes, Ordering::SeqCst);
+    }
+}
+
+impl Disk for FaultyDisk {
+    fn create(&self, path: &Path) -> io::Result<Box<dyn LogFile>> {
+        Ok(Box::new(FaultyFile(
+            RealDisk.create(path)?,
+            Arc::clone(&self.0),
+        )))
+    }
+
+    fn replace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.0.replaced.fetch_add(1, Ordering::SeqCst);
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) {
+        RealDisk.remove(path);
+    }
+}
+
+impl LogFile for FaultyFile {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read_exact_at(&self, bytes: &mut [u8], at: u64) -> io::Result<()> {
+        self.0.read_exact_at(bytes, at)
+    }
+
+    /// Writes what there is room for, as a disk does.
+    fn write_all_at(&self, bytes: &[u8], at: u64) -> io::Result<()> {
+        let room = self.1.room.load(Ordering::SeqCst);
+        let fits = bytes.len().min(usize::try_from(room).unwrap_or(usize::MAX));
+        self.0.write_all_at(&bytes[..fits], at)?;
+        if room != u64::MAX {
+            self.1.room.fetch_sub(fits as u64, Ordering::SeqCst);
+        }
+        if fits < bytes.len() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        Ok(())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        if self.1.set_len_fails.load(Ordering::SeqCst) {
+            return Err(io::Error::other("set_len"));
+        }
+        self.0.set_len(len)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        if self.1.fsync_fails.load(Ordering::SeqCst) {
+            return Err(io::Error::other("fsync"));
+        }
+        // It is not slow.
+        self.1.syncs.fetch_add(1, Ordering::SeqCst);
+        Ok(())
+    }
+}
+
+struct Folder {
+    _folder: tempfile::TempDir,
+    path: PathBuf,
+}
+
+fn folder() -> Folder {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tasks.log");
+    Folder {
+        _folder: folder,
+        path,
+    }
+}
+
+fn options(path: &Path, fsync: Fsync) -> Options {
+    Options {
+        path: path.to_owned(),
+        fsync,
+        backlog_max: 1 << 20,
+    }
+}
+
+fn open(path: &Path) -> Result<Opened, JournalError> {
+    Journal::open(options(path, Fsync::Always))
+}
+
+/// As [`open`], without waiting for the disk.
+fn open_quickly(path: &Path) -> Result<Opened, JournalError> {
+    Journal::open_on(Arc::new(FaultyDisk::new()), options(path, Fsync::Always))
+}
+
+/// What its thread says.
+fn events(journal: &Journal) -> mpsc::Receiver<Event> {
+    let (send, events) = mpsc::channel();
+    journal
+        .start(move |event| {
+            let _ = send.send(event);
+        })
+        .unwrap();
+    events
+}
+
+/// Puts, and waits for what comes of it.
+fn put(journal: &Journal, events: &mpsc::Receiver<Event>, id: u64, bytes: &[u8]) -> Event {
+    let ticket = journal.put(id, bytes.to_vec()).unwrap();
+    loop {
+        let event = events.recv_timeout(WAIT).unwrap();
+        let upto = match &event {
+            Event::Committed { upto } | Event::Refused { upto, .. } => *upto,
+            Event::Broken { .. } => ticket,
+        };
+        if upto >= ticket {
+            return event;
+        }
+    }
+}
+
+fn ids(stored: &[Stored]) -> Vec<u64> {
+    stored.iter().map(|stored| stored.id).collect()
+}
+
+#[test]
+fn what_was_put_and_not_deleted_is_there_when_it_is_opened_again() {
+    let folder = folder();
+    let opened = open(&folder.path).unwrap();
+    assert_eq!(opened.stored, []);
+    let events = events(&opened.journal);
+    for id in 1..=5 {
+        assert!(matches!(
+            put(&opened.journal, &events, id, &[id as u8; 3]),
+            Event::Committed { .. }
+        ));
+    }
+    assert!(matches!(
+        put(&opened.journal, &events, 2, b"again"),
+        Event::Committed { .. }
+    ));
+    opened.journal.delete(3);
+    opened.journal.delete(5);
+    opened.journal.close();
+    drop(opened);
+
+    let opened = open(&folder.path).unwrap();
+    assert_eq!(ids(&opened.stored), [1, 2, 4]);
+    assert_eq!(opened.stored[1].bytes, b"again");
+    assert_eq!((opened.last_id, opened.cut), (5, 0));
+    drop(opened);
+    // It was written anew.
+    assert_eq!(open(&folder.path).unwrap().last_id, 5);
+}
+
+#[test]
+fn what_is_put_and_deleted_at_once_is_not_written_but_its_id_is_known() {
+    let folder = folder();
+    let opened = open(&folder.path).unwrap();
+    opened.journal.put(7, vec![0; 100_000]).unwrap();
+    opened.journal.delete(7);
+    // One batch: it is not started before.
+    let events = events(&opened.journal);
+    assert!(matches!(
+        events.recv_timeout(WAIT).unwrap(),
+        Event::Committed { upto: 1 }
+    ));
+    drop(opened);
+    assert!(fs::metadata(&folder.path).unwrap().len() < 200);
+    let opened = open(&folder.path).unwrap();
+    assert_eq!((ids(&opened.stored), opened.last_id), (vec![], 7));
+}
+
+#[test]
+fn a_log_that_is_cut_at_any_byte_is_read_up_to_its_last_whole_commit() {
+    let folder = folder();
+    let opened = open_quickly(&folder.path).unwrap();
+    let events = events(&opened.journal);
+    let mut ends = vec![(fs::metadata(&folder.path).unwrap().len(), vec![])];
+    let mut expected = Vec::new();
+    for id in 1..=6u64 {
+        put(
+            &opened.journal,
+            &events,
+            id,
+            &vec![id as u8; id as usize * 3],
+        );
+        expected.push(id);
+        if id == 4 {
+            opened.journal.delete(2);
+            expected.retain(|id| *id != 2);
+            put(&opened.journal, &events, 1, b"changed");
+        }
+        ends.push((fs::metadata(&folder.path).unwrap().len(), expected.clone()));
+    }
+    drop(opened);
+    let whole = fs::read(&folder.path).unwrap();
+    let path = folder.path.with_extension("cut");
+    for len in 0..whole.len() {
+        fs::write(&path, &whole[..len]).unwrap();
+        let opened = open_quickly(&path);
+        if (1..HEADER_LEN).contains(&len) {
+            let Err(JournalError::File { fault, .. }) = opened else {
+                panic!("cut at {len}: {opened:?}")
+            };
+            assert_eq!(
+                fault,
+                Fault::Short {
+                    len: len as u64,
+                    expected: 32
+                }
+            );
+            // It is left as it is.
+            assert_eq!(fs::read(&path).unwrap(), whole[..len]);
+            continue;
+        }
+        let opened = opened.unwrap();
+        let at_least = ends.iter().rev().find(|(end, _)| *end <= len as u64);
+        let next = ends.iter().find(|(end, _)| *end >= len as u64).unwrap();
+        let found = ids(&opened.stored);
+        // A step may be two commits: it is as before the step, or as in the midst of it, or as after it.
+        let before = at_least.map_or(&[][..], |(_, ids)| ids);
+        assert!(
+            found == before
+                || found == next.1
+                || (len as u64) < next.0 && next.1.contains(&4) && found == [1, 2, 3, 4],
+            "cut at {len}: {found:?}, before {before:?}, after {:?}",
+            next.1
+        );
+        for stored in &opened.stored {
+            assert!(
+                stored.bytes == b"changed"
+                    || stored.bytes == vec![stored.id as u8; stored.id as usize * 3]
+            );
+        }
+        drop(opened);
+        // What is written behind the cut is read.
+        let opened = open_quickly(&path).unwrap();
+        let events = self::events(&opened.journal);
+        put(&opened.journal, &events, 99, b"new");
+        drop(opened);
+        let opened = open_quickly(&path).unwrap();
+        assert_eq!(opened.cut, 0);
+        assert_eq!(ids(&opened.stored), [found, vec![99]].concat());
+    }
+}
+
+#[test]
+fn a_flipped_bit_is_never_read_as_something_else() {
+    let folder = folder();
+    let opened = open_quickly(&folder.path).unwrap();
+    let events = events(&opened.journal);
+    for id in 1..=4u64 {
+        put(&opened.journal, &events, id, &[id as u8; 5]);
+    }
+    drop(opened);
+    let whole = fs::read(&folder.path).unwrap();
+    let path = folder.path.with_extension("flipped");
+    for at in (0..whole.len()).map(|byte| byte * 8 + byte % 8) {
+        let mut bytes = whole.clone();
+        bytes[at / 8] ^= 1 << (at % 8);
+        fs::write(&path, &bytes).unwrap();
+        match open_quickly(&path) {
+            Err(JournalError::File { .. }) => assert!(at / 8 < HEADER_LEN),
+            Err(error) => panic!("bit {at}: {error}"),
+            Ok(opened) => {
+                assert!(opened.cut > 0, "bit {at}");
+                let found = ids(&opened.stored);
+                assert_eq!(found, (1..=found.len() as u64).collect::<Vec<_>>());
+                assert!(opened.stored.iter().all(|it| it.bytes == [it.id as u8; 5]));
+            }
+        }
+    }
+}
+
+#[test]
+fn files_of_others_and_of_newer_versions_are_refused_and_left_alone() {
+    let folder = folder();
+    drop(open(&folder.path).unwrap());
+    let mut newer = fs::read(&folder.path).unwrap();
+    newer[16] = 2;
+    for (bytes, expected) in [
+        (
+            &newer[..],
+            Fault::Version {
+                found: 2,
+                expected: VERSION,
+            },
+        ),
+        (&[b'x'; 500][..], Fault::Foreign),
+        (
+            &b"SQLite format 3\0 and so on and so on"[..],
+            Fault::Foreign,
+        ),
+        (
+            &b"x"[..],
+            Fault::Short {
+                len: 1,
+                expected: 32,
+            },
+        ),
+    ] {
+        fs::write(&folder.path, bytes).unwrap();
+        let Err(JournalError::File { fault, path }) = open(&folder.path) else {
+            panic!("{expected} is not refused")
+        };
+        assert_eq!((fault, &path), (expected, &folder.path));
+        assert_eq!(fs::read(&folder.path).unwrap(), bytes);
+    }
+    let error = open(&folder.path).unwrap_err().to_string();
+    assert!(error.contains("tasks.log"), "{error}");
+}
+
+#[test]
+fn it_is_opened_once_at_a_time() {
+    let folder = folder();
+    let opened = open(&folder.path).unwrap();
+    assert!(matches!(
+        open(&folder.path),
+        Err(JournalError::Locked { .. })
+    ));
+    drop(opened);
+    open(&folder.path).unwrap();
+}
+
+#[test]
+fn a_full_disk_refuses_what_is_put_and_keeps_what_is_there() {
+    let folder = folder();
+    let disk = FaultyDisk::new();
+    let opened =
+        Journal::open_on(Arc::new(disk.clone()), options(&folder.path, Fsync::Always)).unwrap();
+    let events = events(&opened.journal);
+    assert!(matches!(
+        put(&opened.journal, &events, 1, b"kept"),
+        Event::Committed { .. }
+    ));
+    for room in [0, 1, 8, 20, 50] {
+        disk.has_room(room);
+        let Event::Refused { error, after, upto } = put(&opened.journal, &events, 2, &[0; 100])
+        else {
+            panic!("there is no room")
+        };
+        assert_eq!(upto, after + 1);
+        assert!(error.to_string().contains("tasks.log"), "{error}");
+        // What was taken back was taken back on the disk.
+        let copy = folder.path.with_extension("copy");
+        fs::copy(&folder.path, &copy).unwrap();
+        let copied = open(&copy).unwrap();
+        assert_eq!((ids(&copied.stored), copied.cut), (vec![1], 0));
+    }
+    // A delete that did not go through does later.
+    opened.journal.delete(1);
+    assert!(matches!(
+        put(&opened.journal, &events, 3, b"x"),
+        Event::Refused { .. }
+    ));
+    disk.has_room(u64::MAX);
+    assert!(matches!(
+        put(&opened.journal, &events, 4, b"kept too"),
+        Event::Committed { .. }
+    ));
+    drop(opened);
+    assert_eq!(ids(&open(&folder.path).unwrap().stored), [4]);
+}
+
+#[test]
+fn after_an_fsync_that_failed_nothing_is_acknowledged() {
+    for fsync in [Fsync::Always, Fsync::Interval(Duration::from_millis(20))] {
+        let folder = folder();
+        let disk = FaultyDisk::new();
+        let opened =
+            Journal::open_on(Arc::new(disk.clone()), options(&folder.path, fsync)).unwrap();
+        let events = events(&opened.journal);
+        assert!(matches!(
+            put(&opened.journal, &events, 1, b"kept"),
+            Event::Committed { .. }
+        ));
+        disk.0.fsync_fails.store(true, Ordering::SeqCst);
+        let mut event = put(&opened.journal, &events, 2, b"lost");
+        if fsync != Fsync::Always {
+            // The system had it; then the system could not.
+            assert!(matches!(event, Event::Committed { .. }));
+            event = events.recv_timeout(WAIT).unwrap();
+        }
+        assert!(matches!(event, Event::Broken { .. }), "{event:?}");
+        // That the disk says it is well again does not change that.
+        disk.0.fsync_fails.store(false, Ordering::SeqCst);
+        assert!(matches!(
+            opened.journal.put(3, b"no".to_vec()),
+            Err(JournalError::Broken { .. })
+        ));
+        assert!(opened.journal.broken().is_some());
+        assert!(events.recv_timeout(Duration::from_millis(50)).is_err());
+        drop(opened);
+        let opened = open(&folder.path).unwrap();
+        assert!(ids(&opened.stored).contains(&1));
+        assert!(!ids(&opened.stored).contains(&3));
+    }
+}
+
+#[test]
+fn a_write_that_cannot_be_taken_back_breaks_it() {
+    let folder = folder();
+    let disk = FaultyDisk::new();
+    let opened =
+        Journal::open_on(Arc::new(disk.clone()), options(&folder.path, Fsync::Always)).unwrap();
+    let events = events(&opened.journal);
+    put(&opened.journal, &events, 1, b"kept");
+    disk.has_room(10);
+    disk.0.set_len_fails.store(true, Ordering::SeqCst);
+    assert!(matches!(
+        put(&opened.journal, &events, 2, &[0; 100]),
+        Event::Broken { .. }
+    ));
+    drop(opened);
+    let opened = open(&folder.path).unwrap();
+    assert_eq!((ids(&opened.stored), opened.cut), (vec![1], 10));
+}
+
+#[test]
+fn a_full_disk_when_it_is_opened_leaves_the_file_as_it_is() {
+    let folder = folder();
+    let opened = open(&folder.path).unwrap();
+    put(&opened.journal, &events(&opened.journal), 1, &[7; 300]);
+    drop(opened);
+    let before = fs::read(&folder.path).unwrap();
+    let disk = FaultyDisk::new();
+    disk.has_room(100);
+    let error = Journal::open_on(Arc::new(disk), options(&folder.path, Fsync::Always)).unwrap_err();
+    assert!(matches!(error, JournalError::System { .. }));
+    assert_eq!(fs::read(&folder.path).unwrap(), before);
+    assert_eq!(ids(&open(&folder.path).unwrap().stored), [1]);
+}
+
+#[test]
+fn more_than_may_wait_is_refused() {
+    let folder = folder();
+    let opened = open(&folder.path).unwrap();
+    for id in 1..=10 {
+        opened.journal.put(id, vec![0; 100_000]).unwrap();
+    }
+    assert!(matches!(
+        opened.journal.put(11, vec![0; 100_000]),
+        Err(JournalError::Backlog { max: 1_048_576, .. })
+    ));
+    // Deletes are not: there is one for what was put at most.
+    opened.journal.delete(1);
+    let events = events(&opened.journal);
+    assert!(matches!(
+        events.recv_timeout(WAIT).unwrap(),
+        Event::Committed { upto: 10 }
+    ));
+    assert!(matches!(
+        put(&opened.journal, &events, 12, &[0; 2_000_000]),
+        Event::Committed { .. }
+    ));
+    drop(opened);
+    assert_eq!(
+        ids(&open(&folder.path).unwrap().stored),
+        [2, 3, 4, 5, 6, 7, 8, 9, 10, 12]
+    );
+}
+
+#[test]
+fn a_file_that_is_mostly_about_what_is_gone_is_written_anew() {
+    let folder = folder();
+    let disk = FaultyDisk::new();
+    let opened = Journal::open_on(
+        Arc::new(disk.clone()),
+        options(&folder.path, Fsync::Interval(Duration::from_secs(1))),
+    )
+    .unwrap();
+    let events = events(&opened.journal);
+    let most = Mutex::new(0);
+    for id in 1..=400u64 {
+        put(&opened.journal, &events, id, &vec![id as u8; 100_000]);
+        if id % 10 != 0 {
+            opened.journal.delete(id);
+        }
+        let mut most = most.lock().unwrap();
+        *most = u64::max(*most, fs::metadata(&folder.path).unwrap().len());
+    }
+    drop(opened);
+    assert!(disk.0.replaced.load(Ordering::SeqCst) > 2);
+    assert!(most.into_inner().unwrap() < 18 << 20);
+    let opened = open(&folder.path).unwrap();
+    assert_eq!(opened.stored.len(), 40);
+    for stored in &opened.stored {
+        assert_eq!(stored.bytes, vec![stored.id as u8; 100_000]);
+    }
+    assert!(fs::metadata(&folder.path).unwrap().len() < 5 << 20);
+}
+
+#[test]
+fn a_file_that_cannot_be_written_anew_goes_on() {
+    let folder = folder();
+    let disk = FaultyDisk::new();
+    let opened = Journal::open_on(
+        Arc::new(disk.clone()),
+        options(&folder.path, Fsync::Interval(Duration::from_secs(1))),
+    )
+    .unwrap();
+    let events = events(&opened.journal);
+    for id in 1..=5u64 {
+        put(&opened.journal, &events, id, &vec![id as u8; 1_000_000]);
+    }
+    // There is room for what is put, and then not for a copy.
+    disk.has_room(12 << 20);
+    for id in 6..=16u64 {
+        assert!(matches!(
+            put(&opened.journal, &events, id, &vec![id as u8; 1_000_000]),
+            Event::Committed { .. }
+        ));
+    }
+    disk.has_room(u64::MAX);
+    put(&opened.journal, &events, 17, b"after");
+    drop(opened);
+    assert_eq!(
+        ids(&open(&folder.path).unwrap().stored),
+        (1..=17).collect::<Vec<_>>()
+    );
+}
+
+#[test]
+fn one_fsync_is_for_all_that_came_meanwhile() {
+    let folder = folder();
+    let disk = FaultyDisk::new();
+    let opened =
+        Journal::open_on(Arc::new(disk.clone()), options(&folder.path, Fsync::Always)).unwrap();
+    for id in 1..=1000u64 {
+        opened.journal.put(id, vec![0; 100]).unwrap();
+    }
+    let before = disk.0.syncs.load(Ordering::SeqCst);
+    let events = events(&opened.journal);
+    assert!(matches!(
+        events.recv_timeout(WAIT).unwrap(),
+        Event::Committed { upto: 1000 }
+    ));
+    assert_eq!(disk.0.syncs.load(Ordering::SeqCst) - before, 1);
+    assert_eq!(opened.journal.last_ticket(), 1000);
+}
