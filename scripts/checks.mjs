@@ -63,6 +63,7 @@ const ONCE = [
   'packaging/**',
   'readme.spec.ts',
   'errors.spec.ts',
+  'lifecycle/processes-kill-loop.spec.ts',
   'lifecycle/tcp-kill-loop.spec.ts',
   'lifecycle/table-kill.spec.ts',
   'lifecycle/sockets-memory.spec.ts',

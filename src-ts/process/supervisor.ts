@@ -151,6 +151,8 @@ export class Supervisor {
   /** Replaces all workers, or those of some kinds, by workers of `generation`, or none; see {@link prepareAll}. */
   reload(generation: Generation, signal?: AbortSignal, kinds?: ReadonlySet<WorkerKind>): Promise<ReloadResult & { readonly settled: Promise<void> }> {
     const seats = kinds === undefined ? this.#seats : this.#seats.filter(({ place }) => kinds.has(place.kind))
+    // What is being watched since the last reload goes on being watched.
+    if (seats.length === 0) return Promise.resolve({ ok: true, rolledBack: false, settled: Promise.resolve() })
     return this.#inTurn(async () => {
       const previous = new Map(seats.map((seat) => [seat, seat.generation as Generation]))
       const result = await this.#takeOver(new Map(seats.map((seat) => [seat, generation])), signal)

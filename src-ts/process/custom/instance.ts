@@ -185,8 +185,9 @@ export class ProcessInstance {
       this.#failures = 0
     }
     const isFailure = end.reason !== 'exit' || end.exitCode !== 0
+    if (!isFailure) this.#failures = 0
     const delay = Math.min(restartInterval * 2 ** this.#failures, Math.max(RESTART_MAX_MS, restartInterval))
-    this.#failures = isFailure ? Math.min(this.#failures + 1, 30) : 0
+    if (isFailure) this.#failures = Math.min(this.#failures + 1, 30)
     if (this.#isFrozen || this.#row >= maxRestarts) {
       this.#setStatus('ended')
       events.failed({ process: this.info, ...end, restartIn: undefined })
