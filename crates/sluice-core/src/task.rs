@@ -44,7 +44,7 @@ pub type CallId = u64;
 /// Bytes that only JavaScript understands.
 pub type Payload = Arc<[u8]>;
 
-/// A set of workers: 0 those that serve, 1 task workers, 2 cron, from 3 on those of a queue of their own.
+/// A set of workers: 0 those that serve, 1 task workers, 2 cron, 3 those that run tasks of no queue, from 4 on those of a queue of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PoolId(pub u16);
 

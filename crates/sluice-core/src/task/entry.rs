@@ -80,10 +80,14 @@ impl Entries {
         Some(index)
     }
 
-    pub(super) fn remove(&mut self, index: u32) -> Option<Entry> {
-        let entry = self.places.get_mut(index as usize)?.take()?;
-        self.free.push(index);
-        Some(entry)
+    /// Drops one where it is.
+    pub(super) fn remove(&mut self, index: u32) {
+        if let Some(place) = self.places.get_mut(index as usize)
+            && place.is_some()
+        {
+            *place = None;
+            self.free.push(index);
+        }
     }
 
     pub(super) fn get(&self, index: u32) -> Option<&Entry> {

@@ -923,8 +923,9 @@ impl Tasks {
 
     /// Forgets a task that is over and of which nothing is left to be called.
     fn forget(&mut self, index: u32) {
-        if let Some(entry) = self.entries.remove(index) {
+        if let Some(entry) = self.entries.get(index) {
             self.bytes -= entry.bytes;
+            self.entries.remove(index);
         }
     }
 
