@@ -213,7 +213,7 @@ export interface NativePackets {
 export interface NativeCalls {
   /** Begins the call that a TASK record names. False: it is not to begin; it was cancelled, or another worker has it. */
   beginCall(worker: number, id: number): boolean
-  /** Ends a call that has begun, with its result or its error. `outcome`: 0 done, 1 its handler failed, 2 no such task. False: it was not this worker's. */
+  /** Ends a call that has begun, with its result or its error. `outcome`: 0 done, 1 its handler failed, 2 no such task, or no use in trying again: `bytes` are the error, too. False: it was not this worker's. */
   endCall(worker: number, id: number, outcome: number, bytes: Uint8Array | null): boolean
   /** Tells whoever has delivered the task how far it is. */
   callProgress(worker: number, id: number, bytes: Uint8Array): boolean
@@ -222,19 +222,19 @@ export interface NativeCalls {
 }
 
 /** Tasks, for every thread of a server. */
-export interface NativeTasks {
+export interface NativeTasks extends Pick<NativeCalls, 'takeParcel'> {
   /**
-   * Delivers a task; its end comes as a TASK_RESULT record to `worker`, the calling thread's attachment, and to nobody for -1. `options`: priority, delay, tries, timeout,
+   * Delivers a task; its end comes as a TASK_RESULT record to `worker`, the calling thread's attachment, and to nobody for -1. `options`, the bytes of doubles: priority, delay, tries, timeout,
    * base of the back-off, its maximum (0: it is fixed), whether it has jitter, index of the queue, number of the worker or -1, flags (1 `finish`, 2 `failed`,
    * 4 durable). The id of the task, or: -1 there are as many as may be, -2 they have as many bytes, -3 the server stops, -4 too many wait for the task of this
    * key, -5 no such queue.
    */
-  submitTask(server: number, worker: number, name: string, options: Float64Array, input: Uint8Array | null, key: string | null): number
+  submitTask(server: number, worker: number, name: string, options: Uint8Array, input: Uint8Array | null, key: string | null): number
   /** 0 there is none of that id, 1 it does not begin any more, 2 it runs, and is told. */
   cancelTask(server: number, id: number): number
   /** 0 it is over or never was, 1 it waits for a worker, 2 for its time, 3 it runs. */
   taskStatus(server: number, id: number): number
-  /** JSON of the queues and of the failed tasks. */
+  /** JSON `{ queues: [{ name, waiting, delayed, running, done, failed }], failed: [{ id, name, queue, attempts, end, error, failedAt }] }`. */
   taskList(server: number): string
   /** Delivers a failed task again. False when there is none of that id. */
   retryTask(server: number, id: number): boolean

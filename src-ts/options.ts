@@ -562,7 +562,7 @@ export interface StaticOptions {
 export interface TasksConfig {
   /** Threads that run nothing but tasks, 0 to 120; 0: the ordinary workers run them. @default 1 when there is `tasks`, else 0 */
   workers?: number | undefined
-  /** Tasks in the hands of one task worker at once, 1 to 65 535. @default 16 */
+  /** Tasks in the hands of one task worker at once, 1 to 256. @default 16 */
   concurrency?: number | undefined
   /**
    * Modules with tasks, from `root`, which every worker imports beside the app; with `*` in a name, `**` for any folders between: all that fit. Classes that
@@ -587,7 +587,7 @@ export interface TaskQueue {
   workers?: number | undefined
   /** Tasks of this queue that run at once in the whole server. 0: as many as the workers take. @default 0 */
   concurrency?: number | undefined
-  /** No more than `limit` tasks of this queue begin in `per` milliseconds. @default undefined no bound */
+  /** No more than `limit` tasks of this queue, up to 1 000 000, begin in `per` milliseconds. @default undefined no bound */
   rate?: { limit: number; per: number } | undefined
 }
 

@@ -2,6 +2,7 @@ import type { ResolvedConfig } from '../options.ts'
 import type { ReloadTarget, Server } from '../process/api.ts'
 import type { ProcessInfo } from '../process/custom/spec.ts'
 import { toFault, type ControlHandlers, type ControlFault } from '../process/control.ts'
+import type { FailedTaskInfo, QueueInfo } from '../tasks/shared-tasks.ts'
 import { sluiceVersion } from '../version.ts'
 import { describeError } from './print-error.ts'
 import { parsePushTarget } from './push-target.ts'
@@ -16,6 +17,7 @@ export interface ControlAnswers {
   stop: { pid: number }
   /** How many connections the message was meant for. */
   push: { connections: number }
+  tasks: TasksAnswer
 }
 
 /** What `push` is called with: a target as {@link parsePushTarget} reads it, and a text or bytes. */
@@ -23,6 +25,20 @@ export interface PushParams {
   readonly target: string
   readonly text?: string
   readonly base64?: string
+}
+
+/** What `tasks` is called with; without anything it only lists. */
+export interface TasksParams {
+  /** The id of a failed task, or `all`. */
+  readonly retry?: string
+  readonly forget?: string
+}
+
+/** {@link TaskList}, and how many failed tasks were tried again or forgotten before it was made. */
+export interface TasksAnswer {
+  readonly queues: readonly QueueInfo[]
+  readonly failed: readonly (Omit<FailedTaskInfo, 'error' | 'failedAt'> & { readonly error: ControlFault; readonly failedAt: string })[]
+  readonly changed: number
 }
 
 export interface PortAnswer {
@@ -100,6 +116,11 @@ export function controlHandlers(server: Server, config: ResolvedConfig, operatio
       return { pid: process.pid }
     },
     push: (params): ControlAnswers['push'] => ({ connections: pushTo(server, params) }),
+    tasks: (params): ControlAnswers['tasks'] => {
+      const changed = each(server, textParam(params, 'retry'), (id) => server.tasks.retry(id)) + each(server, textParam(params, 'forget'), (id) => server.tasks.forget(id))
+      const { queues, failed } = server.tasks.list()
+      return { queues, failed: failed.slice(-FAILED_MAX).map(({ error, failedAt, ...task }) => ({ ...task, error: toFault(error), failedAt: failedAt.toISOString() })), changed }
+    },
   }
 }
 
@@ -107,6 +128,15 @@ export function controlHandlers(server: Server, config: ResolvedConfig, operatio
 const SERVICE_RESTART = 1012
 /** Longest target in characters, more than {@link parsePushTarget} takes. */
 const TARGET_LENGTH_MAX = 512
+
+/** Failed tasks in one answer, the latest: a line has an end. */
+const FAILED_MAX = 500
+
+/** How many failed tasks something was done to: to one, or to `all`. */
+function each(server: Server, id: string | undefined, act: (id: string) => boolean): number {
+  if (id === undefined) return 0
+  return (id === 'all' ? server.tasks.list().failed.map((task) => task.id) : [id]).filter(act).length
+}
 
 function pushTo(server: Server, params: unknown): number {
   const target = parsePushTarget(textParam(params, 'target', TARGET_LENGTH_MAX) ?? '')

@@ -70,6 +70,16 @@ export function createProgram(args: readonly string[], exit: (code: ExitCode) =>
       exit(await push(target, data, flags))
     })
 
+  whereOptions(program.command('tasks').description('show the queues of the running server, its failed tasks, or try these again'))
+    .option('--failed', 'list the failed tasks that are kept')
+    .addOption(new Option('--retry <id>', 'deliver a failed task again, or "all"').argParser(checkedTask))
+    .addOption(new Option('--forget <id>', 'forget a failed task, or "all"').argParser(checkedTask).conflicts('retry'))
+    .option('--json', 'print one JSON object')
+    .action(async (flags: TasksFlags) => {
+      const { tasks } = await import('./tasks.ts')
+      exit(await tasks(flags))
+    })
+
   whereOptions(program.command('publish').description('print the configuration of a proxy in front of the server'))
     .addArgument(new Argument('<proxy>', 'what it is for').choices(['nginx', 'apache', 'caddy', 'haproxy']))
     .option('-o, --output <file>', 'write it to this file')
@@ -138,6 +148,13 @@ export interface PushFlags extends WhereFlags {
   json?: true
 }
 
+export interface TasksFlags extends WhereFlags {
+  failed?: true
+  retry?: string
+  forget?: string
+  json?: true
+}
+
 export interface PublishFlags extends WhereFlags {
   output?: string
   serverName?: string
@@ -150,6 +167,11 @@ export interface TableFlags extends WhereFlags {
   prefix?: string
   limit?: number
   json?: true
+}
+
+function checkedTask(text: string): string {
+  if (text === 'all' || /^[1-9]\d{0,15}$/.test(text)) return text
+  throw new InvalidArgumentError('It must be the id of a task, or "all".')
 }
 
 function checkedLimit(text: string): number {

@@ -1,3 +1,4 @@
+import { columns } from './columns.ts'
 import { ControlClient } from './control-client.ts'
 import type { StatusAnswer } from './control-handlers.ts'
 import type { ProcessInfo } from '../process/custom/spec.ts'
@@ -46,20 +47,14 @@ function statusText({ pid, name, version, uptime, ports, health, processes, stat
     ...ports.map((port) => `${port.protocol.padEnd(6)} ${port.url}${port.error === undefined ? '' : `  not bound: ${port.error}`}`),
     `requests ${stats.requestCount}, in flight ${stats.concurrency}, connections ${stats.connections}, reloads ${stats.reloads}, crashes ${stats.crashes}, replayed ${stats.replayed}`,
     '',
-    ...table([['worker', 'kind', 'state', 'done', 'in hand', 'heap', 'busy', 'up'], ...rows]),
-    ...(processes.length === 0 ? [] : ['', ...table([['process', 'kind', 'state', 'pid', 'restarts', 'up'], ...processes.map(processRow)])]),
+    ...columns([['worker', 'kind', 'state', 'done', 'in hand', 'heap', 'busy', 'up'], ...rows]),
+    ...(processes.length === 0 ? [] : ['', ...columns([['process', 'kind', 'state', 'pid', 'restarts', 'up'], ...processes.map(processRow)])]),
     '',
   ].join('\n')
 }
 
 function processRow({ kind, name, pid, restarts, since, status }: ProcessInfo): (string | number)[] {
   return [name, kind, status, kind === 'thread' ? '' : (pid ?? ''), restarts, since === undefined ? '' : duration(Date.now() - since)]
-}
-
-/** Columns as wide as their widest cell, the text of the last one unpadded. */
-function table(rows: readonly (readonly (string | number)[])[]): string[] {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => String(row[column]).length)))
-  return rows.map((row) => row.map((cell, column) => String(cell).padEnd(widths[column] ?? 0)).join('  ').trimEnd())
 }
 
 function duration(milliseconds: number): string {

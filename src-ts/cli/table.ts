@@ -1,5 +1,6 @@
 import { attachTable, tableFiles } from '../table/attach-table.ts'
 import type { Table } from '../table/table.ts'
+import { columns } from './columns.ts'
 import type { TableFlags } from './program.ts'
 import type { ExitCode } from './run.ts'
 import { findState } from './state-dir.ts'
@@ -63,10 +64,4 @@ function textOf(row: object): string {
   return Object.entries(row)
     .map(([name, value]) => `${name}=${value instanceof Uint8Array ? Buffer.from(value).toString('hex') : typeof value === 'string' ? JSON.stringify(value) : value}`)
     .join('  ')
-}
-
-/** Lines of cells, each column as wide as its widest. */
-function columns(rows: readonly (readonly (string | number)[])[]): string[] {
-  const widths = (rows[0] ?? []).map((_, column) => Math.max(...rows.map((row) => String(row[column]).length)))
-  return rows.map((row) => row.map((cell, column) => String(cell).padEnd(widths[column] ?? 0)).join('  ').trimEnd())
 }

@@ -519,7 +519,7 @@ const queueSchema = exactObject(
   {
     workers: v.optional(whole('', 0, workersMax), 0),
     concurrency: v.optional(whole('', 0, u32Max), 0),
-    rate: v.optional(exactObject({ limit: whole('', 1, 1_000_000_000), per: millis(1) }, 'must be { limit, per }')),
+    rate: v.optional(exactObject({ limit: whole('', 1, 1_000_000), per: millis(1) }, 'must be { limit, per }')),
   },
   'must be { workers, concurrency, rate }',
 )
@@ -530,7 +530,7 @@ const queuesRecord = v.record(queueNames, queueSchema, queuesMessage)
 /** How tasks are run; a test of the page about it, too. */
 export const tasksSchema = exactObject({
   workers: v.optional(whole('', 0, workersMax), 1),
-  concurrency: v.optional(whole('', 1, 65_535), 16),
+  concurrency: v.optional(whole('', 1, 256), 16),
   files: v.pipe(v.optional(oneOrMore(text), []), v.maxLength(1024, 'must have at most 1024 files')),
   maxTasks: v.optional(whole(''), 0),
   queues: v.pipe(

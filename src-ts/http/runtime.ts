@@ -11,6 +11,7 @@ import { type DetachedRequest, respond } from './detached.ts'
 import { Exchange } from './exchange.ts'
 import { createPipeline } from './pipeline.ts'
 import { Calls } from '../tasks/calls.ts'
+import type { TaskClient } from '../tasks/client.ts'
 import { PacketCommands } from '../udp/packet-commands.ts'
 import type { BoundAddress } from '../udp/packets.ts'
 import type { Report } from './report.ts'
@@ -34,6 +35,8 @@ export interface RuntimeOptions {
   /** Most fields of a form that is not in parts. @default 1000 */
   readonly formFields?: number | undefined
   readonly worker: WorkerInfo
+  /** Hears of the tasks that this thread delivers. */
+  readonly tasks?: TaskClient | undefined
   /** Where relative paths of files start. @default the working directory */
   readonly root?: string | undefined
   /** Run around those of the app: `requestReceived` before, `responseGenerated` after them. */
@@ -65,10 +68,11 @@ export interface WorkerRuntime {
 
 /** Attaches the calling thread as a worker and serves with `app`. @throws what `attachWorker` throws */
 export function startRuntime(options: RuntimeOptions): WorkerRuntime {
-  const { handled, native, report } = options
+  const { handled, native, report, tasks } = options
   // Records come only after activation, and on this thread; so the wake-up cannot come before there is a drain.
   let drain: Drain | undefined
   const memory = native.attachWorker(options.server, options.slot, () => drain?.())
+  tasks?.attach(memory.worker)
   const commands = new Commands(native, memory.worker)
   const packetCommands = new PacketCommands(native, memory.worker, commands)
   const host = new WorkerHost(commands, new SocketCommands(native, options.server, memory.worker, commands), packetCommands, memory, options)
@@ -84,7 +88,9 @@ export function startRuntime(options: RuntimeOptions): WorkerRuntime {
         if (kind < RecordKind.WS_OPEN) host.exchangesOf(lane).deliver(lane, at, kind)
         else if (kind === RecordKind.PACKET) host.packets.deliver(lane, at)
         else if (kind === RecordKind.TASK) calls.deliver(lane, at)
-        else if (kind > RecordKind.TASK) return
+        else if (kind === RecordKind.TASK_RESULT) tasks?.result(lane, at)
+        else if (kind === RecordKind.TASK_PROGRESS) tasks?.progress(lane, at)
+        else if (kind === RecordKind.TASK_ABORT) calls.abortOne(lane, at)
         else host.sockets.deliver(lane, at, kind)
       },
       failed: (error) => report(error, 'bridge'),
@@ -105,6 +111,7 @@ export function startRuntime(options: RuntimeOptions): WorkerRuntime {
     },
     detach: () => {
       drain.stop()
+      tasks?.detach()
       commands.close()
     },
   }

@@ -6,6 +6,7 @@ import type { DetachedRequest } from '../http/detached.ts'
 import type { Port } from '../port.ts'
 import type { ProcessErrorEvent, ProcessHandle, ProcessInfo, ProcessOutput } from './custom/spec.ts'
 import type { SharedTimers } from '../timer.ts'
+import type { SharedTasks } from '../tasks/shared-tasks.ts'
 import type { Tables } from '../table/configured-tables.ts'
 import type { PushServer } from '../websocket/push.ts'
 
@@ -261,6 +262,8 @@ export interface Server extends AsyncDisposable, Pick<PushServer, PushMethods> {
   readonly signal: AbortSignal
   /** Timers of the whole server, which survive its workers. */
   readonly timer: SharedTimers
+  /** Tasks of the whole server, for those who look after it. */
+  readonly tasks: SharedTasks
 
   stats(): ServerStats
   health(): HealthReport

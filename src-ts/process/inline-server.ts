@@ -24,6 +24,10 @@ import { enter, leave } from './running.ts'
 import { healthReport, serverStats } from './stats.ts'
 import { keepVitals } from './vitals.ts'
 import { SharedTimers } from '../timer.ts'
+import { TaskClient } from '../tasks/client.ts'
+import { registerExports } from '../tasks/register-exports.ts'
+import { enterClient, leaveClient } from '../tasks/registry.ts'
+import { SharedTasks } from '../tasks/shared-tasks.ts'
 import { configuredTables, openTables, type Tables } from '../table/configured-tables.ts'
 import { PushServer } from '../websocket/push.ts'
 
@@ -41,8 +45,10 @@ export class InlineServer extends PushServer implements Server {
   readonly version: string | undefined
   readonly worker: WorkerInfo
   readonly timer: SharedTimers = new SharedTimers(native, () => this.coreServer())
+  readonly tasks: SharedTasks = new SharedTasks(native, () => this.coreServer())
   readonly tables: Tables
   readonly #config: ResolvedConfig
+  readonly #taskClient: TaskClient
   readonly #app: unknown
   readonly #lifecycle = new Lifecycle(0)
   readonly #board = new Board()
@@ -65,6 +71,13 @@ export class InlineServer extends PushServer implements Server {
     this.version = config.version
     if (Object.keys(config.processes).length > 0) throw sluiceTypeError('ERR_SLUICE_INVALID_OPTION', '`processes` needs worker threads: start the server with `app`, the path of a module, instead of functions')
     this.tables = configuredTables(config.tables)
+    this.#taskClient = new TaskClient({
+      native,
+      server: () => this.coreServer(),
+      queues: config.tasks.queues.map(({ name }) => name),
+      report: (error) => this.#lifecycle.report(error, 'task'),
+      classes: 'register',
+    })
     this.#lifecycle.configure(config.lifecycle, Object.keys(config.lifecycle) as (keyof LifecycleEvents)[])
     const status = (): WorkerInfo['status'] => this.#status()
     this.worker = {
@@ -87,12 +100,16 @@ export class InlineServer extends PushServer implements Server {
     const core = new Core(native, toNativeConfig({ ...this.#config, stuckAfter: 0 }), (error) => this.#lifecycle.report(error, 'accept'))
     this.#core = core
     enter(this)
+    enterClient(this.#taskClient)
     try {
       const ports = core.ports()
       dropPrivileges(this.#config, native)
       this.#releaseTables = await openTables(this.tables, this.#config.namedStateDir, (error) => this.#lifecycle.report(error, 'tables'))
       this.#ports = portsFrom(ports, this.reach())
       for (const { error } of this.#ports) if (error !== undefined) this.#lifecycle.report(error, 'listen')
+      if (typeof this.#app === 'object' && this.#app !== null) registerExports(this.#app)
+      const { files } = this.#config.tasks
+      if (files.length > 0) await (await import('../tasks/files.ts')).importTaskFiles(files, this.#config.root)
       await this.#lifecycle.run('serverStart', this)
       await this.#lifecycle.run('workerStart', { ...this.worker, status: 'starting', reason: 'start' })
       const slot = core.createWorker((notice) => {
@@ -110,6 +127,7 @@ export class InlineServer extends PushServer implements Server {
         decodes: decompression,
         formFields: uploads.fields,
         worker: this.worker,
+        tasks: this.#taskClient,
         root: this.#config.root,
         ...requestFunctions(this.#config),
         report: (error, phase) => this.#lifecycle.report(error, phase),
@@ -123,6 +141,7 @@ export class InlineServer extends PushServer implements Server {
       core.release()
       this.#releaseTables?.()
       leave(this)
+      leaveClient(this.#taskClient)
       throw error
     }
     await this.#lifecycle.tell('listening', this)
@@ -220,6 +239,7 @@ export class InlineServer extends PushServer implements Server {
     await within(systemClock, HOOK_MS, this.#lifecycle.tell('serverStop', this))
     this.#releaseTables?.()
     leave(this)
+    leaveClient(this.#taskClient)
   }
 
   protected coreServer(): number {

@@ -1,5 +1,5 @@
 import { sluiceError, sluiceTypeError } from '../errors.ts'
-import { native as binding, type NativePush, type NativeServer, type NativeTimers } from '../native.ts'
+import { native as binding, type NativePush, type NativeServer, type NativeTasks, type NativeTimers } from '../native.ts'
 import { toNativeConfig, type ResolvedConfig } from '../options.ts'
 import { findPort, portsFrom, type Port } from '../port.ts'
 import type { DetachedRequest } from '../http/detached.ts'
@@ -25,6 +25,9 @@ import { healthReport, serverStats } from './stats.ts'
 import { Supervisor } from './supervisor.ts'
 import { ThreadHandle, type ThreadOptions, type WorkerHandle } from './worker-handle.ts'
 import { SharedTimers } from '../timer.ts'
+import { TaskClient } from '../tasks/client.ts'
+import { enterClient, leaveClient } from '../tasks/registry.ts'
+import { SharedTasks } from '../tasks/shared-tasks.ts'
 import { configuredTables, openTables, type Tables } from '../table/configured-tables.ts'
 import { PushServer } from '../websocket/push.ts'
 
@@ -50,6 +53,8 @@ export class Master extends PushServer implements Server {
   readonly name: string
   readonly worker: undefined
   readonly timer: SharedTimers
+  readonly tasks: SharedTasks
+  readonly #taskClient: TaskClient
   readonly tables: Tables
   readonly #config: MasterConfig
   readonly #native: NativeServer
@@ -72,9 +77,17 @@ export class Master extends PushServer implements Server {
   #releaseTables: (() => void) | undefined
 
   /** @throws ERR_SLUICE_INVALID_OPTION for functions that could not reach the workers */
-  constructor(config: MasterConfig, native: NativeServer & NativePush & NativeTimers = binding) {
+  constructor(config: MasterConfig, native: NativeServer & NativePush & NativeTimers & NativeTasks = binding) {
     super(native)
     this.timer = new SharedTimers(native, () => this.coreServer())
+    this.tasks = new SharedTasks(native, () => this.coreServer())
+    this.#taskClient = new TaskClient({
+      native,
+      server: () => this.coreServer(),
+      queues: config.tasks.queues.map(({ name }) => name),
+      report: (error) => this.#lifecycle.report(error, 'task'),
+      classes: 'ignore',
+    })
     refuseUnreachable(config)
     this.#config = config
     this.#native = native
@@ -148,6 +161,7 @@ export class Master extends PushServer implements Server {
     const core = new Core(this.#native, toNativeConfig(this.#config), (error) => this.#lifecycle.report(error, 'accept'))
     this.#core = core
     enter(this)
+    enterClient(this.#taskClient)
     try {
       dropPrivileges(this.#config, this.#native)
       this.#releaseTables = await openTables(this.tables, this.#config.namedStateDir, (error) => this.#lifecycle.report(error, 'tables'))
@@ -168,6 +182,7 @@ export class Master extends PushServer implements Server {
       core.release()
       this.#releaseTables?.()
       leave(this)
+      leaveClient(this.#taskClient)
       throw error
     }
   }
@@ -281,6 +296,7 @@ export class Master extends PushServer implements Server {
     await within(systemClock, STOP_HOOK_MS, this.#lifecycle.tell('serverStop', this))
     this.#releaseTables?.()
     leave(this)
+    leaveClient(this.#taskClient)
   }
 
   async #reload({ only, version, signal }: ReloadOptions): Promise<ReloadResult> {
@@ -385,6 +401,7 @@ export class Master extends PushServer implements Server {
         cpu: place.kind === 'worker' && affinity.length > 0 ? affinity[place.index % affinity.length] : undefined,
         ports: this.#portRecords,
         tables: this.#config.tables,
+        tasks: { files: this.#config.tasks.files, queues: this.#config.tasks.queues.map(({ name }) => name) },
         board: this.#board.buffer,
         processes: this.#processes.names,
       },

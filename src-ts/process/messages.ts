@@ -90,6 +90,8 @@ export interface Boot {
   readonly cpu: number | undefined
   readonly ports: readonly PortRecord[]
   readonly tables: Readonly<Record<string, TableSpec>>
+  /** Modules that are imported beside the app, and the names of the queues in the order of the core. */
+  readonly tasks: { readonly files: readonly string[]; readonly queues: readonly string[] }
   /** Shared with every thread of the server, see `board.ts`. */
   readonly board: SharedArrayBuffer
   /** The names of the custom processes. */

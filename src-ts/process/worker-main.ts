@@ -25,6 +25,9 @@ import type { Boot, LeaveReason } from './messages.ts'
 import { workerTitle } from './place.ts'
 import { ReportLimit } from './report-limit.ts'
 import { enter } from './running.ts'
+import { TaskClient } from '../tasks/client.ts'
+import { registerExports } from '../tasks/register-exports.ts'
+import { enterClient } from '../tasks/registry.ts'
 import { keepVitals } from './vitals.ts'
 import { WorkerServer } from './worker-server.ts'
 
@@ -88,6 +91,15 @@ link.open((message) => {
 
 const server = new WorkerServer(boot, worker, link, lifecycle, leaving.signal)
 enter(server)
+const tasks = new TaskClient({
+  native,
+  server: () => boot.server,
+  queues: boot.tasks.queues,
+  report: (error) => lifecycle.report(error, 'task'),
+  // A process imports what it likes.
+  classes: boot.process === undefined ? 'require' : 'ignore',
+})
+enterClient(tasks)
 const board = new Board(boot.board)
 keepVitals(board, boot.slot)
 start().catch((error: unknown) => {
@@ -100,6 +112,8 @@ async function start(): Promise<void> {
   if (functions) lifecycle.configure(functions.lifecycle, ['workerStart', 'workerExit', 'workerStop', 'message'])
   // Task workers import the app for the tasks that it defines.
   const app = boot.process === undefined ? await loadApp(boot) : undefined
+  if (app !== undefined) registerExports(app)
+  if (app !== undefined && boot.tasks.files.length > 0) await (await import('../tasks/files.ts')).importTaskFiles(boot.tasks.files, boot.root)
   const handled = boot.kind === 'worker' ? handledPorts(resolveApp(app), boot.ports) : []
   await lifecycle.run('workerStart', { ...worker, status: 'starting', reason: boot.reason })
   runtime = startRuntime({
@@ -112,6 +126,7 @@ async function start(): Promise<void> {
     decodes: boot.decodes,
     formFields: boot.formFields,
     worker,
+    tasks,
     root: boot.root,
     ...(functions && requestFunctions(functions)),
     report: (error, phase) => lifecycle.report(error, phase),

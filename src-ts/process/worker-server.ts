@@ -13,6 +13,7 @@ import type { MasterLink } from './master-link.ts'
 import type { Boot, Receiver } from './messages.ts'
 import { healthReport, serverStats } from './stats.ts'
 import { SharedTimers } from '../timer.ts'
+import { SharedTasks } from '../tasks/shared-tasks.ts'
 import { configuredTables, type Tables } from '../table/configured-tables.ts'
 import { PushServer } from '../websocket/push.ts'
 
@@ -22,6 +23,7 @@ export class WorkerServer extends PushServer implements Server {
   readonly version: string | undefined
   readonly worker: WorkerInfo
   readonly timer: SharedTimers = new SharedTimers(native, () => this.coreServer())
+  readonly tasks: SharedTasks = new SharedTasks(native, () => this.coreServer())
   readonly ports: readonly Port[]
   readonly tables: Tables
   readonly signal: AbortSignal

@@ -1,0 +1,50 @@
+import { readdirSync } from 'node:fs'
+import { dirname, join, relative, resolve, sep } from 'node:path'
+
+import { importModule } from '../config/import-module.ts'
+import { sluiceTypeError } from '../errors.ts'
+import { registerExports } from './register-exports.ts'
+
+/** More files than this are a pattern that went wrong. */
+const FILES_MAX = 10_000
+
+/** Imports the modules of `tasks.files` and makes their classes known. Rejects with what one of them throws. */
+export async function importTaskFiles(files: readonly string[], root: string): Promise<void> {
+  for (const path of findFiles(files, root)) registerExports(await importModule(path))
+}
+
+/** @throws TypeError ERR_SLUICE_INVALID_OPTION for a pattern that nothing fits */
+export function findFiles(patterns: readonly string[], root: string): string[] {
+  return [...new Set(patterns.flatMap((pattern, index) => {
+    if (!pattern.includes('*')) return [resolve(root, pattern)]
+    const found = match(resolve(root, pattern))
+    if (found.length === 0) throw sluiceTypeError('ERR_SLUICE_INVALID_OPTION', `tasks.files[${index}]: no file fits "${pattern}" in ${root}`)
+    return found
+  }))]
+}
+
+/** The files below the folders before the first `*`, in the order of their names. */
+function match(pattern: string): string[] {
+  let base = pattern
+  while (base.includes('*')) base = dirname(base)
+  const parts = relative(base, pattern).split(sep)
+  const found: string[] = []
+  walk(base, parts, found)
+  return found.sort()
+}
+
+function walk(folder: string, [part, ...rest]: readonly string[], found: string[]): void {
+  if (part === undefined || found.length >= FILES_MAX) return
+  const entries = readdirSync(folder, { withFileTypes: true })
+  if (part === '**') {
+    walk(folder, rest, found)
+    for (const entry of entries) if (entry.isDirectory() && entry.name !== 'node_modules' && !entry.name.startsWith('.')) walk(join(folder, entry.name), [part, ...rest], found)
+    return
+  }
+  const name = new RegExp(`^${part.split('*').map((text) => text.replace(/[\\^$.|?+()[\]{}]/g, '\\$&')).join('[^/]*')}$`)
+  for (const entry of entries) {
+    if (!name.test(entry.name) || (entry.name.startsWith('.') && !part.startsWith('.'))) continue
+    if (rest.length === 0 && !entry.isDirectory()) found.push(join(folder, entry.name))
+    else if (rest.length > 0 && entry.isDirectory()) walk(join(folder, entry.name), rest, found)
+  }
+}
