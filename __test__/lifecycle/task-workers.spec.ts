@@ -141,3 +141,64 @@ serial('a shutdown ends task workers after those that answer', async (t) => {
   t.deepEqual(order, ['worker', 'worker', 'task'])
   t.true(performance.now() - start < 5_000, 'nobody waited for `maxWaitTime`')
 })
+
+/** An app with tasks: `slow` takes 300 ms, `loop` as many as it is told, and says so. */
+const busy = (text: string): string => `
+import { defineTask, server } from '${import.meta.resolve('sluice')}'
+const say = (data) => server.postMessage('main', data)
+defineTask('slow', async () => { say('slow began'); await new Promise((resolve) => setTimeout(resolve, 300)); say('slow ${text}') })
+defineTask('quick', (input) => say(input + ' ${text}'))
+defineTask('loop', (ms) => { say('loop began'); const end = performance.now() + ms; while (performance.now() < end); say('loop ended') })
+defineTask('hang', () => { say('hang began'); for (;;); })
+export default { fetch: () => new Response('${text}') }
+`
+
+serial('a reload and a shutdown let task workers finish what they have in hand', async (t) => {
+  const folder = await AppFolder.create(t)
+  const server = await startServer(t, { app: await folder.write(busy('one')), workers: 1, tasks: {} })
+  const said: unknown[] = []
+  server.on('message', (_from, data) => void said.push(data))
+  for (const reload of [true, false]) {
+    const began = next(server, 'message', (_from, data) => data === 'slow began')
+    server.timer.after('slow', 1, { task: 'slow', input: 0 })
+    await began
+    if (!reload) break
+    await folder.write(busy('two'))
+    const after = next(server, 'afterReload')
+    t.true((await server.reload()).ok)
+    await after
+    t.deepEqual(said.splice(0), ['slow began', 'slow one'])
+  }
+  await server.shutdown()
+  t.deepEqual(said, ['slow began', 'slow two'])
+  t.like(server.stats(), { tasksLost: 0, tasksFailed: 0, crashes: 0 })
+})
+
+serial('a task worker that computes is no stuck worker; one that never ends is ended when it has to go', async (t) => {
+  const folder = await AppFolder.create(t)
+  const server = await startServer(t, { app: await folder.write(busy('one')), workers: 1, tasks: {}, stuckAfter: 200, maxWaitTime: 300 })
+  const ended = next(server, 'message', (_from, data) => data === 'loop ended')
+  const waited = next(server, 'message', (_from, data) => data === 'waits one')
+  server.timer.after('loop', 1, { task: 'loop', input: 1_500 })
+  await next(server, 'message', (_from, data) => data === 'loop began')
+  server.timer.after('waits', 1, { task: 'quick', input: 'waits' })
+  t.is((await ask(server, '/')).text, 'one', 'nobody else notices')
+  await ended
+  await waited
+  t.is(server.stats().crashes, 0)
+  const hangs = next(server, 'message', (_from, data) => data === 'hang began')
+  server.timer.after('hang', 1, { task: 'hang', input: 0 })
+  await hangs
+  const died = next(server, 'workerError')
+  t.true((await server.reload({ only: ['tasks'] })).ok)
+  t.like(await died, [{ reason: 'stuck', worker: { kind: 'task', id: 1 } }])
+  const quick = next(server, 'message', (_from, data) => data === 'again one')
+  server.timer.after('again', 1, { task: 'quick', input: 'again' })
+  await quick
+  const again = next(server, 'message', (_from, data) => data === 'hang began')
+  server.timer.after('hang', 1, { task: 'hang', input: 0 })
+  await again
+  const begin = performance.now()
+  await server.shutdown()
+  t.true(performance.now() - begin < 6_000)
+})
