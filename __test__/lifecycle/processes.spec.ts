@@ -188,7 +188,7 @@ serial('a program that is not there, or code that does not load, is told and tri
   const { server, folder } = await start(t, {})
   await folder.write('throw new Error("half written")', 'broken.mjs')
   const app = await folder.write(answering('x'), 'other.mjs')
-  const errors: unknown[] = []
+  const errors: [string, string, string | undefined][] = []
   const other = await startServer(t, {
     app,
     root: folder.path('.'),
@@ -197,7 +197,8 @@ serial('a program that is not there, or code that does not load, is told and tri
     processes: { gone: { command: ['/no/such/program'], maxRestarts: 0 }, broken: { file: 'broken.mjs', maxRestarts: 0 }, child: { kind: 'process', file: 'broken.mjs', maxRestarts: 0 } },
   })
   while (errors.length < 3) await next(other, 'processError')
-  t.deepEqual(errors.map((error) => (error as string[])[0]).sort(), ['broken', 'child', 'gone'])
+  t.deepEqual(errors.map(([name]) => name).sort(), ['broken', 'child', 'gone'])
+  t.deepEqual(errors.find(([name]) => name === 'gone'), ['gone', 'start-failed', 'spawn /no/such/program ENOENT'])
   t.is(errors.filter((error) => String(error).includes('start-failed') && String(error).includes('half written')).length, 2, JSON.stringify(errors))
   t.is((await ask(other, '/')).text, 'x')
   await t.throwsAsync(startServer(t, { app, root: folder.path('.'), processes: { absent: { file: 'absent.mjs' } } }), { code: 'ERR_SLUICE_WORKER_START' })

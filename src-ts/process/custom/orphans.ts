@@ -3,7 +3,9 @@
  * in its last moment; and when it is killed itself the kernel kills them, where `setpriv` of util-linux is there to ask it for that.
  */
 import { spawn, spawnSync, type ChildProcess, type SpawnOptions } from 'node:child_process'
+import { accessSync, constants as fileConstants } from 'node:fs'
 import { constants } from 'node:os'
+import { join, resolve } from 'node:path'
 
 const children = new Set<ChildProcess>()
 let isWatching = false
@@ -12,6 +14,8 @@ let mark: readonly string[] | undefined
 /** Starts a program in a process group of its own, so that what it starts can be ended with it. */
 export function spawnChild(program: string, args: readonly string[], options: SpawnOptions): ChildProcess {
   mark ??= parentDeathSignal()
+  // Of a program that is not there the command in front could tell no more than a number.
+  if (mark.length > 0) checkProgram(program, options.env?.['PATH'] ?? '', String(options.cwd ?? '.'))
   const [first = program, ...rest] = [...mark, program, ...args]
   const child = spawn(first, rest, { ...options, detached: process.platform !== 'win32' })
   if (!isWatching) {
@@ -30,6 +34,22 @@ export function spawnChild(program: string, args: readonly string[], options: Sp
     if (child.pid === undefined) children.delete(child)
   })
   return child
+}
+
+/** @throws ENOENT for what cannot be run */
+function checkProgram(program: string, path: string, cwd: string): void {
+  const candidates = program.includes('/') ? [resolve(cwd, program)] : path.split(':').map((folder) => join(folder, program))
+  if (candidates.some((file) => canRun(file))) return
+  throw Object.assign(new Error(`spawn ${program} ENOENT`), { code: 'ENOENT', syscall: `spawn ${program}`, path: program })
+}
+
+function canRun(file: string): boolean {
+  try {
+    accessSync(file, fileConstants.X_OK)
+    return true
+  } catch {
+    return false
+  }
 }
 
 /** To the process and all of its group. */

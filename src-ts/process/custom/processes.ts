@@ -242,6 +242,7 @@ export class Processes implements Asker, ProcessCaller {
       events: {
         ...events,
         gone: () => {
+          this.#readings.delete(unit)
           for (const [request, { answer, unit: asked }] of this.#requests) {
             if (asked !== unit) continue
             this.#requests.delete(request)
