@@ -90,6 +90,9 @@ export declare function connectionKind(server: number, id: number): number
 /** Reserves a slot for a worker thread that is about to start. */
 export declare function createWorker(server: number): number
 
+/** JSON of the jobs, with `count` next times each. */
+export declare function cronList(server: number, count: number): string
+
 /** What came out of one step. */
 export interface DecodedPiece {
   /** At most 64 KiB. */
@@ -215,6 +218,9 @@ export declare function renewCertificates(server: number): void
 /** Delivers a failed task again. False when there is none of that id. */
 export declare function retryTask(server: number, id: number): boolean
 
+/** Runs a job now. 0 there is none of that name, 1 it runs and may not run more, 2 it runs when its predecessor is over, 3 it runs. */
+export declare function runCron(server: number, name: string): number
+
 /** Sends a packet by a UDP port to an IP address and port, or to the path of a unix socket. False when that cannot be. */
 export declare function sendTo(server: number, worker: number, port: number, address: string, udpPort: number, data: string | Uint8Array): boolean
 
@@ -224,6 +230,9 @@ export declare function serverInfo(server: number): string
 /** JSON: counters of the whole server. */
 export declare function serverStats(server: number): string
 
+/** The list of jobs, JSON, from the moment on in which the worker is activated. With `revives` jobs that were stopped go on again. */
+export declare function setCron(worker: number, jobs: string, revives: boolean): void
+
 /**
  * Sets a timer that calls `task` with `input` in `ms` milliseconds, with `repeats` every `ms`. 1 it is set, 0 there is one of that name, -1 there
  * are as many as there may be, -2 the input is too long.
@@ -232,6 +241,9 @@ export declare function setTimer(server: number, name: string, task: string, inp
 
 /** Binds every port of the JSON configuration and starts the reactors. Accepts nothing yet. */
 export declare function startServer(config: string): number
+
+/** Ends a job until a list revives it. False when there is none of that name. */
+export declare function stopCron(server: number, name: string): boolean
 
 /**
  * Stops accepting; connections close after their current answers, idle ones after `grace` ms, WebSockets with `code`. A

@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { BodyDecoder, acceptConnections, activateWorker, atomicCell, atomicMemory, attachMaster, attachTable, attachWorker, bindUidById, broadcast, cacheClear, cacheStats, channelSize, claimExchange, clearTimer, clearTimers, closeById, connectionById, connectionCount, connectionIds, connectionKind, createWorker, describeTable, detachExchange, detachWorker, drainWorker, errorCodes, forgetTask, formBytes, formClose, formContent, formEnd, formOpen, formWrite, hasTimer, holdMailbox, kick, lookUpOwner, mayEncode, nameThread, openCache, openMailbox, openRateLimit, openTable, pauseAccept, pinThread, portStats, releaseServer, releaseTablesDirectory, renewCertificates, retryTask, sendTo, serverInfo, serverStats, setTimer, startServer, stopServer, takeMail, takeNotices, takeSnapshotReports, taskList, timerInfo, timerNames, useTablesDirectory, watchSnapshots, workerCalls, writeOffThread, writeOffWorker, writeSnapshots } = nativeBinding
+const { BodyDecoder, acceptConnections, activateWorker, atomicCell, atomicMemory, attachMaster, attachTable, attachWorker, bindUidById, broadcast, cacheClear, cacheStats, channelSize, claimExchange, clearTimer, clearTimers, closeById, connectionById, connectionCount, connectionIds, connectionKind, createWorker, cronList, describeTable, detachExchange, detachWorker, drainWorker, errorCodes, forgetTask, formBytes, formClose, formContent, formEnd, formOpen, formWrite, hasTimer, holdMailbox, kick, lookUpOwner, mayEncode, nameThread, openCache, openMailbox, openRateLimit, openTable, pauseAccept, pinThread, portStats, releaseServer, releaseTablesDirectory, renewCertificates, retryTask, runCron, sendTo, serverInfo, serverStats, setCron, setTimer, startServer, stopCron, stopServer, takeMail, takeNotices, takeSnapshotReports, taskList, timerInfo, timerNames, useTablesDirectory, watchSnapshots, workerCalls, writeOffThread, writeOffWorker, writeSnapshots } = nativeBinding
 export { BodyDecoder }
 export { acceptConnections }
 export { activateWorker }
@@ -796,6 +796,7 @@ export { connectionCount }
 export { connectionIds }
 export { connectionKind }
 export { createWorker }
+export { cronList }
 export { describeTable }
 export { detachExchange }
 export { detachWorker }
@@ -825,11 +826,14 @@ export { releaseServer }
 export { releaseTablesDirectory }
 export { renewCertificates }
 export { retryTask }
+export { runCron }
 export { sendTo }
 export { serverInfo }
 export { serverStats }
+export { setCron }
 export { setTimer }
 export { startServer }
+export { stopCron }
 export { stopServer }
 export { takeMail }
 export { takeNotices }

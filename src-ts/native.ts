@@ -57,6 +57,21 @@ export interface NativeServer {
   errorCodes(): string[]
 }
 
+/** Cron jobs. */
+export interface NativeCron {
+  /**
+   * The list of jobs, JSON `[{ name, every | cron, timeZone?, immediate, overlap, missed, timeout }]`. It holds from the moment on in which the worker is
+   * activated. With `revives` jobs that were stopped go on again. @throws ERR_SLUICE_CRON
+   */
+  setCron(worker: number, jobs: string, revives: boolean): void
+  /** Any thread. A job does not run any more; false when there is none of that name. */
+  stopCron(server: number, name: string): boolean
+  /** Any thread. Runs a job now. 0 there is none of that name, 1 it runs and may not run more, 2 it runs when its predecessor is over, 3 it runs. */
+  runCron(server: number, name: string): number
+  /** Any thread. JSON of `CronJobInfo[]`, with `count` next times each. */
+  cronList(server: number, count: number): string
+}
+
 /** Worker side, on the thread that attached. The hot ones take primitives only. */
 export interface NativeWorker extends NativeConnections, NativeBodies, NativePackets, NativeCalls {
   /** Attaches the calling thread to a slot. `wake` is called when a record waits and the worker is parked. */
@@ -349,9 +364,9 @@ export type Notice =
   | { type: 'failed'; message: string }
 
 /** The loader's exports: what `index.d.ts` lists, and the hot calls, plain Node-API functions that it does not list, in an object. */
-const binding = loadBinding() as NativeServer & NativeWorker & NativePush & NativeWaits & NativeStores & NativeTimers & NativeTasks & NativeTables & { workerCalls(): NativeWorker }
+const binding = loadBinding() as NativeServer & NativeWorker & NativePush & NativeWaits & NativeStores & NativeTimers & NativeTasks & NativeCron & NativeTables & { workerCalls(): NativeWorker }
 
-export const native: NativeServer & NativeWorker & NativePush & NativeWaits & NativeStores & NativeTimers & NativeTasks = { ...binding, ...binding.workerCalls() }
+export const native: NativeServer & NativeWorker & NativePush & NativeWaits & NativeStores & NativeTimers & NativeTasks & NativeCron = { ...binding, ...binding.workerCalls() }
 
 /** What concerns tables; the calls of one table come with it. */
 export const nativeTables: NativeTables = binding

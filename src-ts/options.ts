@@ -11,6 +11,7 @@ import * as v from 'valibot'
 import { explain } from './config/explain.ts'
 import { autoReactors } from './config/parallelism.ts'
 import { resolvePorts } from './config/ports.ts'
+import type { CronEntry } from './cron/job.ts'
 import { configSchema, tasksSchema } from './config/schema.ts'
 import type { PemSource } from './config/tls.ts'
 import type { ContentCoding } from './http/content-coding.ts'
@@ -131,6 +132,8 @@ export interface Config {
   processes?: Readonly<Record<string, ProcessSpec>> | undefined
   /** Tasks and events, `docs/reference/tasks.md`. Without it they run in the ordinary workers. */
   tasks?: TasksConfig | undefined
+  /** Cron jobs, `docs/reference/cron.md`. With it there is a cron worker, a thread that runs nothing but them. */
+  cron?: CronConfig | undefined
   /** Speak HTTP/2 as well as HTTP/1.1: in plain text with clients that know of it, over TLS by ALPN. @default true */
   http2?: boolean | undefined
   /** Socket options. */
@@ -507,6 +510,7 @@ export interface ResolvedConfig {
   readonly timers: { readonly max: number; readonly bytes: number }
   readonly processes: Readonly<Record<string, ResolvedProcess>>
   readonly tasks: ResolvedTasks
+  readonly cron?: ResolvedCron | undefined
   readonly compression: { readonly encodings: readonly ContentCoding[]; readonly minBytes: number; readonly level?: number | undefined; readonly types: readonly string[] } | false
   readonly static: readonly ResolvedStatic[]
   readonly decompression: boolean
@@ -589,6 +593,27 @@ export interface TaskQueue {
   concurrency?: number | undefined
   /** No more than `limit` tasks of this queue, up to 1 000 000, begin in `per` milliseconds. @default undefined no bound */
   rate?: { limit: number; per: number } | undefined
+}
+
+/** The cron jobs of a server. */
+export interface CronConfig {
+  /**
+   * Jobs: what `defineCron` or `defineCommandCron` gives, a class that extends `CronJob`, or `[class, [interval, isImmediate]]`. They are functions, so
+   * only a configuration file can have them; elsewhere `files` is the way. @default []
+   */
+  jobs?: readonly CronEntry[] | undefined
+  /** Modules, from `root`, whose exports are jobs; with `*` in a name, `**` for any folders between: all that fit. @default [] */
+  files?: string | readonly string[] | undefined
+  /** How long runs may go on after a reload or a stop, in milliseconds. @default that of the server */
+  maxWaitTime?: number | undefined
+}
+
+/** A {@link CronConfig} with every member. */
+export interface ResolvedCron {
+  readonly jobs: readonly CronEntry[]
+  /** As they were given. */
+  readonly files: readonly string[]
+  readonly maxWaitTime?: number | undefined
 }
 
 /** A {@link TasksConfig} with every member. */

@@ -8,7 +8,7 @@ import { ControlClient } from '../../src-ts/cli/control-client.ts'
 import { CONTROL_LINE_BYTES_MAX, ControlServer, linesOf, type ControlHandlers } from '../../src-ts/process/control.ts'
 
 const noHandlers: ControlHandlers = { ping: () => 'pong', status: () => undefined, info: (params) => params, reload: () => undefined, stop: () => undefined, push: () => undefined,
-  tasks: () => undefined }
+  tasks: () => undefined, cron: () => undefined, runCron: () => undefined }
 
 async function start(t: ExecutionContext, handlers: Partial<ControlHandlers> = {}, name = 'sluice.sock'): Promise<{ path: string; server: ControlServer }> {
   const directory = mkdtempSync(join(tmpdir(), 'sluice-ctl-'))

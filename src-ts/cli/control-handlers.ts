@@ -1,3 +1,4 @@
+import type { CronJobInfo, CronTrigger } from '../cron/cron-jobs.ts'
 import type { ResolvedConfig } from '../options.ts'
 import type { ReloadTarget, Server } from '../process/api.ts'
 import type { ProcessInfo } from '../process/custom/spec.ts'
@@ -18,6 +19,8 @@ export interface ControlAnswers {
   /** How many connections the message was meant for. */
   push: { connections: number }
   tasks: TasksAnswer
+  cron: { jobs: CronJobInfo[] }
+  runCron: { trigger: CronTrigger }
 }
 
 /** What `push` is called with: a target as {@link parsePushTarget} reads it, and a text or bytes. */
@@ -115,6 +118,8 @@ export function controlHandlers(server: Server, config: ResolvedConfig, operatio
       operation.stop({ ...(timeout !== undefined && { timeout }), ...(flagParam(params, 'restart') && { closeCode: SERVICE_RESTART }) })
       return { pid: process.pid }
     },
+    cron: (): ControlAnswers['cron'] => ({ jobs: server.cron.list() }),
+    runCron: (params): ControlAnswers['runCron'] => ({ trigger: server.cron.run(textParam(params, 'name', CRON_NAME_LENGTH_MAX) ?? '') }),
     push: (params): ControlAnswers['push'] => ({ connections: pushTo(server, params) }),
     tasks: (params): ControlAnswers['tasks'] => {
       const changed = each(server, textParam(params, 'retry'), (id) => server.tasks.retry(id)) + each(server, textParam(params, 'forget'), (id) => server.tasks.forget(id))
@@ -126,6 +131,8 @@ export function controlHandlers(server: Server, config: ResolvedConfig, operatio
 
 /** What a server that comes back says to its WebSockets (RFC 6455 section 7.4.1, IANA). */
 const SERVICE_RESTART = 1012
+/** Longest name of a cron job in characters. */
+const CRON_NAME_LENGTH_MAX = 240
 /** Longest target in characters, more than {@link parsePushTarget} takes. */
 const TARGET_LENGTH_MAX = 512
 

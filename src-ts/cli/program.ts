@@ -90,6 +90,14 @@ export function createProgram(args: readonly string[], exit: (code: ExitCode) =>
       exit(await publish(proxy, flags))
     })
 
+  whereOptions(program.command('cron').description('list the cron jobs of the running server, or run one now'))
+    .option('--run <name>', 'run this job now, beside its times')
+    .option('--json', 'print JSON')
+    .action(async (flags: CronFlags) => {
+      const { cron } = await import('./cron.ts')
+      exit(await cron(flags))
+    })
+
   whereOptions(program.command('table').description('list the tables of the running server, or show rows of one'))
     .argument('[name]', 'the table')
     .option('--state-dir <dir>', 'state directory of the server')
@@ -140,6 +148,11 @@ export interface StatusFlags extends WhereFlags {
 }
 
 export interface InfoFlags extends WhereFlags {
+  json?: true
+}
+
+export interface CronFlags extends WhereFlags {
+  run?: string
   json?: true
 }
 

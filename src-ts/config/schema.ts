@@ -7,6 +7,7 @@ import type { ResourceLimits } from 'node:worker_threads'
 import { isIPv4, isIPv6 } from 'node:net'
 import * as v from 'valibot'
 import type { Dispatch, Limits, PortProtocol, RequestHook, ResolvedFraming } from '../options.ts'
+import type { CronEntry } from '../cron/job.ts'
 import { contentCodings } from '../http/content-coding.ts'
 import type { LifecycleEvents, LifecycleHandler } from '../process/api.ts'
 import { specFault, type TableSpec } from '../table/spec.ts'
@@ -585,6 +586,15 @@ const processesRecord = v.record(
 // To valibot a list is an object too.
 const processesSchema = v.lazy((value) => (Array.isArray(value) ? notAnObject(processesMessage) : processesRecord) as unknown as v.GenericSchema<v.InferInput<typeof processesRecord>, v.InferOutput<typeof processesRecord>>)
 
+/** What is in it the cron worker reads, the only one to run it. */
+const isCronEntry = (value: unknown): boolean => typeof value === 'function' || (typeof value === 'object' && value !== null)
+
+const cronSchema = exactObject({
+  jobs: v.optional(v.array(v.custom<CronEntry>(isCronEntry, 'must be what defineCron() gives, a class that extends CronJob, or [class, [interval, isImmediate]]'), 'must be a list of jobs'), []),
+  files: v.pipe(v.optional(oneOrMore(text), []), v.maxLength(1024, 'must have at most 1024 files')),
+  maxWaitTime: v.optional(millis()),
+})
+
 export const configSchema = exactObject(
   {
     name: v.optional(v.pipe(text, v.regex(/^[\w.@+-]{1,64}$/, 'must be 1 to 64 letters, digits and . _ @ + -'))),
@@ -659,6 +669,7 @@ export const configSchema = exactObject(
     }),
     timers: section({ max: v.optional(whole('', 0, 16_777_216), 1_000_000), bytes: v.optional(bytes(0, u32Max), 268_435_456) }),
     tasks: v.optional(tasksSchema),
+    cron: v.optional(cronSchema),
     tcp: section({
       nodelay: v.optional(flag, true),
       keepAlive: millisOrFalse(0),

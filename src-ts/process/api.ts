@@ -4,6 +4,7 @@
  */
 import type { DetachedRequest } from '../http/detached.ts'
 import type { Port } from '../port.ts'
+import type { CronJobs } from '../cron/cron-jobs.ts'
 import type { ProcessErrorEvent, ProcessHandle, ProcessInfo, ProcessOutput } from './custom/spec.ts'
 import type { SharedTimers } from '../timer.ts'
 import type { SharedTasks } from '../tasks/shared-tasks.ts'
@@ -185,6 +186,16 @@ export interface ServerStats {
   readonly tasksUnknown: number
   /** Ticks of shared timers that were skipped: too late, or the call before was not over. */
   readonly ticksSkipped: number
+  /** Cron jobs. */
+  readonly cronJobs: number
+  /** Runs of cron jobs that were handed to the cron worker. */
+  readonly cronRuns: number
+  /** Those of them that threw, took too long, or were lost with the cron worker. */
+  readonly cronFailures: number
+  /** Runs of cron jobs that were left out, as others of their job were not over. */
+  readonly cronSkipped: number
+  /** Runs of cron jobs that were left out, as it was too late for them. */
+  readonly cronMissed: number
   /** Requests refused by the core, by the limit or rule that refused them. */
   readonly rejected: Readonly<Record<string, number>>
   /** Workers that serve: those that answer. */
@@ -264,6 +275,8 @@ export interface Server extends AsyncDisposable, Pick<PushServer, PushMethods> {
   readonly timer: SharedTimers
   /** Tasks of the whole server, for those who look after it. */
   readonly tasks: SharedTasks
+  /** The cron jobs of this server: what is known of them, and running one now. */
+  readonly cron: CronJobs
 
   stats(): ServerStats
   health(): HealthReport

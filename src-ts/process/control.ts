@@ -6,7 +6,7 @@ import { chmodSync, closeSync, mkdirSync, mkdtempSync, openSync, renameSync, rmS
 import { createServer, type Server as NetServer, type Socket } from 'node:net'
 import { basename, dirname, join } from 'node:path'
 
-export const controlMethods = ['ping', 'status', 'info', 'reload', 'stop', 'push', 'tasks'] as const
+export const controlMethods = ['ping', 'status', 'info', 'reload', 'stop', 'push', 'tasks', 'cron', 'runCron'] as const
 export type ControlMethod = (typeof controlMethods)[number]
 
 /** Answers to each method. `params` comes from outside: parse it. What is thrown becomes the `error` of the answer. */

@@ -23,6 +23,7 @@ import { dropPrivileges } from './privileges.ts'
 import { enter, leave } from './running.ts'
 import { healthReport, serverStats } from './stats.ts'
 import { keepVitals } from './vitals.ts'
+import { CronJobs } from '../cron/cron-jobs.ts'
 import { SharedTimers } from '../timer.ts'
 import { TaskClient } from '../tasks/client.ts'
 import { registerExports } from '../tasks/register-exports.ts'
@@ -46,6 +47,7 @@ export class InlineServer extends PushServer implements Server {
   readonly worker: WorkerInfo
   readonly timer: SharedTimers = new SharedTimers(native, () => this.coreServer())
   readonly tasks: SharedTasks = new SharedTasks(native, () => this.coreServer())
+  readonly cron: CronJobs = new CronJobs(native, () => this.coreServer())
   readonly tables: Tables
   readonly #config: ResolvedConfig
   readonly #taskClient: TaskClient
@@ -69,6 +71,7 @@ export class InlineServer extends PushServer implements Server {
     this.#config = config
     this.name = config.name ?? 'sluice'
     this.version = config.version
+    if (config.cron !== undefined) throw sluiceTypeError('ERR_SLUICE_INVALID_OPTION', '`cron` needs worker threads: start the server with `app`, the path of a module, instead of functions')
     if (Object.keys(config.processes).length > 0) throw sluiceTypeError('ERR_SLUICE_INVALID_OPTION', '`processes` needs worker threads: start the server with `app`, the path of a module, instead of functions')
     this.tables = configuredTables(config.tables)
     this.#taskClient = new TaskClient({

@@ -15,7 +15,7 @@ export function loadApp({ app }: Pick<Boot, 'app'>): Promise<Record<string, unkn
 }
 
 /** The configured functions that run in workers. */
-export type WorkerFunctions = Pick<ResolvedConfig, 'lifecycle' | 'hooks' | 'cleaners' | 'processes'>
+export type WorkerFunctions = Pick<ResolvedConfig, 'lifecycle' | 'hooks' | 'cleaners' | 'cron' | 'processes'>
 
 /** Loads the configuration file again: functions cannot cross threads. Without a file there are none. */
 export async function loadFunctions({ configFile, env, version }: Pick<Boot, 'configFile' | 'env' | 'version'>): Promise<WorkerFunctions | undefined> {

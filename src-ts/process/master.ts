@@ -1,5 +1,5 @@
 import { sluiceError, sluiceTypeError } from '../errors.ts'
-import { native as binding, type NativePush, type NativeServer, type NativeTasks, type NativeTimers } from '../native.ts'
+import { native as binding, type NativeCron, type NativePush, type NativeServer, type NativeTasks, type NativeTimers } from '../native.ts'
 import { toNativeConfig, type ResolvedConfig } from '../options.ts'
 import { findPort, portsFrom, type Port } from '../port.ts'
 import type { DetachedRequest } from '../http/detached.ts'
@@ -24,6 +24,7 @@ import { enter, leave } from './running.ts'
 import { healthReport, serverStats } from './stats.ts'
 import { Supervisor } from './supervisor.ts'
 import { ThreadHandle, type ThreadOptions, type WorkerHandle } from './worker-handle.ts'
+import { CronJobs } from '../cron/cron-jobs.ts'
 import { SharedTimers } from '../timer.ts'
 import { TaskClient } from '../tasks/client.ts'
 import { enterClient, leaveClient } from '../tasks/registry.ts'
@@ -55,6 +56,7 @@ export class Master extends PushServer implements Server {
   readonly timer: SharedTimers
   readonly tasks: SharedTasks
   readonly #taskClient: TaskClient
+  readonly cron: CronJobs
   readonly tables: Tables
   readonly #config: MasterConfig
   readonly #native: NativeServer
@@ -77,9 +79,10 @@ export class Master extends PushServer implements Server {
   #releaseTables: (() => void) | undefined
 
   /** @throws ERR_SLUICE_INVALID_OPTION for functions that could not reach the workers */
-  constructor(config: MasterConfig, native: NativeServer & NativePush & NativeTimers & NativeTasks = binding) {
+  constructor(config: MasterConfig, native: NativeServer & NativePush & NativeTimers & NativeTasks & NativeCron = binding) {
     super(native)
     this.timer = new SharedTimers(native, () => this.coreServer())
+    this.cron = new CronJobs(native, () => this.coreServer())
     this.tasks = new SharedTasks(native, () => this.coreServer())
     this.#taskClient = new TaskClient({
       native,
@@ -379,7 +382,7 @@ export class Master extends PushServer implements Server {
   }
 
   #threadOptions(place: Place, generation: Generation, reason: StartReason): Omit<ThreadOptions, 'receive'> {
-    const { compression, core: { affinity }, decompression, env, reload, resourceLimits, source, uploads } = this.#config
+    const { compression, core: { affinity }, cron, decompression, env, reload, resourceLimits, source, uploads } = this.#config
     const core = this.#started()
     return {
       entry: new URL('./worker-main.js', import.meta.url),
@@ -395,6 +398,7 @@ export class Master extends PushServer implements Server {
         version: generation.version,
         env,
         codings: compression === false ? [] : compression.encodings,
+        cronFiles: cron?.files ?? [],
         decodes: decompression,
         formFields: uploads.fields,
         // Worker i sits where reactor i sits: waking a thread on the same core is many times cheaper than on another.
@@ -522,17 +526,18 @@ function callerOf(worker: WorkerHandle): ProcessCaller {
 const callers = new WeakMap<WorkerHandle, ProcessCaller>()
 
 /** Functions that run in workers have to be in a module that workers can load. */
-function refuseUnreachable({ cleaners, hooks, lifecycle, processes, source }: MasterConfig): void {
+function refuseUnreachable({ cleaners, cron, hooks, lifecycle, processes, source }: MasterConfig): void {
   if (source !== undefined) return
   const unreachable = [
     ...WORKER_EVENTS.filter((event) => lifecycle[event].length > 0).map((event) => `lifecycle.${event}`),
     ...(['requestReceived', 'responseGenerated'] as const).filter((hook) => hooks[hook]).map((hook) => `hooks.${hook}`),
     ...(cleaners.length > 0 ? ['cleaners'] : []),
+    ...(cron !== undefined && cron.jobs.length > 0 ? ['cron.jobs'] : []),
     ...Object.entries(processes).flatMap(([name, { run }]) => (run === undefined ? [] : [`processes.${name}.run`])),
   ]
   if (unreachable.length === 0) return
   throw sluiceTypeError(
     'ERR_SLUICE_INVALID_OPTION',
-    `${unreachable.join(', ')}: a function cannot be handed to worker threads; put it into a configuration file, or into a module (\`hooks\` of the app, \`server.on()\`, the \`file\` of a process)`,
+    `${unreachable.join(', ')}: a function cannot be handed to worker threads; put it into a configuration file, or into a module (\`hooks\` of the app, \`server.on()\`, \`cron.files\`, the \`file\` of a process)`,
   )
 }

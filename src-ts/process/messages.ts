@@ -82,6 +82,8 @@ export interface Boot {
   readonly root: string
   /** How answers are compressed, the preferred coding first. */
   readonly codings: readonly ContentCoding[]
+  /** Modules with cron jobs, as `cron.files` has them; only the cron worker imports them. */
+  readonly cronFiles: readonly string[]
   /** Whether the codings of request bodies are undone. */
   readonly decodes: boolean
   /** Most fields of a form that is not in parts. */

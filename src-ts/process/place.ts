@@ -13,6 +13,8 @@ export interface Place {
   readonly name: string
   /** When a worker is replaced although nothing is wrong with it. */
   readonly recycle: RecycleRule
+  /** What its worker gets to finish, in milliseconds, where that is not what all get. */
+  readonly maxWaitTime?: number | undefined
 }
 
 /** In the order of their roles; only the first gets requests and connections. */

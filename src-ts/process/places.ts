@@ -1,21 +1,21 @@
 import { workersMax } from '../config/parallelism.ts'
 import { sluiceTypeError } from '../errors.ts'
-import type { ResolvedConfig } from '../options.ts'
+import type { ResolvedConfig, ResolvedCron } from '../options.ts'
 import type { ReloadTarget, WorkerKind } from './api.ts'
 import { roleOf, threadName, type Place } from './place.ts'
 import type { RecycleRule } from './recycle.ts'
 
 /** The places of a server in the order of their ids: those that answer, those that run tasks, with those of queues with workers of their own last, cron. */
-export function placesOf(config: Pick<ResolvedConfig, 'workers' | 'recycle' | 'tasks'> & { readonly cron?: unknown }): Place[] {
+export function placesOf(config: Pick<ResolvedConfig, 'workers' | 'recycle' | 'tasks'> & { readonly cron?: Pick<ResolvedCron, 'maxWaitTime'> | undefined }): Place[] {
   const { cron, recycle, tasks, workers } = config
   // Requests are those of workers; tasks are counted in their place.
   const taskRule: RecycleRule = { ...recycle, requests: tasks.maxTasks, grace: undefined }
   const ownCrews = tasks.queues.filter((queue) => queue.workers > 0)
-  const crews: { kind: WorkerKind; role: number; count: number; recycle: RecycleRule }[] = [
+  const crews: { kind: WorkerKind; role: number; count: number; recycle: RecycleRule; maxWaitTime?: number | undefined }[] = [
     { kind: 'worker', role: roleOf('worker'), count: workers, recycle },
     { kind: 'task', role: roleOf('task'), count: tasks.workers, recycle: taskRule },
     ...ownCrews.map((queue, index) => ({ kind: 'task' as const, role: OWN_ROLE + index, count: queue.workers, recycle: taskRule })),
-    { kind: 'cron', role: roleOf('cron'), count: cron === undefined ? 0 : 1, recycle: {} },
+    { kind: 'cron', role: roleOf('cron'), count: cron === undefined ? 0 : 1, recycle: {}, maxWaitTime: cron?.maxWaitTime },
   ]
   const indexes = new Map<WorkerKind, number>()
   const places = crews.flatMap(({ count, ...crew }) =>

@@ -285,7 +285,7 @@ export class Supervisor {
     seat.successor?.terminate()
     seat.successor = undefined
     this.#seat(seat, worker)
-    return old ? this.#retire(old, reason, this.#options.maxWaitTime) : Promise.resolve()
+    return old ? this.#retire(old, reason, seat.place.maxWaitTime ?? this.#options.maxWaitTime) : Promise.resolve()
   }
 
   #seat(seat: Seat, worker: WorkerHandle): void {

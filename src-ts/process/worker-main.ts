@@ -12,6 +12,7 @@ import { installGlobals } from '../http/globals.ts'
 import { native } from '../native.ts'
 import { handledPorts } from '../port-handlers.ts'
 import type { WorkerInfo } from './api.ts'
+import { defineTask } from '../tasks/task.ts'
 import { Board } from './board.ts'
 import { systemClock, within } from './clock.ts'
 import { countCalls } from './count-calls.ts'
@@ -114,6 +115,9 @@ async function start(): Promise<void> {
   const app = boot.process === undefined ? await loadApp(boot) : undefined
   if (app !== undefined) registerExports(app)
   if (app !== undefined && boot.tasks.files.length > 0) await (await import('../tasks/files.ts')).importTaskFiles(boot.tasks.files, boot.root)
+  // Imported only here: the other workers do without it.
+  const cron = boot.kind === 'cron' ? await import('../cron/load.ts') : undefined
+  const jobs = await cron?.loadJobs(functions?.cron?.jobs ?? [], boot.cronFiles, boot.root)
   const handled = boot.kind === 'worker' ? handledPorts(resolveApp(app), boot.ports) : []
   await lifecycle.run('workerStart', { ...worker, status: 'starting', reason: boot.reason })
   runtime = startRuntime({
@@ -129,9 +133,13 @@ async function start(): Promise<void> {
     tasks,
     root: boot.root,
     ...(functions && requestFunctions(functions)),
-    report: (error, phase) => lifecycle.report(error, phase),
+    // All that comes to the cron worker as a task is a run of a job.
+    report: (error, phase) => lifecycle.report(error, boot.kind === 'cron' && phase === 'task' ? 'cron' : phase),
   })
   server.attached(runtime)
+  if (cron && jobs) {
+    cron.runJobs(jobs, { native, server: boot.server, worker: runtime.worker, revives: boot.reason === 'reload', define: defineTask })
+  }
   if (boot.process) await startProcess(boot.process, functions)
   else link.tell({ type: 'ready' })
 }

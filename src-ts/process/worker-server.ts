@@ -12,6 +12,7 @@ import type { Lifecycle } from './lifecycle.ts'
 import type { MasterLink } from './master-link.ts'
 import type { Boot, Receiver } from './messages.ts'
 import { healthReport, serverStats } from './stats.ts'
+import { CronJobs } from '../cron/cron-jobs.ts'
 import { SharedTimers } from '../timer.ts'
 import { SharedTasks } from '../tasks/shared-tasks.ts'
 import { configuredTables, type Tables } from '../table/configured-tables.ts'
@@ -24,6 +25,7 @@ export class WorkerServer extends PushServer implements Server {
   readonly worker: WorkerInfo
   readonly timer: SharedTimers = new SharedTimers(native, () => this.coreServer())
   readonly tasks: SharedTasks = new SharedTasks(native, () => this.coreServer())
+  readonly cron: CronJobs = new CronJobs(native, () => this.coreServer())
   readonly ports: readonly Port[]
   readonly tables: Tables
   readonly signal: AbortSignal

@@ -13,12 +13,12 @@ export async function importTaskFiles(files: readonly string[], root: string): P
   for (const path of findFiles(files, root)) registerExports(await importModule(path))
 }
 
-/** @throws TypeError ERR_SLUICE_INVALID_OPTION for a pattern that nothing fits */
-export function findFiles(patterns: readonly string[], root: string): string[] {
+/** The absolute paths of files and patterns, which are those of `option`. @throws TypeError ERR_SLUICE_INVALID_OPTION for a pattern that nothing fits */
+export function findFiles(patterns: readonly string[], root: string, option = 'tasks.files'): string[] {
   return [...new Set(patterns.flatMap((pattern, index) => {
     if (!pattern.includes('*')) return [resolve(root, pattern)]
     const found = match(resolve(root, pattern))
-    if (found.length === 0) throw sluiceTypeError('ERR_SLUICE_INVALID_OPTION', `tasks.files[${index}]: no file fits "${pattern}" in ${root}`)
+    if (found.length === 0) throw sluiceTypeError('ERR_SLUICE_INVALID_OPTION', `${option}[${index}]: no file fits "${pattern}" in ${root}`)
     return found
   }))]
 }

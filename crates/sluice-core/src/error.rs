@@ -29,6 +29,8 @@ pub enum ErrorCode {
     TableFile,
     /// A row is locked by a process that does not go on.
     TableBusy,
+    /// A cron job cannot be used.
+    Cron,
     /// A panic or a broken invariant: a bug.
     Internal,
 }
@@ -48,6 +50,7 @@ impl ErrorCode {
         ErrorCode::TableMismatch,
         ErrorCode::TableFile,
         ErrorCode::TableBusy,
+        ErrorCode::Cron,
         ErrorCode::Internal,
     ];
 
@@ -66,6 +69,7 @@ impl ErrorCode {
             ErrorCode::TableMismatch => "ERR_SLUICE_TABLE_MISMATCH",
             ErrorCode::TableFile => "ERR_SLUICE_TABLE_FILE",
             ErrorCode::TableBusy => "ERR_SLUICE_TABLE_BUSY",
+            ErrorCode::Cron => "ERR_SLUICE_CRON",
             ErrorCode::Internal => "ERR_SLUICE_INTERNAL",
         }
     }

@@ -13,6 +13,7 @@ mod atomic;
 mod bodies;
 mod cache;
 mod call;
+mod cron;
 mod error;
 mod file;
 mod function;

@@ -13,6 +13,7 @@ mod clock;
 mod coding;
 mod connection;
 mod connection_info;
+mod cron;
 mod delivery;
 mod engine;
 mod error;
@@ -50,6 +51,7 @@ mod worker;
 
 pub use coding::{ContentDecoder, Decoded};
 pub use connection_info::{ConnectionInfo, SocketInfo};
+pub use cron::{CronJobInfo, LastRun};
 pub use error::Error;
 pub use notice::Notice;
 pub use owner::Owner;

@@ -17,6 +17,7 @@ use sluice_shared::record::AdoptReason;
 use sluice_shared::{WorkerBlock, ring};
 
 use crate::clock::Clock;
+use crate::cron::CronBoard;
 use crate::error::Error;
 use crate::fanout::Post;
 use crate::lane::{CommandLane, EventLane, LaneShared};
@@ -86,6 +87,8 @@ pub(crate) struct Shared {
     pub(crate) timers: Timers,
     /// Tasks, and who runs them.
     pub(crate) tasks: TaskBoard,
+    /// Cron jobs.
+    pub(crate) cron: CronBoard,
     /// For each port: its certificates.
     tls: Vec<Option<TlsPort>>,
     started: Instant,
@@ -123,6 +126,7 @@ impl Shared {
             clock: Arc::new(Clock::new(started)),
             timers: Timers::new(config.timers.limits()),
             tasks: TaskBoard::new(&config.tasks),
+            cron: CronBoard::default(),
             tls,
             started,
             started_unix_ms: SystemTime::now()
@@ -389,6 +393,7 @@ impl Shared {
         {
             self.workers.unguard(slot);
         }
+        self.cron_left(slot);
         let is_stuck = why.is_some();
         if let Some(why) = why {
             self.notices.push(why);
@@ -590,6 +595,16 @@ pub struct ServerStats {
     pub tasks_unknown: u64,
     /// Ticks of timers that were skipped: too late, or the call before was not over.
     pub ticks_skipped: u64,
+    /// Cron jobs.
+    pub cron_jobs: usize,
+    /// Runs of cron jobs that were handed to the cron worker.
+    pub cron_runs: u64,
+    /// Those of them that failed, timed out or were lost with their worker.
+    pub cron_failures: u64,
+    /// Runs that were left out, as others of their job were not over.
+    pub cron_skipped: u64,
+    /// Runs that were left out, as it was too late for them.
+    pub cron_missed: u64,
     /// What the reactors have done.
     #[serde(flatten)]
     pub counters: Counters,
@@ -863,6 +878,9 @@ impl Server {
             self.shared.workers.guard(slot);
         }
         self.shared.tasks_activated(slot, home, role, pool);
+        if role == Role::Cron {
+            self.shared.cron_activated(slot);
+        }
         Ok(())
     }
 
@@ -876,7 +894,11 @@ impl Server {
             .workers
             .set_state(slot, WorkerState::Running, WorkerState::Draining)
         {
-            match self.shared.tasks_leaving(slot) {
+            let role = self.shared.tasks_leaving(slot);
+            if role == Some(Role::Cron) {
+                self.shared.cron_left(slot);
+            }
+            match role {
                 Some(Role::Serve) | None => {
                     self.shared.send_all(|| Message::Drain { slot, reason });
                 }
@@ -894,10 +916,11 @@ impl Server {
         self.shared.worker_gone(slot, None)
     }
 
-    /// Stops accepting and the timers, and closes every connection after its current answer; idle ones after `grace` ms, in which they
+    /// Stops accepting, the timers and the cron jobs, and closes every connection after its current answer; idle ones after `grace` ms, in which they
     /// may still bring a request. WebSockets are closed with `code`. [`Notice::Stopped`] follows. Idempotent.
     pub fn stop(&self, grace: u64, code: u16) {
         self.shared.timers.stop();
+        self.shared.cron.stop();
         self.shared.send_all(|| Message::Stop { grace, code });
     }
 
@@ -958,6 +981,7 @@ impl Server {
             .collect();
         let (timers, timers_waiting, skipped) = self.shared.timers.stats();
         let tasks = self.shared.on_tasks(|state, _| state.tasks.stats());
+        let (cron_jobs, cron) = self.shared.cron.stats();
         ServerStats {
             timers,
             task_queue: timers_waiting + tasks.total.waiting,
@@ -972,6 +996,11 @@ impl Server {
             tasks_lost: tasks.total.lost,
             tasks_unknown: tasks.total.unknown,
             ticks_skipped: skipped,
+            cron_jobs,
+            cron_runs: cron.runs,
+            cron_failures: cron.failures,
+            cron_skipped: cron.skipped,
+            cron_missed: cron.missed,
             start_time: self.shared.started_unix_ms(),
             connections,
             concurrency,

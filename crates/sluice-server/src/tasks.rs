@@ -6,6 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use sluice_core::config::TasksConfig;
+use sluice_core::cron::RunId;
 use sluice_core::id::WorkerSlot;
 use sluice_core::task::{
     CallId, Cancel, End, Limits, Mode, NewTask, Origin, Outcome, Output, Payload, PoolId,
@@ -16,6 +17,7 @@ use sluice_core::timer::TimerCall;
 use serde::Serialize;
 
 use crate::clock::NEVER;
+use crate::cron;
 use crate::server::{Server, Shared};
 use crate::task_lane::{Call, Part, Role, TaskLane};
 use crate::wake::lock;
@@ -30,6 +32,8 @@ const NO_QUEUE: u16 = 3;
 pub(crate) struct TaskBoard {
     state: Mutex<State>,
     concurrency: u32,
+    /// The index of the queue of cron jobs, behind those that users know.
+    pub(crate) cron_queue: u16,
 }
 
 pub(crate) struct State {
@@ -46,6 +50,8 @@ struct News {
     wakes: Vec<Arc<WorkerLink>>,
     released: Vec<WorkerSlot>,
     timers: Vec<TimerCall>,
+    /// Runs of cron jobs that are over, and whether they succeeded.
+    runs: Vec<(RunId, bool)>,
 }
 
 impl State {
@@ -129,7 +135,10 @@ impl State {
                 bytes,
             } => {
                 if let Origin::Inner(id) = origin {
-                    news.timers.push(id);
+                    match cron::run_of(id) {
+                        Some(run) => news.runs.push((run, end == End::Done)),
+                        None => news.timers.push(id),
+                    }
                 } else if let Some((slot, lane)) = self.lane_of(origin) {
                     lane.result(task, end_code(end), attempts, &bytes);
                     self.mark(slot);
@@ -200,6 +209,13 @@ impl TaskBoard {
                 rate: None,
             });
         }
+        let cron_queue = u16::try_from(queues.len()).unwrap_or(u16::MAX);
+        queues.push(QueueSpec {
+            name: "cron".to_owned(),
+            pool: PoolId(2),
+            concurrency: 0,
+            rate: None,
+        });
         Self {
             state: Mutex::new(State {
                 tasks: Tasks::new(limits, queues, 1),
@@ -207,6 +223,7 @@ impl TaskBoard {
                 dirty: Vec::new(),
             }),
             concurrency: config.concurrency,
+            cron_queue,
         }
     }
 
@@ -239,6 +256,9 @@ impl Shared {
         for call in news.timers {
             self.timers.over(call);
         }
+        for (run, ok) in news.runs {
+            self.cron_over(run, ok);
+        }
         result
     }
 
@@ -250,6 +270,7 @@ impl Shared {
             state.tasks.next_due().unwrap_or(NEVER)
         })
         .min(timers)
+        .min(self.run_cron())
     }
 
     /// A worker has a lane now.
@@ -482,6 +503,7 @@ impl Server {
         drop(state);
         let queues = queues
             .iter()
+            .take(usize::from(self.shared.tasks.cron_queue))
             .map(|(name, counts)| QueueInfo {
                 name: name.clone(),
                 waiting: counts.waiting,

@@ -10,6 +10,7 @@ mod support;
 mod answers;
 mod bodies;
 mod compression;
+mod cron;
 mod detaching;
 mod forms;
 mod handover;
