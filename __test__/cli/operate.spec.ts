@@ -40,6 +40,30 @@ test('info tells versions and addresses, of the running server or of a start', a
   t.like(JSON.parse((await place.run(['info', '--json'])).stdout), { running: true, pid: server.pid, workers: 1 })
 })
 
+test('tasks shows the queues and the failed tasks, and delivers these again or forgets them', async (t) => {
+  const source = `
+import { defineTask } from 'sluice'
+let isBroken = true
+export const flaky = defineTask('flaky', (input) => { if (isBroken) { isBroken = input !== 'once'; throw new TypeError('no luck') } })
+export default async (req) => {
+  await flaky.runAll(['once', 'again'], { queue: 'mail' })
+  return new Response('ok')
+}`
+  const place = new Workplace(t, { 'app.mjs': source, 'sluice.config.json': '{ "app": "app.mjs", "listen": { "port": 0 }, "workers": 1, "tasks": { "concurrency": 1, "queues": { "mail": {} } } }' })
+  const server = await place.serve()
+  t.regex((await place.run(['tasks'])).stdout, /^queue +waiting +delayed +running +done +failed\ndefault +0 +0 +0 +0 +0\nmail +0 +0 +0 +0 +0\n$/)
+  t.like(await place.run(['tasks', '--failed']), { code: 0, stdout: 'No failed tasks\n' })
+  t.like(await place.run(['tasks', '--retry', '5']), { code: 1, stdout: '0 tasks delivered again\n' })
+  t.like(await place.run(['tasks', '--retry', 'x']), { code: 2 })
+  await get(server.url)
+  t.regex((await place.run(['tasks'])).stdout, /\nmail +0 +0 +0 +1 +1\n\n1 failed task kept: sluice tasks --failed\n$/)
+  t.regex((await place.run(['tasks', '--failed'])).stdout, /^id +task +queue +tries +failed at +error\n\d+ +flaky +mail +1 +\d{4}-\S+Z +no luck\n$/)
+  const { failed } = JSON.parse((await place.run(['tasks', '--json'])).stdout) as { failed: { id: string; error: object }[] }
+  t.like(failed, [{ name: 'flaky', attempts: 1, error: { message: 'no luck' } }])
+  t.like(await place.run(['tasks', '--retry', failed[0]!.id]), { code: 0, stdout: '1 task delivered again\n' })
+  t.like(await place.run(['tasks', '--forget', 'all']), { code: 1, stdout: '0 tasks forgotten\n' })
+})
+
 test('stop ends the server and waits for it', async (t) => {
   const place = new Workplace(t)
   const server = await place.serve()

@@ -1,4 +1,4 @@
-import { readdirSync } from 'node:fs'
+import { readdirSync, type Dirent } from 'node:fs'
 import { dirname, join, relative, resolve, sep } from 'node:path'
 
 import { importModule } from '../config/import-module.ts'
@@ -35,7 +35,7 @@ function match(pattern: string): string[] {
 
 function walk(folder: string, [part, ...rest]: readonly string[], found: string[]): void {
   if (part === undefined || found.length >= FILES_MAX) return
-  const entries = readdirSync(folder, { withFileTypes: true })
+  const entries = entriesOf(folder)
   if (part === '**') {
     walk(folder, rest, found)
     for (const entry of entries) if (entry.isDirectory() && entry.name !== 'node_modules' && !entry.name.startsWith('.')) walk(join(folder, entry.name), [part, ...rest], found)
@@ -46,5 +46,15 @@ function walk(folder: string, [part, ...rest]: readonly string[], found: string[
     if (!name.test(entry.name) || (entry.name.startsWith('.') && !part.startsWith('.'))) continue
     if (rest.length === 0 && !entry.isDirectory()) found.push(join(folder, entry.name))
     else if (rest.length > 0 && entry.isDirectory()) walk(join(folder, entry.name), rest, found)
+  }
+}
+
+/** None of a folder that is not there. */
+function entriesOf(folder: string): Dirent[] {
+  try {
+    return readdirSync(folder, { withFileTypes: true })
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return []
+    throw error
   }
 }
