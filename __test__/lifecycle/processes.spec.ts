@@ -125,6 +125,28 @@ for (const kind of ['thread', 'process'] as const) {
   })
 }
 
+serial('a thread awaits tasks, a process of its own hands them in', async (t) => {
+  const { server: unused, folder } = await start(t, {})
+  await folder.write(`import { defineTask, server } from '${sluice}'
+export const add = defineTask('add', ([a, b]) => { server.postMessage('main', [server.worker.kind, a + b]); return a + b })`, 'tasks.mjs')
+  await folder.write(`import { add } from './tasks.mjs'
+export default ({ onRequest, signal }) => { onRequest((numbers) => add.run(numbers)); return new Promise((resolve) => signal.addEventListener('abort', resolve)) }`, 'thread.mjs')
+  await folder.write(`export default ({ onRequest, server, signal }) => {
+  onRequest(({ input, options }) => server.deliver({ task: 'add', input }, options))
+  return new Promise((resolve) => signal.addEventListener('abort', resolve))
+}`, 'child.mjs')
+  const app = await folder.write(`import './tasks.mjs'\n${answering('x')}`, 'with-tasks.mjs')
+  const server = await startServer(t, { app, root: folder.path('.'), workers: 1, tasks: {}, processes: { thread: { file: 'thread.mjs' }, child: { kind: 'process', file: 'child.mjs' } } })
+  const told = next(server, 'message')
+  t.is(await server.process('thread').request([1, 2]), 3)
+  t.deepEqual((await told)[1], ['task', 3])
+  const again = next(server, 'message', (_from, data) => String(data) === 'task,7')
+  t.regex((await server.process('child').request({ input: [3, 4] })) as string, /^\d+$/)
+  await again
+  await t.throwsAsync(server.process('child').request({ input: [3, 4], options: { queue: 'none' } }), { code: 'ERR_SLUICE_INVALID_ARG' })
+  await unused.shutdown()
+})
+
 serial('instances have names of their own and share a queue', async (t) => {
   const { server, folder } = await start(t, {})
   await folder.write(`export default async ({ name, queue, pipe, signal }) => { for (;;) await pipe.write([name, await queue.pop({ signal })]) }`, 'pop.mjs')

@@ -202,3 +202,29 @@ serial('a task worker that computes is no stuck worker; one that never ends is e
   await server.shutdown()
   t.true(performance.now() - begin < 6_000)
 })
+
+serial('a request that awaits a task is answered over a shutdown, and over reloads of the task workers', async (t) => {
+  const folder = await AppFolder.create(t)
+  const server = await startServer(t, {
+    app: await folder.write(`
+import { defineTask, server } from '${import.meta.resolve('sluice')}'
+const slow = defineTask('slow', async (ms) => { server.postMessage('main', 'began'); await new Promise((resolve) => setTimeout(resolve, ms)); return 'done by ' + server.worker.kind })
+export default { fetch: async (request) => new Response(await slow.run(Number(new URL(request.url).searchParams.get('ms')))) }
+`),
+    workers: 1,
+    tasks: { workers: 2 },
+  })
+  const load = Array.from({ length: 4 }, async () => {
+    const answers = new Set<string>()
+    for (let count = 0; count < 25; count += 1) answers.add((await ask(server, '/?ms=10')).text)
+    return answers
+  })
+  for (let round = 0; round < 3; round += 1) t.true((await server.reload({ only: ['tasks'] })).ok)
+  t.deepEqual(new Set((await Promise.all(load)).flatMap((answers) => [...answers])), new Set(['done by task']))
+  const began = next(server, 'message')
+  const answer = ask(server, '/?ms=300')
+  await began
+  await server.shutdown()
+  t.like(await answer, { status: 200, text: 'done by task' })
+  t.like(server.stats(), { tasksLost: 0, tasksFailed: 0, crashes: 0 })
+})

@@ -27,8 +27,11 @@ import { ThreadHandle, type ThreadOptions, type WorkerHandle } from './worker-ha
 import { CronJobs } from '../cron/cron-jobs.ts'
 import { SharedTimers } from '../timer.ts'
 import { TaskClient } from '../tasks/client.ts'
+import type { DeliverOptions } from '../tasks/deliver-options.ts'
+import { checkName } from '../tasks/name.ts'
 import { enterClient, leaveClient } from '../tasks/registry.ts'
 import { SharedTasks } from '../tasks/shared-tasks.ts'
+import type { TaskCall } from '../tasks/task.ts'
 import { configuredTables, openTables, type Tables } from '../table/configured-tables.ts'
 import { PushServer } from '../websocket/push.ts'
 
@@ -136,6 +139,7 @@ export class Master extends PushServer implements Server {
       firstId: this.#places.length,
       maxWaitTime,
       server: () => this,
+      deliver: (call, options) => this.#deliver(call, options),
       spawn: (birth) => this.#bear(birth),
       receive: (message, unit) => this.#receive(message, { id: unit.id, caller: unit, post: (reply) => unit.post(reply) }),
       events: {
@@ -351,6 +355,13 @@ export class Master extends PushServer implements Server {
 
   #spawn(place: Place, generation: Generation, reason: StartReason): WorkerHandle {
     return this.#enter(new ThreadHandle({ ...this.#threadOptions(place, generation, reason), receive: (message, from) => this.#receive(message, { id: from.id, caller: callerOf(from), post: (reply) => from.post(reply) }) }))
+  }
+
+  /** For processes of their own, which define no tasks. */
+  #deliver(call: TaskCall, options: DeliverOptions | undefined): string {
+    const { input, task } = (call ?? {}) as Partial<TaskCall>
+    checkName(task, 'The name of a task')
+    return this.#taskClient.deliver({ name: task, entry: { finish: undefined, failed: undefined }, options: {} }, input, options).id
   }
 
   /** Puts it on the board until its end. */

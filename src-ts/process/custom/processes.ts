@@ -15,6 +15,8 @@ import type { Asker } from './handle.ts'
 import { ProcessInstance } from './instance.ts'
 import { Mailbox } from './mailbox.ts'
 import type { Runner } from './runner.ts'
+import type { DeliverOptions } from '../../tasks/deliver-options.ts'
+import type { TaskCall } from '../../tasks/task.ts'
 import { remoteMethods, timerMethods, type ProcessErrorEvent, type ProcessInfo, type ResolvedProcess } from './spec.ts'
 
 /** Messages that wait in one direction of a pipe. */
@@ -49,6 +51,8 @@ export interface ProcessesOptions {
   readonly clock?: Clock
   readonly spawn: (birth: Birth) => Runner
   readonly server: () => Server
+  /** Delivers a task; gives its id. */
+  readonly deliver: (call: TaskCall, options: DeliverOptions | undefined) => string
   /** Messages of a process's code to others. */
   readonly receive: (message: WorkerMessage, from: Unit) => void
   readonly events: {
@@ -347,6 +351,7 @@ export class Processes implements Asker, ProcessCaller {
   }
 
   #invoke(method: string, args: readonly unknown[]): unknown {
+    if (method === 'deliver') return this.#options.deliver(args[0] as TaskCall, args[1] as DeliverOptions | undefined)
     const server = this.#options.server()
     const call = ((remoteMethods as readonly string[]).includes(method) ? server : undefined) as unknown as Record<string, (...args: readonly unknown[]) => unknown> | undefined
     if (call) return call[method]!(...args)

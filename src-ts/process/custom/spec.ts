@@ -1,5 +1,7 @@
 /** Custom processes: what a user may write, and what a process sees of its server. `docs/reference/processes.md` describes them. */
 import type { Awaitable, Cloneable, Server } from '../api.ts'
+import type { DeliverOptions } from '../../tasks/deliver-options.ts'
+import type { TaskCall } from '../../tasks/task.ts'
 import type { Bytes } from '../../websocket/payload.ts'
 
 /** What a process is: a thread of the server, a Node.js process of its own, or any program. */
@@ -65,6 +67,9 @@ export type RemoteServer = { readonly name: string; readonly version: string | u
   'postMessage' | 'on' | 'off' | 'process' | 'processes' | 'reload' | 'stopWorker' | 'shutdown' | 'tables'
 > & {
     readonly [K in RemoteMethod]: (...args: Parameters<Server[K]>) => Promise<ReturnType<Server[K]>>
+  } & {
+    /** Delivers a task; gives its id. Its end is told to nobody here: the result of a task goes to threads of the server. @throws as `deliver()` of a task */
+    deliver(call: TaskCall, options?: DeliverOptions): Promise<string>
   } & { readonly timer: { readonly [K in TimerMethod]: (...args: Parameters<Server['timer'][K]>) => Promise<ReturnType<Server['timer'][K]>> } }
 
 /** Methods whose arguments and results can be copied. */
