@@ -47,6 +47,8 @@ export interface NativeServer {
   serverStats(server: number): string
   /** Stops accepting; connections close after their current answers, idle ones after `grace` ms. A `stopped` notice follows when none is left. Idempotent. */
   stopServer(server: number, grace: number, code: number): void
+  /** A `tasksDone` notice follows when nothing is in the hands of any worker, and nothing that waits can go to one. */
+  finishTasks(server: number): void
   /** Closes what is left at once, ends the reactors and frees the server. Idempotent. */
   releaseServer(server: number): void
   /** Names the calling OS thread (15 bytes), as `top -H` shows it. */
@@ -358,6 +360,8 @@ export type Notice =
   | { type: 'gone'; slot: number; inflight: number; replayed: number; refused: number }
   /** After {@link NativeServer.stopServer}: no connection is left. */
   | { type: 'stopped' }
+  /** After {@link NativeServer.finishTasks}. */
+  | { type: 'tasksDone' }
   /** The certificates of a port were read; with `error` it goes on with those it had. */
   | { type: 'certificates'; port: string; error?: string; warnings: string[] }
   /** A listener cannot be used; its port accepts nothing. */

@@ -32,6 +32,7 @@ function fakeNative() {
     writeOffThread: (thread) => calls.push(`write off thread ${thread}`),
     serverStats: () => JSON.stringify({ requestCount: 3, rejected: { headerBytes: 1 }, perWorker: [{ slot: 0, requests: 3, inflight: 1 }] }),
     stopServer: () => calls.push('stop'),
+    finishTasks: () => calls.push('finish'),
     releaseServer: () => calls.push('release'),
     nameThread: () => undefined,
     pinThread: () => true,

@@ -40,6 +40,7 @@ export class Core {
    */
   readonly #listeners = new Map<number, Listener[]>()
   readonly #stopped = new Deferred<void>()
+  readonly #tasksDone = new Deferred<void>()
   #isStopping = false
   #isReleased = false
   #lastStats: CoreStats | undefined
@@ -114,6 +115,12 @@ export class Core {
     return this.#stopped.promise
   }
 
+  /** Settles when no task is in the hands of a worker, and none that waits can go to one. What waits for its time, or for a token of its queue, is not waited for. */
+  finishTasks(): Promise<void> {
+    if (!this.#isReleased) this.#native.finishTasks(this.server)
+    return this.#tasksDone.promise
+  }
+
   /** Ends the reactors; whatever is still connected is closed. */
   release(): void {
     if (this.#isReleased) return
@@ -123,6 +130,7 @@ export class Core {
     this.#native.releaseServer(this.server)
     this.#listeners.clear()
     this.#stopped.resolve()
+    this.#tasksDone.resolve()
   }
 
   #takeNotices(): void {
@@ -131,6 +139,7 @@ export class Core {
     if (json === null) return
     for (const notice of JSON.parse(json) as Notice[]) {
       if (notice.type === 'stopped') this.#stopped.resolve()
+      else if (notice.type === 'tasksDone') this.#tasksDone.resolve()
       else if (notice.type === 'failed') this.#failed(sluiceError('ERR_SLUICE_LISTEN', `A port accepts nothing any more: ${notice.message}`))
       else if (notice.type === 'certificates') this.#certificatesRead(notice)
       else this.#notify(notice)

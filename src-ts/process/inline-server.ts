@@ -229,7 +229,7 @@ export class InlineServer extends PushServer implements Server {
     await new Promise<void>((resolve) => process.nextTick(resolve))
     const stopped = core.stop(this.#config.reload.drainGrace)
     const exitHooks = this.#lifecycle.tell('workerExit', this.worker, this.#stopping.signal)
-    const settled = Promise.all([exitHooks, stopped.then(() => this.#runtime?.settled())])
+    const settled = Promise.all([exitHooks, stopped.then(() => core.finishTasks()).then(() => this.#runtime?.settled())])
     if (!(await within(systemClock, timeout, settled, hurry))) {
       this.#runtime?.abort(this.#stopping.signal.reason)
       await within(systemClock, ABORT_GRACE_MS, settled)

@@ -295,6 +295,8 @@ export class Master extends PushServer implements Server {
     const stopped = core.stop(this.#config.reload.drainGrace, closeCode)
     for (const worker of this.#supervisor.servingOf('worker')) worker.drain('shutdown')
     await within(systemClock, timeout, stopped, this.#hurry.signal)
+    // While all workers are there: tasks may be for any of them, and may deliver tasks.
+    await within(systemClock, Math.max(0, timeout - (performance.now() - start)), core.finishTasks(), this.#hurry.signal)
     for (const kind of ['worker', 'task', 'cron'] as const) {
       await this.#supervisor.stop(kind, Math.max(0, timeout - (performance.now() - start)), this.#hurry.signal)
     }

@@ -204,6 +204,13 @@ pub fn stop_server(server: u32, grace: u32, code: u32) -> Result<()> {
     Ok(())
 }
 
+/// Asks for a `tasksDone` notice, when nothing is in the hands of any worker and nothing that waits can go to one.
+#[napi(catch_unwind)]
+pub fn finish_tasks(server: u32) -> Result<()> {
+    self::server(server)?.finish_tasks();
+    Ok(())
+}
+
 /// Closes what is left at once, ends the reactors and frees the server. Idempotent. On the thread of `attachMaster`, if there is one.
 #[napi(catch_unwind)]
 pub fn release_server(server: u32) {

@@ -46,6 +46,8 @@ pub enum Notice {
     },
     /// After a stop: no connection is left.
     Stopped,
+    /// Nothing is in the hands of any worker, and nothing that waits can go to one.
+    TasksDone,
     /// A listener cannot be used; its port accepts nothing.
     Failed {
         /// The system's error.

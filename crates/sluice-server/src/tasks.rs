@@ -18,6 +18,7 @@ use serde::Serialize;
 
 use crate::clock::NEVER;
 use crate::cron;
+use crate::notice::Notice;
 use crate::server::{Server, Shared};
 use crate::task_lane::{Call, Part, Role, TaskLane};
 use crate::wake::lock;
@@ -42,6 +43,8 @@ pub(crate) struct State {
     lanes: Vec<Option<TaskLane>>,
     /// Lanes that something was written to.
     dirty: Vec<WorkerSlot>,
+    /// Somebody waits for the end of what can be run.
+    is_finishing: bool,
 }
 
 /// What is done after the mutex is free.
@@ -52,6 +55,7 @@ struct News {
     timers: Vec<TimerCall>,
     /// Runs of cron jobs that are over, and whether they succeeded.
     runs: Vec<(RunId, bool)>,
+    is_done: bool,
 }
 
 impl State {
@@ -79,6 +83,9 @@ impl State {
         while let Some(output) = self.tasks.next_output(now) {
             self.carry_out(output, shared, news);
         }
+        // What could be assigned has been: what is in nobody's hands now waits for its time, or for a worker that is not there.
+        news.is_done = self.is_finishing && !self.tasks.has_calls();
+        self.is_finishing &= !news.is_done;
         while let Some(slot) = self.dirty.pop() {
             news.wakes
                 .extend(self.lane(slot).and_then(TaskLane::publish));
@@ -221,6 +228,7 @@ impl TaskBoard {
                 tasks: Tasks::new(limits, queues, 1),
                 lanes: Vec::new(),
                 dirty: Vec::new(),
+                is_finishing: false,
             }),
             concurrency: config.concurrency,
             cron_queue,
@@ -259,18 +267,28 @@ impl Shared {
         for (run, ok) in news.runs {
             self.cron_over(run, ok);
         }
+        if news.is_done {
+            self.notices.push(Notice::TasksDone);
+        }
         result
     }
 
     /// Begins and ends what is due. When the next is.
     pub(crate) fn run_due(&self, now: u64) -> u64 {
         let timers = self.run_timers(now);
-        self.on_tasks(|state, now| {
-            state.tasks.tick(now);
-            state.tasks.next_due().unwrap_or(NEVER)
-        })
-        .min(timers)
-        .min(self.run_cron())
+        let cron = self.run_cron();
+        self.on_tasks(|state, now| state.tasks.tick(now));
+        // After what it has led to: a queue may wait for a token.
+        let tasks = self.tasks.lock().tasks.next_due().unwrap_or(NEVER);
+        tasks.min(timers).min(cron)
+    }
+
+    fn submit_task(&self, mut task: NewTask) -> Result<Submitted, SubmitError> {
+        if task.delay > 0 {
+            // The clock is read rounded down; no delay is shorter than was asked for.
+            task.delay = task.delay.saturating_add(1);
+        }
+        self.on_tasks(|state, now| state.tasks.submit(now, task))
     }
 
     /// A worker has a lane now.
@@ -391,8 +409,7 @@ impl Worker {
     /// [`SubmitError`]: nothing is delivered.
     pub fn submit_task(&self, mut task: NewTask) -> Result<Submitted, SubmitError> {
         task.origin = self.origin();
-        self.shared
-            .on_tasks(|state, now| state.tasks.submit(now, task))
+        self.shared.submit_task(task)
     }
 
     /// Begins a call that a TASK record names. False: it is not to begin; it was cancelled, or another worker has it.
@@ -461,8 +478,12 @@ impl Server {
     ///
     /// [`SubmitError`]: nothing is delivered.
     pub fn submit_task(&self, task: NewTask) -> Result<Submitted, SubmitError> {
-        self.shared
-            .on_tasks(|state, now| state.tasks.submit(now, task))
+        self.shared.submit_task(task)
+    }
+
+    /// Asks for a [`Notice::TasksDone`].
+    pub fn finish_tasks(&self) {
+        self.shared.on_tasks(|state, _| state.is_finishing = true);
     }
 
     /// Cancels a task.

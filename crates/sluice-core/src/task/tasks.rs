@@ -318,6 +318,11 @@ impl Tasks {
         self.hands.in_hand(slot)
     }
 
+    /// Whether any call is in a worker's hands.
+    pub fn has_calls(&self) -> bool {
+        self.hands.len() > 0
+    }
+
     /// Whether a worker still runs what is over for everybody else: what has timed out, or was cancelled.
     pub fn is_overdue(&self, slot: WorkerSlot) -> bool {
         self.hands.is_overdue(slot)

@@ -282,6 +282,38 @@ fn progress_comes_while_a_task_runs() {
 }
 
 #[test]
+fn the_end_of_what_can_be_run_is_told_once() {
+    let (served, worker, mut tasks) = with_task_worker();
+    for _ in 0..20 {
+        deliver(&worker, task(b""));
+    }
+    // Neither has a worker, or its time, when the rest is done.
+    deliver(
+        &worker,
+        NewTask {
+            worker: Some(99),
+            ..task(b"")
+        },
+    );
+    deliver(
+        &worker,
+        NewTask {
+            delay: 60_000,
+            ..task(b"")
+        },
+    );
+    served.server.finish_tasks();
+    for _ in 0..20 {
+        assert!(!served.notices().contains(&Notice::TasksDone));
+        run(&mut tasks, Outcome::Done, b"");
+    }
+    served.notice("the end", |notice| *notice == Notice::TasksDone);
+    deliver(&worker, task(b""));
+    run(&mut tasks, Outcome::Done, b"");
+    assert!(!served.notices().contains(&Notice::TasksDone));
+}
+
+#[test]
 fn there_are_no_more_tasks_than_may_be() {
     let config = config_with(
         json!({}),
