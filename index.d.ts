@@ -123,6 +123,9 @@ export declare function drainWorker(server: number, slot: number, reason: number
 /** Every error code that this addon can raise. */
 export declare function errorCodes(): Array<string>
 
+/** Asks for a `tasksDone` notice, when nothing is in the hands of any worker and nothing that waits can go to one. */
+export declare function finishTasks(server: number): void
+
 /** Forgets a failed task. False when there is none of that id. */
 export declare function forgetTask(server: number, id: number): boolean
 

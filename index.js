@@ -773,7 +773,7 @@ if (
   }
 }
 
-const { BodyDecoder, acceptConnections, activateWorker, atomicCell, atomicMemory, attachMaster, attachTable, attachWorker, bindUidById, broadcast, cacheClear, cacheStats, channelSize, claimExchange, clearTimer, clearTimers, closeById, connectionById, connectionCount, connectionIds, connectionKind, createWorker, cronList, describeTable, detachExchange, detachWorker, drainWorker, errorCodes, forgetTask, formBytes, formClose, formContent, formEnd, formOpen, formWrite, hasTimer, holdMailbox, kick, lookUpOwner, mayEncode, nameThread, openCache, openMailbox, openRateLimit, openTable, pauseAccept, pinThread, portStats, releaseServer, releaseTablesDirectory, renewCertificates, retryTask, runCron, sendTo, serverInfo, serverStats, setCron, setTimer, startServer, stopCron, stopServer, takeMail, takeNotices, takeSnapshotReports, taskList, timerInfo, timerNames, useTablesDirectory, watchSnapshots, workerCalls, writeOffThread, writeOffWorker, writeSnapshots } = nativeBinding
+const { BodyDecoder, acceptConnections, activateWorker, atomicCell, atomicMemory, attachMaster, attachTable, attachWorker, bindUidById, broadcast, cacheClear, cacheStats, channelSize, claimExchange, clearTimer, clearTimers, closeById, connectionById, connectionCount, connectionIds, connectionKind, createWorker, cronList, describeTable, detachExchange, detachWorker, drainWorker, errorCodes, finishTasks, forgetTask, formBytes, formClose, formContent, formEnd, formOpen, formWrite, hasTimer, holdMailbox, kick, lookUpOwner, mayEncode, nameThread, openCache, openMailbox, openRateLimit, openTable, pauseAccept, pinThread, portStats, releaseServer, releaseTablesDirectory, renewCertificates, retryTask, runCron, sendTo, serverInfo, serverStats, setCron, setTimer, startServer, stopCron, stopServer, takeMail, takeNotices, takeSnapshotReports, taskList, timerInfo, timerNames, useTablesDirectory, watchSnapshots, workerCalls, writeOffThread, writeOffWorker, writeSnapshots } = nativeBinding
 export { BodyDecoder }
 export { acceptConnections }
 export { activateWorker }
@@ -802,6 +802,7 @@ export { detachExchange }
 export { detachWorker }
 export { drainWorker }
 export { errorCodes }
+export { finishTasks }
 export { forgetTask }
 export { formBytes }
 export { formClose }
