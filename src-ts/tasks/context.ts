@@ -82,8 +82,9 @@ export class CallContext implements TaskContext {
     return this.#controller.signal
   }
 
-  progress(value: Cloneable): void {
-    this.#native.callProgress(this.#worker, this.#call, encodePayload(value, `The progress of task "${this.#name}"`, 'value'))
+  /** A function of its own: handlers take their context apart. */
+  get progress(): (value: Cloneable) => void {
+    return (value) => void this.#native.callProgress(this.#worker, this.#call, encodePayload(value, `The progress of task "${this.#name}"`, 'value'))
   }
 
   /** No try follows this one. */
