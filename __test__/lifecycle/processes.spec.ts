@@ -12,7 +12,10 @@ const monitor = `
 import { server } from '${sluice}'
 export default async function run(ctx) {
   ctx.onRequest(async (data) => {
-    if (data === 'hang') await new Promise(() => {})
+    if (data === 'hang') {
+      await server.postMessage('main', 'hangs')
+      await new Promise(() => {})
+    }
     if (data === 'exit') process.exit(3)
     if (data === 'throw') setTimeout(() => { throw new Error('outside') })
     if (data === 'loop') for (;;);
@@ -79,7 +82,9 @@ for (const kind of ['thread', 'process'] as const) {
     const ways = [['exit', 'exit', 3], ['throw', 'throw', 1]] as const
     for (const [index, [how, reason, exitCode]] of ways.entries()) {
       const failed = next(server, 'processError')
+      const hangs = next(server, 'message', (_from, data) => data === 'hangs')
       const open = json(server, '/request?data=hang')
+      await hangs
       const request = server.process('monitor').request(how).catch(({ code }: { code: string }) => code)
       t.like(await failed, [{ reason, exitCode, restartIn: 20 * 2 ** index }])
       t.like(await open, { code: 'ERR_SLUICE_PROCESS_GONE' })
