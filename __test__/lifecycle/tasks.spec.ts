@@ -1,7 +1,7 @@
 /** Tasks and events of a server with worker threads, from the delivery to the end. */
 import { fileURLToPath } from 'node:url'
 import test, { type ExecutionContext } from 'ava'
-import { Atomic, type Config, type Server } from 'sluice'
+import { Atomic, defineTask, serve, Task, type Config, type Server } from 'sluice'
 
 import { next, startServer } from '../support/server.ts'
 
@@ -293,4 +293,71 @@ serial('a full queue refuses', async (t) => {
   t.is((await bench.fails('hold', ['three'])).code, 'ERR_SLUICE_TASK_QUEUE_FULL')
   for (const release of ['one', 'two']) bench.server.postMessage(1, { release })
   t.is(await bench.do('wait', 'two'), 'two')
+})
+
+serial('task workers that die in the midst of many tasks lose none', async (t) => {
+  const bench = await Bench.start(t, { tasks: { workers: 2 }, reload: { rollback: false } })
+  let deaths = 0
+  bench.server.on('workerError', () => void deaths++)
+  t.deepEqual(await bench.do('risky', 150), Array.from({ length: 150 }, (_, number) => number))
+  t.true(deaths >= 3, `${deaths} deaths`)
+  t.like(bench.server.tasks.list(), { queues: [{ done: 150, failed: 0, waiting: 0, running: 0 }], failed: [] })
+})
+
+serial('a failure that nobody waits for is told, and harms nobody', async (t) => {
+  const bench = await Bench.start(t)
+  await bench.do('unloved')
+  await bench.until(() => bench.errors.length === 2, 'two errors')
+  const [{ threadId } = { threadId: -1 }] = bench.server.health().workers
+  t.like(await bench.do('who'), { from: { id: 0 } })
+  t.is(bench.server.health().workers[0]?.threadId, threadId)
+  t.is(bench.server.stats().crashes, 0)
+})
+
+serial('a class that no module exports is refused where it is delivered', async (t) => {
+  const bench = await Bench.start(t)
+  t.like(await bench.fails('unknown'), { code: 'ERR_SLUICE_TASK_UNKNOWN', name: 'SluiceError' })
+})
+
+serial('the master delivers, but does not wait', async (t) => {
+  const bench = await Bench.start(t)
+  const task = defineTask('note', (_text: string) => {})
+  const handle = task.deliver('from the master')
+  await t.throwsAsync(async () => handle, { code: 'ERR_SLUICE_INVALID_STATE' })
+  const note = await bench.take('note')
+  t.is(note.from, undefined)
+  t.like(note, { kind: 'task', input: 'from the master', id: handle.id })
+  await bench.until(() => handle.status() === 'done', 'its end')
+})
+
+serial('a shutdown finishes what runs, and leaves what is delayed', async (t) => {
+  const bench = await Bench.start(t)
+  await bench.do('hold', ['runs'])
+  await bench.take('begun')
+  await bench.do('hold', ['later', { delay: 60_000 }])
+  const stopped = bench.server.shutdown({ timeout: 10_000 })
+  bench.server.postMessage(1, { release: 'runs' })
+  t.like(await bench.take('ended'), { input: 'runs' })
+  await stopped
+  t.false(bench.notes.some(({ what }) => what === 'begun'))
+})
+
+serial('an inline server runs tasks and classes itself', async (t) => {
+  class Double extends Task<number> {
+    readonly n: number
+    constructor(n: number) {
+      super()
+      this.n = n
+    }
+    handle(): number {
+      return this.n * 2
+    }
+  }
+  const add = defineTask('inline add', ([a, b]: [number, number]) => a + b)
+  const server = await serve({ port: 0, stateDir: false, fetch: async () => Response.json([await add.run([1, 2]), await Task.deliver(new Double(4))]) })
+  t.teardown(() => server.shutdown({ timeout: 500 }))
+  t.is(await (await fetch(server.url)).text(), '[3,8]')
+  const handle = add.deliver([1, 1], { delay: 60_000 })
+  await server.shutdown()
+  await t.throwsAsync(async () => handle, { code: 'ERR_SLUICE_SHUTTING_DOWN' })
 })

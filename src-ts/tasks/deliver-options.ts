@@ -53,7 +53,7 @@ const WORKER_MAX = 65_535
 const BACKOFF_MAX_MS = 3_600_000
 const I32_MAX = 2 ** 31 - 1
 
-const known = new Set<string>(['delay', 'tries', 'backoff', 'timeout', 'priority', 'key', 'queue', 'worker', 'signal', 'transfer', 'durable', 'finish', 'failed'] satisfies (keyof DeliveryOptions | 'finish' | 'failed' | 'durable')[])
+const known = new Set<string>(['delay', 'tries', 'backoff', 'timeout', 'priority', 'key', 'queue', 'worker', 'signal', 'transfer', 'finish', 'failed'] satisfies (keyof DeliveryOptions | 'finish' | 'failed')[])
 
 /** The options of a task that has none. */
 export function defaultNumbers(entry: { readonly finish: unknown; readonly failed: unknown }): Float64Array {
