@@ -232,7 +232,10 @@ serial('tasks deliver tasks, and publish', async (t) => {
   t.is(await bench.do('publish', 'topic'), 0)
 })
 
-for (const how of ['exit', 'throw', 'oom']) {
+// Since Node.js 22 V8 may abort the whole process before Node can end a thread whose heap is full (README, honest limits).
+const canFill = Number(process.versions.node.split('.')[0]) < 22
+
+for (const how of ['exit', 'throw', ...(canFill ? ['oom'] : [])]) {
   serial(`a task worker that dies by "${how}" gives its task back, once for each try`, async (t) => {
     const bench = await Bench.start(t, { tasks: {}, resourceLimits: { maxOldGenerationSizeMb: 48 } })
     t.is(await bench.do('die', [how, { tries: 2 }]), 'lived')
