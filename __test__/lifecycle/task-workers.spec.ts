@@ -47,7 +47,10 @@ serial('without `tasks` there are none; a start tells the kind of each worker', 
   t.deepEqual(await plain.reload({ only: ['tasks'] }), { ok: true, rolledBack: false })
 })
 
-for (const [how, reason, exitCode] of [['exit', 'exit', 3], ['throw', 'throw', 1], ['heap', 'oom', 1]] as const) {
+// Since Node.js 22 V8 may abort the whole process before Node can end a thread whose heap is full (README, honest limits).
+const canFill = Number(process.versions.node.split('.')[0]) < 22
+
+for (const [how, reason, exitCode] of [['exit', 'exit', 3], ['throw', 'throw', 1], ...(canFill ? [['heap', 'oom', 1] as const] : [])] as const) {
   serial(`a task worker that dies by "${how}" is replaced, and nobody else`, async (t) => {
     const folder = await AppFolder.create(t)
     const server = await startServer(t, { app: await folder.write(app('one')), workers: 1, tasks: {}, resourceLimits: { maxOldGenerationSizeMb: 48 } })

@@ -99,7 +99,7 @@ class ListenerContext implements TaskContext {
     return this.#task.signal
   }
 
-  progress(value: Cloneable): void {
-    this.#task.progress(value)
+  get progress(): (value: Cloneable) => void {
+    return this.#task.progress
   }
 }
