@@ -105,6 +105,14 @@ test('gateway.js: a device, a packet and an admin meet on one server, each by it
   t.deepEqual(await json(answer), { devices: 1 })
 })
 
+test('work.js waits for a task, or does not', async (t) => {
+  const { url } = await workplace(t).serve(['-c', 'sluice.config.js', 'work.js'])
+  t.deepEqual(await (await fetch(url)).json(), { total: 5_000_000_050_000_000 })
+  const answer = await fetch(url, { method: 'POST' })
+  t.is(answer.status, 202)
+  t.regex(((await answer.json()) as { id: string }).id, /^\d+$/)
+})
+
 test('visitors.js counts over all workers', async (t) => {
   const { url } = await workplace(t).serve(['-c', 'sluice.config.js', 'visitors.js'])
   for (let visits = 1; visits <= 3; visits++) t.like(await (await fetch(url)).json(), { visits })
