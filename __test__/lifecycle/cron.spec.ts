@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises'
 import test, { type ExecutionContext } from 'ava'
-import type { Server } from 'sluice'
+import type { Config, Server } from 'sluice'
 
 import { AppFolder, ask, next, startServer } from '../support/server.ts'
 
@@ -21,7 +21,7 @@ interface Told {
 }
 
 /** A server whose cron worker has the jobs of a module, which tell the master what they do. */
-async function withJobs(t: ExecutionContext, jobs: string): Promise<{ server: Server; folder: AppFolder; told: [from: unknown, data: Told][]; rewrite: (jobs: string) => Promise<void> }> {
+async function withJobs(t: ExecutionContext, jobs: string, more: Config = {}): Promise<{ server: Server; folder: AppFolder; told: [from: unknown, data: Told][]; rewrite: (jobs: string) => Promise<void> }> {
   const folder = await AppFolder.create(t)
   const rewrite = (source: string): Promise<void> => writeFile(folder.path('jobs.mjs'), module(source))
   await rewrite(jobs)
@@ -30,6 +30,7 @@ async function withJobs(t: ExecutionContext, jobs: string): Promise<{ server: Se
     app: await folder.write(app),
     workers: 1,
     cron: { files: folder.path('jobs.mjs') },
+    ...more,
     lifecycle: { message: (from, data) => void told.push([from, data as Told]) },
   })
   return { server, folder, told, rewrite }
@@ -155,12 +156,13 @@ serial('overlap: left out, one waits, or beside each other', async (t) => {
   t.pass()
 })
 
-serial('a run that takes too long counts as failed; what a run throws is an error of phase cron', async (t) => {
-  const { server } = await withJobs(t, `
-    export const slow = defineCron({ name: 'slow', every: 3_600_000, immediate: true, timeout: 20, run: () => new Promise(() => {}) })
+serial('a run that takes too long is aborted and counts as failed; what a run throws is an error of phase cron', async (t) => {
+  const { server, told } = await withJobs(t, `
+    export const slow = defineCron({ name: 'slow', every: 3_600_000, immediate: true, timeout: 20, run: ({ signal }) => new Promise((resolve) => signal.addEventListener('abort', () => { tell(signal.reason.code); resolve() })) })
     export const bad = defineCron({ name: 'bad', every: 3_600_000, run: () => { throw new Error('no') } })
   `)
-  await until(() => server.cron.list()[1]!.failures > 0)
+  await until(() => told.length > 0)
+  t.is(told[0]![1] as unknown, 'ERR_SLUICE_TASK_TIMEOUT')
   t.like(server.cron.list()[1], { runs: 1, failures: 1, running: 0, last: { ok: false } })
   const error = next(server, 'error', (_error, { phase }) => phase === 'cron')
   t.is(server.cron.run('bad'), 'begun')
@@ -168,6 +170,22 @@ serial('a run that takes too long counts as failed; what a run throws is an erro
   t.throws(() => server.cron.run('none'), { code: 'ERR_SLUICE_CRON_UNKNOWN', message: 'There is no cron job "none"' })
   t.throws(() => server.cron.run(5 as never), { code: 'ERR_SLUICE_INVALID_ARG' })
   t.throws(() => server.cron.list({ next: 101 }), { code: 'ERR_SLUICE_INVALID_ARG' })
+})
+
+serial('a cron worker that hangs is replaced, and its jobs go on', async (t) => {
+  const { server, told } = await withJobs(t, `
+    export const a = defineCron({ name: 'a', every: 10, run: ({ tick }) => tell({ tick }) })
+    export const hang = defineCron({ name: 'hang', every: 3_600_000, timeout: 100, run: () => { for (;;); } })
+  `, { stuckAfter: 300 })
+  await until(() => told.length > 0)
+  const death = next(server, 'workerError')
+  t.is(server.cron.run('hang'), 'begun')
+  t.like(await death, [{ reason: 'stuck', worker: { kind: 'cron' } }])
+  const seen = told.length
+  await until(() => told.length > seen + 3)
+  t.like(server.cron.list()[1], { runs: 1, failures: 1, running: 0 })
+  const ticks = told.map(([, { tick }]) => tick)
+  t.is(new Set(ticks).size, ticks.length)
 })
 
 serial('a stopped job comes back with a reload, not with a crash', async (t) => {
