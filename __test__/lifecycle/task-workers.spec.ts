@@ -231,3 +231,28 @@ export default { fetch: async (request) => new Response(await slow.run(Number(ne
   t.like(await answer, { status: 200, text: 'done by task' })
   t.like(server.stats(), { tasksLost: 0, tasksFailed: 0, crashes: 0 })
 })
+
+serial('a queue with workers of its own has them for itself, over crashes and reloads', async (t) => {
+  const folder = await AppFolder.create(t)
+  const server = await startServer(t, {
+    app: await folder.write(`
+import { defineTask, server } from '${import.meta.resolve('sluice')}'
+const who = defineTask('who', () => server.worker.id)
+const die = defineTask('die', () => process.exit(1), { queue: 'own' })
+export default { fetch: async (request) => {
+  const queue = new URL(request.url).searchParams.get('queue')
+  return new Response(await (queue === 'die' ? die.run().catch(({ code }) => code) : who.run(undefined, { queue })))
+} }
+`),
+    workers: 1,
+    tasks: { workers: 1, queues: { shared: {}, own: { workers: 1 } } },
+  })
+  const ids = async (): Promise<string[]> => Promise.all(['default', 'shared', 'own'].map(async (queue) => (await ask(server, `/?queue=${queue}`)).text))
+  t.deepEqual(await ids(), ['1', '1', '2'])
+  const died = next(server, 'workerError')
+  t.is((await ask(server, '/?queue=die')).text, 'ERR_SLUICE_TASK_LOST')
+  t.like(await died, [{ worker: { id: 2, kind: 'task', name: 'sluice-t1' } }])
+  t.deepEqual(await ids(), ['1', '1', '2'])
+  t.true((await server.reload()).ok)
+  t.deepEqual(await ids(), ['1', '1', '2'])
+})

@@ -33,7 +33,9 @@ function toCode(value: unknown, where: string): ProcessCode {
   return { run, onReload, onStop } as ProcessCode
 }
 
-/** Requests that wait for `ctx.onRequest()`; the master has no more than these open. */
+/** Requests that wait for `ctx.onRequest()`. The master has no more than these open; older ones have timed out. */
+const WAITING_MAX = 1_024
+
 type Ask = { readonly id: number; readonly data: unknown }
 
 /** The code of a process while it runs, in its thread. */
@@ -115,6 +117,7 @@ export class RunningProcess {
     const handler = this.#handler
     if (handler === undefined) {
       this.#waiting.push(ask)
+      if (this.#waiting.length > WAITING_MAX) this.#waiting.shift()
       return
     }
     const { data, id } = ask
