@@ -64,10 +64,11 @@ export class Table<R extends object = any, C extends Columns = any> implements I
   constructor(name: string, spec: Pick<TableSpec, 'columns' | 'onOverflow'>, native: NativeTable) {
     this.name = name
     this.capacity = native.capacity
-    this.#native = native
+    // The addon adds its functions one by one, which makes of an object a dictionary that is looked up in each call; a copy is none.
+    this.#native = { ...native }
     this.#slots = slotsOf(name, spec.columns, native.offsets, spec.onOverflow === 'truncate')
     this.#codec = new RowCodec(name, this.#slots, native.scratch, native.rowBytes)
-    this.#words = new WordCalls(native)
+    this.#words = new WordCalls(this.#native)
   }
 
   /**

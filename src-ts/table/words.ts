@@ -94,11 +94,14 @@ export class WordCalls {
       case Kind.Float:
         this.#doubles[VALUE >> 1] = value as number
         break
+      case Kind.Bool:
+        this.#halves[VALUE] = value === true ? 1 : 0
+        this.#halves[VALUE + 1] = 0
+        break
       default: {
-        // Booleans, too.
-        const number = Number(value)
-        this.#halves[VALUE] = number
-        this.#halves[VALUE + 1] = Math.floor(number / 4_294_967_296)
+        const low = (value as number) | 0
+        this.#halves[VALUE] = low
+        this.#halves[VALUE + 1] = low === value ? low >> 31 : Math.floor((value as number) / 4_294_967_296)
       }
     }
   }
