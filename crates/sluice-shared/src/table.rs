@@ -177,7 +177,7 @@ impl Table {
         &self.words()[start..start + self.geometry.data_words]
     }
 
-    #[inline]
+    #[inline(always)]
     fn key<'a>(&self, bytes: &'a [u8]) -> Result<Key<'a>, TableError> {
         Key::new(bytes, self.spec.max_key.into(), self.hash_key)
     }
@@ -188,7 +188,7 @@ impl Table {
         self.columns
             .get(column)
             .filter(|found| found.kind.bytes().is_none())
-            .ok_or(TableError::Column { column })
+            .ok_or_else(|| TableError::Column { column })
     }
 
     /// A column of text or bytes, and how many it holds.
@@ -196,12 +196,12 @@ impl Table {
         let found = self
             .columns
             .get(column)
-            .ok_or(TableError::Column { column })?;
+            .ok_or_else(|| TableError::Column { column })?;
         found
             .kind
             .bytes()
             .map(|size| (found, size))
-            .ok_or(TableError::Column { column })
+            .ok_or_else(|| TableError::Column { column })
     }
 
     #[inline]

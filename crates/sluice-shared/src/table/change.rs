@@ -112,10 +112,13 @@ impl Table {
         apply: &mut impl FnMut(u64) -> Result<(u64, T), TableError>,
     ) -> Result<Option<T>, TableError> {
         for _ in 0..READ_TRIES {
-            let (number, seen) = match self.sight(key)? {
+            let (number, seen) = match self.sight(key) {
                 Sight::Row(number, seen) => (number, seen),
                 Sight::Nothing => return Ok(None),
-                Sight::Unclear => continue,
+                other => {
+                    self.wait_for_sight(key, other)?;
+                    continue;
+                }
             };
             let expiry = self.row(number)[row::EXPIRY].load(Ordering::Relaxed);
             if self.is_over(expiry) || self.expiry(ttl, Some(expiry)) != expiry {

@@ -66,7 +66,8 @@ pub(super) struct Key<'a> {
 }
 
 impl<'a> Key<'a> {
-    #[inline]
+    // As the result of a call it would be copied.
+    #[inline(always)]
     pub(super) fn new(bytes: &'a [u8], max: usize, hash_key: HashKey) -> Result<Self, TableError> {
         if bytes.is_empty() || bytes.len() > max {
             return Err(TableError::KeyLength {

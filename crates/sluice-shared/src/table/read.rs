@@ -80,7 +80,7 @@ impl Table {
             Some(copied)
         };
         for _ in 0..READ_TRIES {
-            match self.sight(&key)? {
+            match self.sight(&key) {
                 Sight::Row(number, seen) => {
                     let expiry = self.row(number)[row::EXPIRY].load(Ordering::Relaxed);
                     let copied = copy(self.data(number));
@@ -89,7 +89,7 @@ impl Table {
                     }
                 }
                 Sight::Nothing => return Ok(None),
-                Sight::Unclear => {}
+                other => self.wait_for_sight(&key, other)?,
             }
         }
         // It is written all the time.

@@ -3,6 +3,7 @@
 use crate::sync::Ordering;
 
 use super::key::Key;
+use super::row_lock::Held;
 use super::row_word::RowState;
 use super::{Table, TableError};
 
@@ -13,7 +14,11 @@ pub(super) enum Sight {
     Row(u32, RowState),
     /// It had none, at one moment at least.
     Nothing,
-    /// Somebody wrote meanwhile.
+    /// Somebody writes to a row that may be it.
+    Taken(u32, RowState),
+    /// Somebody makes or removes rows of its stripe.
+    Held(Held),
+    /// Somebody did so meanwhile.
     Unclear,
 }
 
@@ -21,7 +26,7 @@ impl Table {
     /// Looks for a row. A row that is found proves itself: nobody writes to it, and it has the key. That there is none is proved by
     /// the stripe, which nobody has changed meanwhile.
     #[inline]
-    pub(super) fn sight(&self, key: &Key<'_>) -> Result<Sight, TableError> {
+    pub(super) fn sight(&self, key: &Key<'_>) -> Sight {
         let bucket = self.geometry.bucket_of(key.hash);
         let stripe = self.geometry.stripe_of(bucket);
         let lock = self.stripe(stripe).lock();
@@ -35,11 +40,10 @@ impl Table {
                 let seen = self.row_word(number).look();
                 if seen.key_len() == key.bytes.len() && self.has_key(number, key) {
                     if seen.is(stripe, key.bytes.len()) {
-                        return Ok(Sight::Row(number, seen));
+                        return Sight::Row(number, seen);
                     }
                     if seen.slot() != 0 {
-                        self.wait_for_row(number, seen)?;
-                        return Ok(Sight::Unclear);
+                        return Sight::Taken(number, seen);
                     }
                 }
             }
@@ -52,12 +56,19 @@ impl Table {
             }
         }
         match stable {
-            Ok(seen) if lock.is_unchanged(seen) => Ok(Sight::Nothing),
-            Ok(_) => Ok(Sight::Unclear),
-            Err(held) => {
-                self.wait(stripe, held)?;
-                Ok(Sight::Unclear)
-            }
+            Ok(seen) if lock.is_unchanged(seen) => Sight::Nothing,
+            Ok(_) => Sight::Unclear,
+            Err(held) => Sight::Held(held),
+        }
+    }
+
+    /// Waits until it is worth to look again.
+    #[cold]
+    pub(super) fn wait_for_sight(&self, key: &Key<'_>, sight: Sight) -> Result<(), TableError> {
+        match sight {
+            Sight::Taken(number, seen) => self.wait_for_row(number, seen),
+            Sight::Held(held) => self.wait(self.stripe_of(key), held).map(drop),
+            Sight::Row(..) | Sight::Nothing | Sight::Unclear => Ok(()),
         }
     }
 }
