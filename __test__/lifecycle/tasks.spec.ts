@@ -307,6 +307,18 @@ serial('task workers that die in the midst of many tasks lose none', async (t) =
   t.like(bench.server.tasks.list(), { queues: [{ done: 150, failed: 0, waiting: 0, running: 0 }], failed: [] })
 })
 
+serial('reloads in the midst of many tasks lose none, and run none twice', async (t) => {
+  const bench = await Bench.start(t, { tasks: { workers: 2, concurrency: 4 } })
+  const all = bench.do('brief', 5000)
+  await bench.take('brief')
+  for (let round = 0; round < 2; round++) t.true((await bench.server.reload({ only: ['tasks'] })).ok)
+  const numbers = Array.from({ length: 5000 }, (_, number) => number)
+  t.deepEqual(await all, numbers)
+  await bench.until(() => bench.notes.length === 4999, 'all notes')
+  t.is(new Set(bench.notes.map(({ number }) => number)).size, 4999)
+  t.true(new Set(bench.notes.map(({ thread }) => thread)).size > 2)
+})
+
 serial('a failure that nobody waits for is told, and harms nobody', async (t) => {
   const bench = await Bench.start(t)
   await bench.do('unloved')

@@ -85,7 +85,7 @@ export class TaskClient implements HandleHost {
     if (signal?.aborted) throw sluiceError('ERR_SLUICE_TASK_CANCELLED', `Task "${name}" was not delivered: its \`signal\` is aborted`, { cause: signal.reason })
     const task = native.submitTask(server(), this.#worker, name, numbers, bytes, options?.key ?? spec.options.key ?? null)
     if (task < 0) throw refused(task, name)
-    for (const buffer of options?.transfer ?? []) structuredClone(buffer, { transfer: [buffer] })
+    if (options?.transfer !== undefined) for (const buffer of options.transfer) structuredClone(buffer, { transfer: [buffer] })
     const handle = new TaskHandle(this, task, name, spec.read)
     if (signal !== undefined) handle.follow(signal)
     if (this.hears) {

@@ -86,7 +86,7 @@ export class TaskHandle<R> implements PromiseLike<R> {
    */
   // oxlint-disable-next-line unicorn/no-thenable -- it is one: `await handle`
   then<T = R, F = never>(resolved?: ((value: R) => T | PromiseLike<T>) | null, rejected?: ((reason: unknown) => F | PromiseLike<F>) | null): Promise<T | F> {
-    return this.#settled().then(resolved, rejected)
+    return this.settled().then(resolved, rejected)
   }
 
   /** @internal Aborting it cancels the task. */
@@ -128,8 +128,8 @@ export class TaskHandle<R> implements PromiseLike<R> {
     this.#onAbort = undefined
   }
 
-  /** Made when somebody waits: a promise that nobody waits for would be an unhandled rejection. */
-  #settled(): Promise<R> {
+  /** @internal Made when somebody waits: a promise that nobody waits for would be an unhandled rejection. */
+  settled(): Promise<R> {
     this.#promise ??= this.#outcome === undefined ? this.#wait() : this.#outcome.status === 'done' ? Promise.resolve(this.#outcome.value) : Promise.reject(this.#outcome.error)
     return this.#promise
   }

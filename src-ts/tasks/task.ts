@@ -84,12 +84,19 @@ export function checkDefaults(options: DeliverOptions): void {
   writeOptions(defaultNumbers({ finish: undefined, failed: undefined }), options, () => 0)
 }
 
-/** A promise that is no unhandled rejection when nobody waits: what fails is told elsewhere. */
-export function promiseOf<R>(deliver: () => PromiseLike<R>): Promise<R> {
-  const promise = new Promise<R>((resolve) => resolve(deliver()))
-  promise.catch(() => {})
+/** A promise of the result that is no unhandled rejection when nobody waits: what fails is told elsewhere. */
+function promiseOf<R>(deliver: () => TaskHandle<R>): Promise<R> {
+  let promise: Promise<R>
+  try {
+    promise = deliver().settled()
+  } catch (error) {
+    promise = Promise.reject(error)
+  }
+  promise.catch(ignore)
   return promise
 }
+
+function ignore(): void {}
 
 class FunctionTask<I, R> implements TaskDef<I, R> {
   readonly #spec: TaskSpec
