@@ -35,6 +35,9 @@ import { WorkerServer } from './worker-server.ts'
 /** What handlers that overstayed get after their signal was aborted, in milliseconds, before the core takes their requests away. */
 const ABORT_GRACE_MS = 250
 
+/** What a thread that has to go before it is ready gets to load what it is loading, in milliseconds. */
+const LOAD_GRACE_MS = 1_000
+
 // Written by `worker-handle.ts` of this very version, the only code that starts this entry.
 const { boot, port } = workerData as { boot: Boot; port: MessagePort }
 const link = new MasterLink(port)
@@ -103,7 +106,7 @@ const tasks = new TaskClient({
 enterClient(tasks)
 const board = new Board(boot.board)
 keepVitals(board, boot.slot)
-start().catch((error: unknown) => {
+const starting = start().catch((error: unknown) => {
   link.tell({ type: 'start-failed', error: toRecord(error) })
   process.exit(1)
 })
@@ -148,6 +151,7 @@ async function start(): Promise<void> {
 async function startProcess(process: ProcessBoot, functions: WorkerFunctions | undefined): Promise<void> {
   const { loadProcess, RunningProcess } = await import('./custom/run-process.ts')
   const code = await loadProcess(process, () => Promise.resolve(functions?.processes))
+  if (leaving.signal.aborted) return
   custom = new RunningProcess({
     boot: process,
     code,
@@ -178,6 +182,8 @@ function leave(reason: LeaveReason): void {
 async function stop(timeout: number): Promise<void> {
   const deadline = performance.now() + timeout
   leave('shutdown')
+  // A file that is being read when its thread ends is never closed.
+  await within(systemClock, Math.min(timeout, LOAD_GRACE_MS), starting)
   const settled = Promise.all([exitHooks, runtime?.settled(), custom?.settled()])
   if (!(await within(systemClock, timeout - ABORT_GRACE_MS, settled))) {
     runtime?.abort(leaving.signal.reason)
