@@ -1,6 +1,7 @@
 // Bundles src-ts into dist/: three entries and the chunks they share, all directly in dist/, because
 // `../index.js` (the addon's loader) and `./worker-main.js` are found relative to the file that asks.
 import { defineConfig } from 'rolldown'
+import { minifySync } from 'rolldown/utils'
 
 /** `sluice` runs as a command from dist/cli.js. */
 const shebang = ({ facadeModuleId }) => (facadeModuleId?.endsWith('/cli/main.ts') ? '#!/usr/bin/env node' : '')
@@ -29,5 +30,16 @@ export default defineConfig({
     // What is documented stands in the types; twice it would be a fifth of the package.
     comments: { legal: true, annotation: true, jsdoc: false },
     banner: shebang,
+    // The code of others has chunks of its own, which nobody reads: minified it is 5 KiB less of the package.
+    codeSplitting: { groups: [{ debugName: 'foreign', name: (id) => /[\\/]node_modules[\\/](commander|ws|valibot)[\\/]/.exec(id)?.[1] ?? null }] },
   },
+  plugins: [
+    {
+      name: 'minify-foreign-code',
+      renderChunk(code, chunk) {
+        if (chunk.moduleIds.length === 0 || !chunk.moduleIds.every((id) => id.includes('node_modules') || id.startsWith('\0'))) return null
+        return minifySync(chunk.fileName, code, { module: true, compress: true, mangle: true }).code
+      },
+    },
+  ],
 })
