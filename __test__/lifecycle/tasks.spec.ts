@@ -1,96 +1,12 @@
 /** Tasks and events of a server with worker threads, from the delivery to the end. */
-import { fileURLToPath } from 'node:url'
-import test, { type ExecutionContext } from 'ava'
-import { Atomic, defineTask, serve, Task, type Config, type Server } from 'sluice'
+import test from 'ava'
+import { Atomic, defineTask, serve, Task } from 'sluice'
 
-import { next, startServer } from '../support/server.ts'
+import { next } from '../support/server.ts'
+import { type Note, TaskBench as Bench } from '../support/task-bench.ts'
 
 // Each test starts several threads; all at once they would only wait for each other's CPU.
 const { serial } = test
-const app = fileURLToPath(new URL('../fixtures/tasks.mjs', import.meta.url))
-
-/** What a worker tells. */
-interface Note {
-  readonly what: string
-  readonly worker: number
-  readonly kind: string
-  readonly thread: number
-  readonly [more: string]: unknown
-}
-
-interface Failure {
-  readonly code?: string
-  readonly message: string
-  readonly name: string
-  readonly stack: string
-  readonly isError: boolean
-  readonly cause?: unknown
-  readonly task?: { id: string; name: string; attempts: number }
-}
-
-/** A server that runs the fixture, and what its workers tell. */
-class Bench {
-  readonly server: Server
-  readonly notes: Note[] = []
-  readonly errors: (Error & { code?: string })[] = []
-  #changed = (): void => {}
-
-  static async start(t: ExecutionContext, config: Config = { tasks: {} }): Promise<Bench> {
-    return new Bench(await startServer(t, { app, workers: 1, ...config }))
-  }
-
-  constructor(server: Server) {
-    this.server = server
-    server.on('message', (_from, data) => {
-      this.notes.push(data as Note)
-      this.#changed()
-    })
-    server.on('error', (error, { phase }) => {
-      if (phase === 'task') this.errors.push(error)
-      this.#changed()
-    })
-  }
-
-  /** Lets the app do something, and waits for what it answers. */
-  async do(act: string, arg: unknown = null): Promise<unknown> {
-    const { error, value } = await this.#ask(act, arg)
-    if (error !== undefined) throw new Error(`${act}: ${error.name} ${error.code} ${error.message}`)
-    return value
-  }
-
-  /** The error that something ends with. */
-  async fails(act: string, arg: unknown = null): Promise<Failure> {
-    const { error, value } = await this.#ask(act, arg)
-    if (error === undefined) throw new Error(`${act} has not failed, but given ${JSON.stringify(value)}`)
-    return error
-  }
-
-  /** The oldest note of a kind that was not taken, when it is there. */
-  async take(what: string): Promise<Note> {
-    await this.until(() => this.notes.some((note) => note.what === what), what)
-    return this.notes.splice(this.notes.findIndex((note) => note.what === what), 1)[0]!
-  }
-
-  /** Waits for what notes and errors bring. */
-  async until(isSo: () => boolean, what: string): Promise<void> {
-    const end = Date.now() + 20_000
-    while (!isSo()) {
-      if (Date.now() > end) throw new Error(`waited 20 s for ${what}; there is ${JSON.stringify(this.notes)}, ${this.errors.map(String)}`)
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, 50)
-        this.#changed = () => {
-          clearTimeout(timer)
-          resolve()
-        }
-      })
-    }
-  }
-
-  async #ask(act: string, arg: unknown): Promise<{ value?: unknown; error?: Failure }> {
-    const response = await fetch(this.server.url, { method: 'POST', body: JSON.stringify({ act, arg }) })
-    return (await response.json()) as { value?: unknown; error?: Failure }
-  }
-}
 
 serial('a handler awaits a task, which runs in a task worker and knows who has delivered it', async (t) => {
   const bench = await Bench.start(t)
@@ -232,12 +148,9 @@ serial('tasks deliver tasks, and publish', async (t) => {
   t.is(await bench.do('publish', 'topic'), 0)
 })
 
-// Since Node.js 22 V8 may abort the whole process before Node can end a thread whose heap is full (README, honest limits).
-const canFill = Number(process.versions.node.split('.')[0]) < 22
-
-for (const how of ['exit', 'throw', ...(canFill ? ['oom'] : [])]) {
+for (const how of ['exit', 'throw']) {
   serial(`a task worker that dies by "${how}" gives its task back, once for each try`, async (t) => {
-    const bench = await Bench.start(t, { tasks: {}, resourceLimits: { maxOldGenerationSizeMb: 48 } })
+    const bench = await Bench.start(t)
     t.is(await bench.do('die', [how, { tries: 2 }]), 'lived')
     t.deepEqual([(await bench.take('dying')).attempt, (await bench.take('dying')).attempt], [1, 2])
     t.deepEqual(bench.errors, [])
@@ -249,30 +162,32 @@ for (const how of ['exit', 'throw', ...(canFill ? ['oom'] : [])]) {
 
 serial('a reload of the task workers waits for the tasks in their hands', async (t) => {
   const bench = await Bench.start(t)
-  const gate = new Atomic('gate')
-  await bench.do('gate', 'old')
+  const gate = new Atomic('gate of a reload')
+  await bench.do('gate', 'gate of a reload')
   const { thread } = await bench.take('begun')
   t.true((await bench.server.reload({ only: ['tasks'] })).ok)
   t.not(((await bench.do('who')) as Note).thread, thread)
-  t.is(await bench.do('status', 'old'), 'running')
+  t.is(await bench.do('status', 'gate of a reload'), 'running')
   gate.set(1)
   gate.wake()
   t.is((await bench.take('ended')).thread, thread)
-  t.is(await bench.do('wait', 'old'), 'old')
+  t.is(await bench.do('wait', 'gate of a reload'), 'gate of a reload')
 })
 
 serial('finish runs in another worker when the one that delivered is gone', async (t) => {
   const bench = await Bench.start(t)
-  const death = next(bench.server, 'workerError')
-  const again = next(bench.server, 'workerStart')
-  await bench.do('hold', ['blocks', {}])
+  const gate = new Atomic('gate that outlives')
+  await bench.do('gate', 'gate that outlives')
   await bench.take('begun')
-  const gone = next(bench.server, 'workerStart')
+  const [before] = bench.server.health().workers
+  const again = next(bench.server, 'workerStart', ({ kind }) => kind === 'worker')
   bench.server.postMessage(0, { exit: 1 })
-  t.like(await death, [{ worker: { id: 0 } }])
-  await Promise.all([again, gone])
-  bench.server.postMessage(1, { release: 'blocks' })
-  t.like(await bench.take('ended'), { kind: 'task' })
+  await again
+  gate.set(1)
+  gate.wake()
+  const finish = await bench.take('gate finish')
+  t.like(finish, { kind: 'worker', worker: 0, result: 'gate that outlives' })
+  t.not(finish.thread, before!.threadId)
 })
 
 serial('classes: the fields come back to finish, in the worker that delivered', async (t) => {
@@ -296,27 +211,6 @@ serial('a full queue refuses', async (t) => {
   t.is((await bench.fails('hold', ['three'])).code, 'ERR_SLUICE_TASK_QUEUE_FULL')
   for (const release of ['one', 'two']) bench.server.postMessage(1, { release })
   t.is(await bench.do('wait', 'two'), 'two')
-})
-
-serial('task workers that die in the midst of many tasks lose none', async (t) => {
-  const bench = await Bench.start(t, { tasks: { workers: 2 }, reload: { rollback: false } })
-  let deaths = 0
-  bench.server.on('workerError', () => void deaths++)
-  t.deepEqual(await bench.do('risky', 150), Array.from({ length: 150 }, (_, number) => number))
-  t.true(deaths >= 3, `${deaths} deaths`)
-  t.like(bench.server.tasks.list(), { queues: [{ done: 150, failed: 0, waiting: 0, running: 0 }], failed: [] })
-})
-
-serial('reloads in the midst of many tasks lose none, and run none twice', async (t) => {
-  const bench = await Bench.start(t, { tasks: { workers: 2, concurrency: 4 } })
-  const all = bench.do('brief', 5000)
-  await bench.take('brief')
-  for (let round = 0; round < 2; round++) t.true((await bench.server.reload({ only: ['tasks'] })).ok)
-  const numbers = Array.from({ length: 5000 }, (_, number) => number)
-  t.deepEqual(await all, numbers)
-  await bench.until(() => bench.notes.length === 4999, 'all notes')
-  t.is(new Set(bench.notes.map(({ number }) => number)).size, 4999)
-  t.true(new Set(bench.notes.map(({ thread }) => thread)).size > 2)
 })
 
 serial('a failure that nobody waits for is told, and harms nobody', async (t) => {
