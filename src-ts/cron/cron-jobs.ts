@@ -17,7 +17,7 @@ export interface CronJobInfo {
   readonly isStopped: boolean
   /** Runs that are not over. */
   readonly running: number
-  /** Runs that have begun, since the server runs this job. */
+  /** Runs that were handed to the cron worker, since the server has this job. */
   readonly runs: number
   /** Those of them that threw, took too long, or were lost with the cron worker. */
   readonly failures: number
@@ -25,7 +25,7 @@ export interface CronJobInfo {
   readonly skipped: number
   /** Runs that were left out because it was too late for them. */
   readonly missedRuns: number
-  /** The last run that is over: when it began, its milliseconds, and whether it succeeded. */
+  /** The last run that is over: when it was handed to the cron worker, the milliseconds until its end, and whether it succeeded. */
   readonly last?: { readonly began: number; readonly ms: number; readonly ok: boolean }
 }
 
