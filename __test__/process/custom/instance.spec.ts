@@ -127,10 +127,11 @@ test('after `maxRestarts` it is left alone, and who waits hears of it; a restart
   t.is(log.at(-1), 'failed exit for good')
   t.is(runners.length, 2)
   t.true(instance.isOver)
-  await instance.again('stop')
+  const again = instance.again('stop')
+  await settle()
   t.is(runners.length, 3)
   last().getReady()
-  await settle()
+  await again
   t.is(instance.info.status, 'running')
 })
 
@@ -157,9 +158,11 @@ test('a reload asks it to go, waits for its end, and starts it again; never two 
   t.is(instance.info.status, 'stopping')
   t.is(runners.length, 1)
   last().end()
-  await reload
+  await settle()
   t.is(runners.length, 2)
-  t.deepEqual(log, ['gone', 'stopped'])
+  last().getReady()
+  await reload
+  t.deepEqual(log, ['gone', 'stopped', 'started'])
   t.is(instance.info.restarts, 0)
 })
 
@@ -170,12 +173,13 @@ test('what does not go in time is killed, and not waited for when it does not ev
   await clock.pass(10_000)
   t.deepEqual(last().asked, ['stop reload 10000', 'kill'])
   await clock.pass(2_000)
-  await reload
   t.is(runners.length, 2)
   t.deepEqual(log, ['gone', 'failed stuck for good'])
   runners[0]?.end()
   await settle()
   t.is(instance.info.status, 'starting', 'its late end concerns nobody')
+  last().end({ reason: 'start-failed' })
+  await reload
 })
 
 test('a stop ends it for good, also while it waits for its restart', async (t) => {
@@ -206,4 +210,17 @@ test('a stop that is to hurry leaves a second', async (t) => {
   last().end({ reason: 'signal', signal: 'SIGKILL' })
   await stop
   t.true(instance.isOver)
+})
+
+test('reloads that are asked for while one runs are one', async (t) => {
+  const { instance, last, runners } = await running()
+  const reloads = Array.from({ length: 100 }, () => instance.again('reload'))
+  for (let count = 0; count < 2; count += 1) {
+    await settle()
+    last().end()
+    await settle()
+    last().getReady()
+  }
+  await Promise.all(reloads)
+  t.is(runners.length, 3)
 })

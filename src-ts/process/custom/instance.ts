@@ -1,6 +1,7 @@
 import { sluiceError } from '../../errors.ts'
 import { within, type Cancel, type Clock } from '../clock.ts'
 import { Deferred } from '../deferred.ts'
+import { JoinedRuns } from '../reload.ts'
 import type { ProcessEnd, Runner } from './runner.ts'
 import type { ProcessErrorEvent, ProcessInfo, ProcessKind, ProcessLeave } from './spec.ts'
 
@@ -54,8 +55,8 @@ export class ProcessInstance {
   #isComingBack = false
   #left: Deferred | undefined
   #running = new Deferred()
-  /** Reloads and restarts, one after the other. */
-  #turn: Promise<void> = Promise.resolve()
+  /** Reloads and restarts, one after the other; those that are asked for while one runs are one. */
+  readonly #agains = new JoinedRuns((reason: ProcessLeave) => this.#again(reason))
 
   constructor(options: InstanceOptions) {
     this.#options = options
@@ -111,18 +112,9 @@ export class ProcessInstance {
     void runner.ended.then((end) => this.#over(runner, end))
   }
 
-  /** Ends it, and starts it again with the code that is there then. Settles when it has been started. */
+  /** Ends it, and starts it again with the code that is there then. Settles when it runs, or has failed to. */
   again(reason: ProcessLeave): Promise<void> {
-    this.#turn = this.#turn.then(async () => {
-      if (this.#isFrozen) return
-      this.#row = 0
-      this.#failures = 0
-      this.#isComingBack = true
-      await this.#leave(reason, this.#options.maxWaitTime)
-      this.#isComingBack = false
-      this.start()
-    })
-    return this.#turn
+    return this.#agains.call(reason)
   }
 
   /** It is not started any more. */
@@ -138,6 +130,19 @@ export class ProcessInstance {
     this.freeze()
     await this.#leave('stop', Math.max(timeout, STOP_MIN_MS), hurry)
     this.#setStatus('ended')
+  }
+
+  async #again(reason: ProcessLeave): Promise<void> {
+    if (this.#isFrozen) return
+    this.#row = 0
+    this.#failures = 0
+    this.#isComingBack = true
+    await this.#leave(reason, this.#options.maxWaitTime)
+    this.#isComingBack = false
+    this.start()
+    // Whoever asks again and again gets a process that runs in between.
+    const runner = this.#runner
+    if (runner) await Promise.race([runner.ready, runner.ended])
   }
 
   async #leave(reason: ProcessLeave, timeout: number, hurry?: AbortSignal): Promise<void> {

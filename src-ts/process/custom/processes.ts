@@ -339,7 +339,8 @@ export class Processes implements Asker, ProcessCaller {
     const id = this.#lastRequest
     const cancel = clock.after(timeout, () => answer.reject(sluiceError('ERR_SLUICE_PROCESS_TIMEOUT', `The process "${name}" did not answer within ${timeout} ms`)))
     try {
-      if (!instance.isRunning) await Promise.race([instance.running, answer.promise])
+      // It may be asked to go again before this has its turn.
+      while (!instance.isRunning) await Promise.race([instance.running, answer.promise])
       this.#requests.set(id, { unit, answer })
       unit.post({ type: 'ask', id, data })
       return await answer.promise
