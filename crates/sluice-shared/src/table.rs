@@ -188,20 +188,17 @@ impl Table {
         self.columns
             .get(column)
             .filter(|found| found.kind.bytes().is_none())
-            .ok_or_else(|| TableError::Column { column })
+            .ok_or_else(|| no_column(column))
     }
 
     /// A column of text or bytes, and how many it holds.
     fn bytes_column(&self, column: usize) -> Result<(&Column, u32), TableError> {
-        let found = self
-            .columns
-            .get(column)
-            .ok_or_else(|| TableError::Column { column })?;
+        let found = self.columns.get(column).ok_or_else(|| no_column(column))?;
         found
             .kind
             .bytes()
             .map(|size| (found, size))
-            .ok_or_else(|| TableError::Column { column })
+            .ok_or_else(|| no_column(column))
     }
 
     #[inline]
@@ -314,6 +311,12 @@ impl Table {
             self.row(number)[row::STAMP].store(self.clock.now_ns(), Ordering::Relaxed);
         }
     }
+}
+
+/// Made only when it is wanted: an error that is dropped takes a call.
+#[cold]
+fn no_column(column: usize) -> TableError {
+    TableError::Column { column }
 }
 
 /// A row that was found.
