@@ -71,12 +71,13 @@ extern "C" fn take_parcel(env: sys::napi_env, info: sys::napi_callback_info) -> 
 struct Numbers([f64; 10]);
 
 impl Numbers {
-    fn read(array: &[u8]) -> Self {
-        let mut numbers = [0.0; 10];
-        for (number, bytes) in numbers.iter_mut().zip(array.as_chunks::<8>().0) {
-            *number = f64::from_le_bytes(*bytes);
-        }
-        Self(numbers)
+    /// `None` for anything but the bytes of all numbers.
+    fn read(array: Option<&[u8]>) -> Option<Self> {
+        let (array, []) = array?.as_chunks::<8>() else {
+            return None;
+        };
+        let numbers: &[[u8; 8]; 10] = array.try_into().ok()?;
+        Some(Self(numbers.map(f64::from_le_bytes)))
     }
 
     /// Cut to the range of the type, as all of these are: JavaScript has checked them.
@@ -113,7 +114,9 @@ extern "C" fn submit_task(env: sys::napi_env, info: sys::napi_callback_info) -> 
         let mut text = Vec::new();
         append_utf8(env, value, &mut text).then(|| String::from_utf8(text).unwrap_or_default())
     };
-    let numbers = Numbers::read(bytes(env, values[3]).unwrap_or_default());
+    let Some(numbers) = Numbers::read(bytes(env, values[3])) else {
+        return from_double(env, -6.0);
+    };
     let task = NewTask {
         name: Arc::from(text(values[2]).unwrap_or_default()),
         input: Payload::from(bytes(env, values[4]).unwrap_or_default()),
