@@ -293,7 +293,7 @@ test('toNativeConfig() turns off into 0 and names the ports', (t) => {
 
 test('parseConfig() gives task workers only to those who name tasks, and every server the default queue', (t) => {
   const queue = { name: 'default', workers: 0, concurrency: 0, rate: undefined }
-  t.deepEqual(parseConfig({}).tasks, { workers: 0, concurrency: 16, files: [], maxTasks: 0, queues: [queue], keepFailed: 1000, max: 100_000, bytes: 67_108_864 })
+  t.deepEqual(parseConfig({}).tasks, { workers: 0, concurrency: 16, files: [], maxTasks: 0, queues: [queue], keepFailed: 1000, max: 100_000, bytes: 67_108_864, durable: false })
   t.is(parseConfig({ tasks: {} }).tasks.workers, 1)
   t.deepEqual(parseConfig({ tasks: { files: 'tasks/*.js', queues: { mail: { workers: 2 }, default: { rate: { limit: 5, per: 1000 } } } } }).tasks, {
     ...parseConfig({ tasks: {} }).tasks,

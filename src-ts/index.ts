@@ -38,7 +38,7 @@ export type {
 } from './process/custom/spec.ts'
 export { Port, type PortAddress, type PortStats } from './port.ts'
 export { defineConfig } from './config/define-config.ts'
-export type { Compression, Config, CronConfig, Dispatch, EofFraming, Framing, Heartbeat, LengthFraming, Limits, Listen, PortProtocol, PortSpec, Proxy, StaticOptions, TaskQueue, TasksConfig, TcpOptions, Tls, UdpPortSpec, TlsIdentity } from './options.ts'
+export type { Compression, Config, CronConfig, Dispatch, DurableTasks, EofFraming, Framing, Heartbeat, LengthFraming, Limits, Listen, PortProtocol, PortSpec, Proxy, StaticOptions, TaskQueue, TasksConfig, TcpOptions, Tls, UdpPortSpec, TlsIdentity } from './options.ts'
 export type { Uploads } from './options.ts'
 export type { Form } from './http/form.ts'
 export type { UploadedFile, UploadErrorCode } from './http/uploaded-file.ts'

@@ -364,6 +364,8 @@ export type Notice =
   | { type: 'tasksDone' }
   /** The certificates of a port were read; with `error` it goes on with those it had. */
   | { type: 'certificates'; port: string; error?: string; warnings: string[] }
+  /** Durable tasks are not stored. */
+  | { type: 'journal'; message: string }
   /** A listener cannot be used; its port accepts nothing. */
   | { type: 'failed'; message: string }
 

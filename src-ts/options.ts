@@ -583,6 +583,19 @@ export interface TasksConfig {
   max?: number | undefined
   /** Bytes of their inputs, 64 KiB to 4 GiB - 1; beyond: the same. @default 67_108_864 */
   bytes?: number | undefined
+  /** The file, from `root`, that keeps tasks over the end of the process, and when one counts as stored; see {@link DurableTasks}. @default false */
+  durable?: DurableTasks | false | undefined
+}
+
+/** Where tasks are kept that are to outlive the process. */
+export interface DurableTasks {
+  /** The file, from `root`; one server at a time has it. Its folder must be there. */
+  path: string
+  /**
+   * `always`: a task counts as stored when it is on the disk; many share one `fsync`. `interval`: when the system has it, which gives it to the disk every second;
+   * then a kill of the process loses nothing, a crash of the machine up to a second. @default 'always'
+   */
+  fsync?: 'always' | 'interval' | undefined
 }
 
 /** A queue of tasks with bounds of its own. */
@@ -628,6 +641,8 @@ export interface ResolvedTasks {
   readonly keepFailed: number
   readonly max: number
   readonly bytes: number
+  /** With an absolute path. */
+  readonly durable: Readonly<Required<DurableTasks>> | false
 }
 
 /** A {@link TaskQueue} with every member. */
@@ -731,7 +746,7 @@ export function parseConfig(input: unknown, source?: string): ResolvedConfig {
     core: { ...options.core, threads: options.core.threads === 'auto' ? autoReactors(options.workers) : options.core.threads },
     requestTimeout: { soft: options.requestTimeout.soft, hard },
     processes: Object.fromEntries(Object.entries(options.processes).map(([name, spec]) => [name, resolveProcess(spec)])),
-    tasks: resolveTasks(options.tasks),
+    tasks: resolveTasks(options.tasks, root),
     recycle: { requests, grace, ...recycle },
     hooks: { requestReceived: options.hooks.requestReceived, responseGenerated: options.hooks.responseGenerated },
     uploads: { ...options.uploads, dir: options.uploads.dir === undefined ? tmpdir() : resolve(root, options.uploads.dir), fileBytes: options.uploads.fileBytes ?? options.uploads.maxBytes },
@@ -755,10 +770,10 @@ function resolveProcess(spec: v.InferOutput<typeof configSchema>['processes'][st
 }
 
 /** Without `tasks` there are no threads for them alone. */
-function resolveTasks(options: v.InferOutput<typeof tasksSchema> | undefined): ResolvedTasks {
-  const { queues: { default: first, ...others }, ...rest } = options ?? { ...v.parse(tasksSchema, {}), workers: 0 }
+function resolveTasks(options: v.InferOutput<typeof tasksSchema> | undefined, root: string): ResolvedTasks {
+  const { durable, queues: { default: first, ...others }, ...rest } = options ?? { ...v.parse(tasksSchema, {}), workers: 0 }
   const queues = Object.entries(others).map(([name, { workers, concurrency, rate }]) => ({ name, workers, concurrency, rate }))
-  return { ...rest, queues: [{ name: 'default', workers: 0, concurrency: first?.concurrency ?? 0, rate: first?.rate }, ...queues] }
+  return { ...rest, durable: durable && { ...durable, path: resolve(root, durable.path) }, queues: [{ name: 'default', workers: 0, concurrency: first?.concurrency ?? 0, rate: first?.rate }, ...queues] }
 }
 
 /** By default every program in a directory has the same one, without knowing of each other. */

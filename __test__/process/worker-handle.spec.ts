@@ -37,7 +37,7 @@ async function start(t: ExecutionContext, source: string, options: Partial<Threa
     boot: {
       server: 1, reason: 'start', generation: 1, app: generation.app, configFile: undefined, serverName: 'test',
       version: undefined, env: undefined, root: '/', codings: [], formFields: 1000, cronFiles: [], decodes: false, cpu: undefined, ports: [], tables: {}, board: new SharedArrayBuffer(8), processes: [],
-      tasks: { files: [], queues: ['default'] },
+      tasks: { files: [], queues: ['default'], isDurable: false },
     },
     generation,
     reason: 'start',

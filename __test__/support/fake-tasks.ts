@@ -55,7 +55,7 @@ export class FakeTasks implements NativeTasks, NativeCalls {
 
   constructor({ classes = 'register', worker = 3, queues = ['default', 'mail'] }: Partial<Pick<TaskClientOptions, 'classes' | 'queues'>> & { worker?: number } = {}) {
     const report = (error: unknown): void => void this.reports.push(error)
-    this.client = new TaskClient({ native: this, server: () => 7, queues, report, classes })
+    this.client = new TaskClient({ native: this, server: () => 7, queues, isDurable: false, report, classes })
     if (worker >= 0) this.client.attach(worker)
     this.calls = new Calls({ native: this, worker, report, begin: () => void this.pending++, end: () => void this.pending-- })
     enterClient(this.client)

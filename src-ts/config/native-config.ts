@@ -29,7 +29,7 @@ export function toNativeConfig(config: ResolvedConfig): string {
 /** Pools of workers as the core numbers them; those of queues with workers of their own follow in the order of the configuration. */
 const Pool = { ORDINARY: 0, TASKS: 1, OWN: 4 } as const
 
-function nativeTasks({ bytes, concurrency, keepFailed, max, queues, workers }: ResolvedTasks): object {
+function nativeTasks({ bytes, concurrency, durable, keepFailed, max, queues, workers }: ResolvedTasks): object {
   let own: number = Pool.OWN
   const poolOf = (queue: ResolvedTasks['queues'][number]): number => (queue.workers > 0 ? own++ : workers > 0 ? Pool.TASKS : Pool.ORDINARY)
   return {
@@ -38,6 +38,7 @@ function nativeTasks({ bytes, concurrency, keepFailed, max, queues, workers }: R
     max,
     bytes,
     keepFailed,
+    durable: durable || null,
     queues: queues.map((queue) => ({ name: queue.name, pool: poolOf(queue), concurrency: queue.concurrency, rate: queue.rate ?? null })),
   }
 }

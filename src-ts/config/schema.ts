@@ -543,6 +543,7 @@ export const tasksSchema = exactObject({
   keepFailed: v.optional(whole('', 0, 1_000_000), 1000),
   max: v.optional(whole('', 1, 16_777_216), 100_000),
   bytes: v.optional(bytes(65_536, u32Max), 67_108_864),
+  durable: v.optional(v.union([v.literal(false), exactObject({ path: text, fsync: v.optional(only(['always', 'interval']), 'always') }, 'must be false or { path, fsync }')], 'must be false or { path, fsync }'), false),
 })
 
 const processRules = {

@@ -78,6 +78,7 @@ export class InlineServer extends PushServer implements Server {
       native,
       server: () => this.coreServer(),
       queues: config.tasks.queues.map(({ name }) => name),
+      isDurable: config.tasks.durable !== false,
       report: (error) => this.#lifecycle.report(error, 'task'),
       classes: 'register',
     })

@@ -91,6 +91,7 @@ export class Master extends PushServer implements Server {
       native,
       server: () => this.coreServer(),
       queues: config.tasks.queues.map(({ name }) => name),
+      isDurable: config.tasks.durable !== false,
       report: (error) => this.#lifecycle.report(error, 'task'),
       classes: 'ignore',
     })
@@ -418,7 +419,7 @@ export class Master extends PushServer implements Server {
         cpu: place.kind === 'worker' && affinity.length > 0 ? affinity[place.index % affinity.length] : undefined,
         ports: this.#portRecords,
         tables: this.#config.tables,
-        tasks: { files: this.#config.tasks.files, queues: this.#config.tasks.queues.map(({ name }) => name) },
+        tasks: { files: this.#config.tasks.files, queues: this.#config.tasks.queues.map(({ name }) => name), isDurable: this.#config.tasks.durable !== false },
         board: this.#board.buffer,
         processes: this.#processes.names,
       },

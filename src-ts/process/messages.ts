@@ -93,7 +93,7 @@ export interface Boot {
   readonly ports: readonly PortRecord[]
   readonly tables: Readonly<Record<string, TableSpec>>
   /** Modules that are imported beside the app, and the names of the queues in the order of the core. */
-  readonly tasks: { readonly files: readonly string[]; readonly queues: readonly string[] }
+  readonly tasks: { readonly files: readonly string[]; readonly queues: readonly string[]; readonly isDurable: boolean }
   /** Shared with every thread of the server, see `board.ts`. */
   readonly board: SharedArrayBuffer
   /** The names of the custom processes. */

@@ -99,6 +99,7 @@ const tasks = new TaskClient({
   native,
   server: () => boot.server,
   queues: boot.tasks.queues,
+  isDurable: boot.tasks.isDurable,
   report: (error) => lifecycle.report(error, 'task'),
   // A process imports what it likes.
   classes: boot.process === undefined ? 'require' : 'ignore',

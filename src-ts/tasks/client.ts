@@ -2,7 +2,7 @@ import type { Lane } from '../bridge/lane.ts'
 import { RECORD_WORDS, TaskFlag, TaskNewsWord } from '../bridge/record.ts'
 import { sluiceError } from '../errors.ts'
 import type { NativeTasks } from '../native.ts'
-import { defaultNumbers, writeOptions, type DeliveryOptions, type DeliverOptions } from './deliver-options.ts'
+import { defaultNumbers, isDurable, writeOptions, type DeliveryOptions, type DeliverOptions } from './deliver-options.ts'
 import { End } from './failure.ts'
 import { TaskHandle, type HandleHost, type TaskStatus } from './handle.ts'
 import { decodePayload, encodePayload } from './payload.ts'
@@ -25,6 +25,8 @@ export interface TaskClientOptions {
   readonly server: () => number
   /** The names of the queues, in the order in which the core has them. */
   readonly queues: readonly string[]
+  /** Whether there is a journal. */
+  readonly isDurable: boolean
   /** Hears of tasks that nobody else tells of. */
   readonly report: (error: unknown) => void
   /**
@@ -86,7 +88,7 @@ export class TaskClient implements HandleHost {
     const task = native.submitTask(server(), this.#worker, name, numbers, bytes, options?.key ?? spec.options.key ?? null)
     if (task < 0) throw refused(task, name)
     if (options?.transfer !== undefined) for (const buffer of options.transfer) structuredClone(buffer, { transfer: [buffer] })
-    const handle = new TaskHandle(this, task, name, spec.read)
+    const handle = new TaskHandle(this, task, name, spec.read, this.#options.isDurable && isDurable(new Float64Array(numbers.buffer)))
     if (signal !== undefined) handle.follow(signal)
     if (this.hears) {
       handle.sibling = this.#handles.get(task)
@@ -111,6 +113,11 @@ export class TaskClient implements HandleHost {
       to = bytes.length
     }
     if (handle === undefined) return
+    if (end === End.STORED || end === End.NOT_STORED) {
+      const why = end === End.STORED ? undefined : Buffer.from(bytes.subarray(from, to)).toString()
+      for (let each: TaskHandle<unknown> | undefined = handle; each !== undefined; each = each.sibling) each.isStored(why)
+      return
+    }
     if (end !== End.DONE) return this.#settle(task, handle, end, attempts, undefined, bytes.subarray(from, to))
     let output: unknown
     try {
@@ -163,7 +170,7 @@ export class TaskClient implements HandleHost {
   #numbersOf(spec: TaskSpec, options: DeliveryOptions | undefined): Uint8Array {
     let common = this.#numbers.get(spec)
     if (common === undefined) {
-      const numbers = defaultNumbers(spec.entry)
+      const numbers = defaultNumbers(spec.entry, this.#options.isDurable)
       writeOptions(numbers, spec.options, this.#queueIndex)
       common = { numbers, bytes: new Uint8Array(numbers.buffer) }
       this.#numbers.set(spec, common)

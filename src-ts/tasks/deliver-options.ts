@@ -32,6 +32,8 @@ export interface DeliverOptions {
   readonly queue?: string
   /** The id of the only worker that may run it; the task waits until it is there. @default undefined any of its queue */
   readonly worker?: number
+  /** Where there is `tasks.durable`: whether the task outlives the process. @default true */
+  readonly durable?: boolean
 }
 
 /** {@link DeliverOptions}, and what concerns one delivery only. */
@@ -45,7 +47,7 @@ export interface DeliveryOptions extends DeliverOptions {
 /** Where the core looks for what: the array that `submitTask` takes. */
 const Option = { PRIORITY: 0, DELAY: 1, TRIES: 2, TIMEOUT: 3, BACKOFF_BASE: 4, BACKOFF_MAX: 5, JITTER: 6, QUEUE: 7, WORKER: 8, FLAGS: 9 } as const
 const LENGTH = 10
-const Flag = { FINISH: 1, FAILED: 2 } as const
+const Flag = { FINISH: 1, FAILED: 2, DURABLE: 4 } as const
 
 /** A task record has 16 bits for each. */
 const TRIES_MAX = 65_535
@@ -53,14 +55,14 @@ const WORKER_MAX = 65_535
 const BACKOFF_MAX_MS = 3_600_000
 const I32_MAX = 2 ** 31 - 1
 
-const known = new Set<string>(['delay', 'tries', 'backoff', 'timeout', 'priority', 'key', 'queue', 'worker', 'signal', 'transfer', 'finish', 'failed'] satisfies (keyof DeliveryOptions | 'finish' | 'failed')[])
+const known = new Set<string>(['delay', 'tries', 'backoff', 'timeout', 'priority', 'key', 'queue', 'worker', 'signal', 'transfer', 'durable', 'finish', 'failed'] satisfies (keyof DeliveryOptions | 'finish' | 'failed')[])
 
 /** The options of a task that has none. */
-export function defaultNumbers(entry: { readonly finish: unknown; readonly failed: unknown }): Float64Array {
+export function defaultNumbers(entry: { readonly finish: unknown; readonly failed: unknown }, durable: boolean): Float64Array {
   const numbers = new Float64Array(LENGTH)
   numbers[Option.TRIES] = 1
   numbers[Option.WORKER] = -1
-  numbers[Option.FLAGS] = (entry.finish === undefined ? 0 : Flag.FINISH) | (entry.failed === undefined ? 0 : Flag.FAILED)
+  numbers[Option.FLAGS] = (entry.finish === undefined ? 0 : Flag.FINISH) | (entry.failed === undefined ? 0 : Flag.FAILED) | (durable ? Flag.DURABLE : 0)
   return numbers
 }
 
@@ -71,7 +73,7 @@ export function defaultNumbers(entry: { readonly finish: unknown; readonly faile
  */
 export function writeOptions(numbers: Float64Array, options: DeliveryOptions, queueIndex: (name: string) => number): void {
   for (const name in options) if (!known.has(name)) throw sluiceTypeError('ERR_SLUICE_INVALID_ARG', `There is no option \`${name}\` of tasks`)
-  const { backoff, delay, key, priority, queue, signal, timeout, transfer, tries, worker } = options
+  const { backoff, delay, durable, key, priority, queue, signal, timeout, transfer, tries, worker } = options
   if (delay !== undefined) numbers[Option.DELAY] = millis(delay, 'delay')
   if (tries !== undefined) numbers[Option.TRIES] = whole(tries, 'tries', 1, TRIES_MAX)
   if (timeout !== undefined) numbers[Option.TIMEOUT] = millis(timeout, 'timeout')
@@ -82,6 +84,17 @@ export function writeOptions(numbers: Float64Array, options: DeliveryOptions, qu
   if (queue !== undefined) numbers[Option.QUEUE] = queueOf(queue, queueIndex)
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw sluiceTypeError('ERR_SLUICE_INVALID_ARG', `\`signal\` must be an AbortSignal, got ${typeof signal}`)
   if (transfer !== undefined) checkTransfer(transfer)
+  if (durable !== undefined) writeDurable(numbers, durable)
+}
+
+/** Whether a task of these options outlives the process, where there is a journal. */
+export function isDurable(numbers: Float64Array): boolean {
+  return (numbers[Option.FLAGS]! & Flag.DURABLE) !== 0
+}
+
+function writeDurable(numbers: Float64Array, durable: boolean): void {
+  if (typeof durable !== 'boolean') throw sluiceTypeError('ERR_SLUICE_INVALID_ARG', `\`durable\` must be a boolean, got ${typeof durable}`)
+  numbers[Option.FLAGS] = durable ? numbers[Option.FLAGS]! | Flag.DURABLE : numbers[Option.FLAGS]! & ~Flag.DURABLE
 }
 
 function writeBackoff(numbers: Float64Array, backoff: Backoff): void {

@@ -1,8 +1,8 @@
 import { sluiceError } from '../errors.ts'
 import { fromRecord, parseErrorRecord, toRecord } from '../process/error-record.ts'
 
-/** How a task ended, in TASK_RESULT records and, of `failed`, in TASK records. */
-export const End = { DONE: 0, FAILED: 1, UNKNOWN: 2, TIMED_OUT: 3, WORKER_LOST: 4, CANCELLED: 5, STOPPED: 6 } as const
+/** How a task ended, in TASK_RESULT records and, of `failed`, in TASK records. The last two are no ends: it is in the journal, or cannot be. */
+export const End = { DONE: 0, FAILED: 1, UNKNOWN: 2, TIMED_OUT: 3, WORKER_LOST: 4, CANCELLED: 5, STOPPED: 6, STORED: 7, NOT_STORED: 8 } as const
 
 /** What an error of a task's handler says about that, where it is awaited. */
 export interface TaskFailure {

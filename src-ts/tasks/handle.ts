@@ -1,4 +1,6 @@
+import { sluiceError } from '../errors.ts'
 import type { Cloneable } from '../process/api.ts'
+import { Deferred } from '../process/deferred.ts'
 import { End, failureOf } from './failure.ts'
 import { Progress } from './progress.ts'
 
@@ -34,15 +36,20 @@ export class TaskHandle<R> implements PromiseLike<R> {
   #progress: Progress | undefined
   #signal: AbortSignal | undefined
   #onAbort: (() => void) | undefined
+  readonly #isDurable: boolean
+  /** What is known of it: it is stored, or why not. */
+  #storing: true | Error | undefined
+  #stored: Deferred | undefined
   /** @internal Another handle of the same task, which a key made one. */
   sibling: TaskHandle<unknown> | undefined
 
   /** @internal */
-  constructor(host: HandleHost, task: number, name: string, read: ((output: unknown) => unknown) | undefined) {
+  constructor(host: HandleHost, task: number, name: string, read: ((output: unknown) => unknown) | undefined, isDurable = false) {
     this.#host = host
     this.#task = task
     this.#name = name
     this.#read = read
+    this.#isDurable = isDurable
   }
 
   /** Of the task, as `sluice tasks` shows it. */
@@ -81,6 +88,20 @@ export class TaskHandle<R> implements PromiseLike<R> {
   }
 
   /**
+   * Resolves when the task is stored by `tasks.durable`: it is run although the process is killed from now on; or when it is over. Rejects with
+   * ERR_SLUICE_TASKS_JOURNAL when the disk does not take it, which is no end of the task: it is run if nothing happens; with ERR_SLUICE_INVALID_STATE when it is not
+   * durable, and where no results come.
+   */
+  get stored(): Promise<void> {
+    if (!this.#isDurable) return Promise.reject(sluiceError('ERR_SLUICE_INVALID_STATE', `Task "${this.#name}" is not durable: there is no \`tasks.durable\`, or it was delivered without`))
+    if (this.#storing === true) return Promise.resolve()
+    if (this.#storing !== undefined) return Promise.reject(this.#storing)
+    if (!this.#host.hears) return Promise.reject(this.#host.deaf(this.#name))
+    this.#stored ??= new Deferred()
+    return this.#stored.promise
+  }
+
+  /**
    * Rejects with what the handler threw in its last try, or with ERR_SLUICE_TASK_TIMEOUT, ERR_SLUICE_TASK_CANCELLED, ERR_SLUICE_TASK_LOST, ERR_SLUICE_TASK_UNKNOWN,
    * ERR_SLUICE_SHUTTING_DOWN; with ERR_SLUICE_INVALID_STATE where no results come: in the master, and in a worker before its app is loaded.
    */
@@ -100,6 +121,18 @@ export class TaskHandle<R> implements PromiseLike<R> {
   told(value: unknown): void {
     this.#progress ??= new Progress()
     this.#progress.push(value)
+  }
+
+  /** @internal It is in the journal, or `why` it is not. */
+  isStored(why?: string): void {
+    if (this.#storing !== undefined) return
+    if (why === undefined) {
+      this.#storing = true
+      this.#stored?.resolve()
+    } else {
+      this.#storing = sluiceError('ERR_SLUICE_TASKS_JOURNAL', `Task "${this.#name}" (id ${this.id}) is not stored: ${why}`)
+      this.#stored?.reject(this.#storing)
+    }
   }
 
   /** @internal `output` of one that is done. */
@@ -123,6 +156,12 @@ export class TaskHandle<R> implements PromiseLike<R> {
   }
 
   #leave(): void {
+    // Of one that is over there is nothing to store; what becomes of one that was stopped only the journal knows.
+    if (this.#storing === undefined && this.#stored !== undefined && this.#outcome?.status === 'cancelled') {
+      this.#storing = this.#outcome.error
+      this.#stored.reject(this.#outcome.error)
+    } else this.#storing ??= true
+    this.#stored?.resolve()
     this.#progress?.end()
     if (this.#onAbort !== undefined) this.#signal?.removeEventListener('abort', this.#onAbort)
     this.#onAbort = undefined

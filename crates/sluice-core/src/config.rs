@@ -26,7 +26,7 @@ mod uploads;
 pub use compression::CompressionConfig;
 pub use proxy::{ForwardedHeaders, ProxyConfig, ProxyVersion, Trusted};
 pub use static_files::{Dotfiles, StaticConfig};
-pub use tasks::{QueueConfig, RateConfig, TasksConfig};
+pub use tasks::{DurableConfig, FsyncConfig, QueueConfig, RateConfig, TasksConfig};
 pub use tls::{IdentityConfig, PemSource, TlsConfig, TlsVersion};
 pub use uploads::UploadsConfig;
 

@@ -31,6 +31,8 @@ pub enum ErrorCode {
     TableBusy,
     /// A cron job cannot be used.
     Cron,
+    /// The journal of durable tasks cannot be opened.
+    TasksJournal,
     /// A panic or a broken invariant: a bug.
     Internal,
 }
@@ -51,6 +53,7 @@ impl ErrorCode {
         ErrorCode::TableFile,
         ErrorCode::TableBusy,
         ErrorCode::Cron,
+        ErrorCode::TasksJournal,
         ErrorCode::Internal,
     ];
 
@@ -70,6 +73,7 @@ impl ErrorCode {
             ErrorCode::TableFile => "ERR_SLUICE_TABLE_FILE",
             ErrorCode::TableBusy => "ERR_SLUICE_TABLE_BUSY",
             ErrorCode::Cron => "ERR_SLUICE_CRON",
+            ErrorCode::TasksJournal => "ERR_SLUICE_TASKS_JOURNAL",
             ErrorCode::Internal => "ERR_SLUICE_INTERNAL",
         }
     }

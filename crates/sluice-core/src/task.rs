@@ -23,6 +23,7 @@ mod id_table;
 mod queue;
 mod rate;
 mod ready;
+mod stored;
 mod tasks;
 
 use std::sync::Arc;
@@ -33,6 +34,7 @@ pub use backoff::Backoff;
 pub use failed::FailedTask;
 pub use queue::{QueueCounts, QueueSpec};
 pub use rate::Rate;
+pub use stored::StoredError;
 pub use tasks::Tasks;
 
 /// Names a task, for users too; fits in 53 bits and is never used again.

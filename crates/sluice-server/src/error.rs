@@ -1,9 +1,12 @@
 //! What can go wrong when a server is started or commanded.
 
 use std::io;
+use std::path::PathBuf;
 
 use sluice_core::ErrorCode;
 use sluice_core::config::ConfigError;
+use sluice_core::task::StoredError;
+use sluice_journal::JournalError;
 
 use crate::tls::TlsFault;
 
@@ -26,6 +29,19 @@ pub enum Error {
     /// The certificates of a port cannot be used. Nothing was started.
     #[error(transparent)]
     Tls(#[from] TlsFault),
+    /// The journal of durable tasks cannot be used. Nothing was started.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A task in the journal cannot be read. Nothing was started; the task is still there.
+    #[error("task {id} in {} cannot be read: {source}", path.display())]
+    StoredTask {
+        /// The journal.
+        path: PathBuf,
+        /// The task.
+        id: u64,
+        /// What is wrong with it.
+        source: StoredError,
+    },
     /// A thread or its runtime could not be started.
     #[error("cannot start a reactor: {0}")]
     Reactor(#[source] io::Error),
@@ -48,6 +64,7 @@ impl Error {
         match self {
             Error::Config(_) | Error::Tls(_) => ErrorCode::InvalidOption,
             Error::Listen { .. } => ErrorCode::Listen,
+            Error::Journal(_) | Error::StoredTask { .. } => ErrorCode::TasksJournal,
             Error::Reactor(_) => ErrorCode::Internal,
             Error::NoWorkerSlot | Error::WorkerState { .. } => ErrorCode::InvalidState,
         }

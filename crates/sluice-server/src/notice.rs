@@ -44,6 +44,11 @@ pub enum Notice {
         /// What is wrong with those in use.
         warnings: Vec<String>,
     },
+    /// Durable tasks are not stored.
+    Journal {
+        /// Why.
+        message: String,
+    },
     /// After a stop: no connection is left.
     Stopped,
     /// Nothing is in the hands of any worker, and nothing that waits can go to one.

@@ -100,11 +100,14 @@ impl Shared {
         config: ServerConfig,
         tls: Vec<Option<TlsPort>>,
         packet_families: Vec<Option<PeerFamily>>,
-    ) -> Self {
+    ) -> Result<Self, Error> {
         let counters = |count: usize| (0..count).map(|_| AtomicU32::new(0)).collect::<Vec<_>>();
         let (reactors, ports) = (usize::from(config.reactors), config.ports.len());
         let started = Instant::now();
-        Self {
+        let started_unix_ms = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .map_or(0, |since| since.as_millis() as u64);
+        Ok(Self {
             workers: Workers::new(),
             notices: Notices::default(),
             registry: Registry::new(config.reactors, ports, config.topics.history_limits()),
@@ -125,16 +128,14 @@ impl Shared {
             running_reactors: AtomicUsize::new(reactors),
             clock: Arc::new(Clock::new(started)),
             timers: Timers::new(config.timers.limits()),
-            tasks: TaskBoard::new(&config.tasks),
+            tasks: TaskBoard::new(&config.tasks, started_unix_ms)?,
             cron: CronBoard::default(),
             tls,
             started,
-            started_unix_ms: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |since| since.as_millis() as u64),
+            started_unix_ms,
             spooler: Arc::new(Spooler::new(&config.uploads.dir)),
             config,
-        }
+        })
     }
 
     /// The certificates of a port, if it speaks TLS.
@@ -662,7 +663,7 @@ impl Server {
         for (port, bound) in &listeners {
             families[usize::from(*port)] = bound.packet_family();
         }
-        let shared = Arc::new(Shared::new(config, tls, families));
+        let shared = Arc::new(Shared::new(config, tls, families)?);
         let reactors: Vec<_> = (0..shared.config.reactors)
             .map(|id| Reactor::new(id, Arc::clone(&shared)))
             .collect();
@@ -676,6 +677,8 @@ impl Server {
             shared,
         };
         server.start_threads().map_err(Error::Reactor)?;
+        let weak = Arc::downgrade(&server.shared);
+        server.shared.tasks.start(&weak)?;
         for notice in warnings {
             server.shared.notices.push(notice);
         }
@@ -943,6 +946,7 @@ impl Server {
             drop(threads.watchdog);
             drop(threads.renewal);
         }
+        self.shared.tasks.close();
         self.shared.spooler.close();
     }
 

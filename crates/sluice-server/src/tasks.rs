@@ -3,7 +3,7 @@
 //! Whoever changes something runs [`Shared::on_tasks`]: under the mutex the change, what follows from it, and the records; after it the wakes, the
 //! reports and the clock. So a delivery takes one wake to the worker that runs it and one back, and no reactor.
 
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use sluice_core::config::TasksConfig;
 use sluice_core::cron::RunId;
@@ -15,12 +15,15 @@ use sluice_core::task::{
 use sluice_core::timer::TimerCall;
 
 use serde::Serialize;
+use sluice_journal::{Journal, JournalError};
 
 use crate::clock::NEVER;
 use crate::cron;
+use crate::error::Error;
 use crate::notice::Notice;
 use crate::server::{Server, Shared};
 use crate::task_lane::{Call, Part, Role, TaskLane};
+use crate::task_store::{self, TaskStore};
 use crate::wake::lock;
 use crate::worker::{Worker, WorkerLink};
 
@@ -32,6 +35,8 @@ const NO_QUEUE: u16 = 3;
 /// The tasks of a server.
 pub(crate) struct TaskBoard {
     state: Mutex<State>,
+    /// Not used under the mutex: its thread takes that too.
+    journal: Option<Arc<Journal>>,
     concurrency: u32,
     /// The index of the queue of cron jobs, behind those that users know.
     pub(crate) cron_queue: u16,
@@ -41,6 +46,8 @@ pub(crate) struct State {
     pub(crate) tasks: Tasks,
     /// By slot.
     lanes: Vec<Option<TaskLane>>,
+    /// Where durable ones are kept.
+    pub(crate) store: Option<TaskStore>,
     /// Lanes that something was written to.
     dirty: Vec<WorkerSlot>,
     /// Somebody waits for the end of what can be run.
@@ -64,7 +71,7 @@ impl State {
     }
 
     /// The lane of whoever has delivered a task, if that is a worker that lives.
-    fn lane_of(&mut self, origin: Origin) -> Option<(WorkerSlot, &mut TaskLane)> {
+    pub(crate) fn lane_of(&mut self, origin: Origin) -> Option<(WorkerSlot, &mut TaskLane)> {
         let Origin::Worker { slot, generation } = origin else {
             return None;
         };
@@ -72,10 +79,19 @@ impl State {
         (lane.generation == generation).then_some((slot, lane))
     }
 
-    fn mark(&mut self, slot: WorkerSlot) {
+    pub(crate) fn mark(&mut self, slot: WorkerSlot) {
         if !self.dirty.contains(&slot) {
             self.dirty.push(slot);
         }
+    }
+
+    fn submit(&mut self, now: u64, task: NewTask) -> Result<Submitted, SubmitError> {
+        let (is_durable, origin) = (task.durable, task.origin);
+        let submitted = self.tasks.submit(now, task)?;
+        if is_durable && let Some(store) = &mut self.store {
+            store.wanted(submitted.id, origin);
+        }
+        Ok(submitted)
     }
 
     /// Carries out what the tasks want done.
@@ -86,6 +102,7 @@ impl State {
         // What could be assigned has been: what is in nobody's hands now waits for its time, or for a worker that is not there.
         news.is_done = self.is_finishing && !self.tasks.has_calls();
         self.is_finishing &= !news.is_done;
+        self.settle_store(shared);
         while let Some(slot) = self.dirty.pop() {
             news.wakes
                 .extend(self.lane(slot).and_then(TaskLane::publish));
@@ -168,8 +185,11 @@ impl State {
                 }
             }
             Output::Released { slot } => news.released.push(slot),
-            // There is no journal.
-            Output::Journal(_) => {}
+            Output::Journal(op) => {
+                if let Some(store) = &mut self.store {
+                    store.carry_out(op, &self.tasks);
+                }
+            }
         }
     }
 }
@@ -188,12 +208,17 @@ fn end_code(end: End) -> u8 {
 }
 
 impl TaskBoard {
-    pub(crate) fn new(config: &TasksConfig) -> Self {
+    /// `epoch`: the Unix time in milliseconds at which the clock begins.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Journal`] and [`Error::StoredTask`].
+    pub(crate) fn new(config: &TasksConfig, epoch: u64) -> Result<Self, Error> {
         let limits = Limits {
             tasks: config.max as usize,
             bytes: config.bytes as usize,
             keep_failed: config.keep_failed as usize,
-            journal: false,
+            journal: config.durable.is_some(),
         };
         let mut queues: Vec<QueueSpec> = config
             .queues
@@ -223,15 +248,41 @@ impl TaskBoard {
             concurrency: 0,
             rate: None,
         });
-        Self {
+        let own = &queues[..usize::from(cron_queue)];
+        let open = |durable| TaskStore::open(durable, epoch as i64, own);
+        let kept = config.durable.as_ref().map(open).transpose()?;
+        let first_id = kept.as_ref().map_or(1, |kept| kept.first_id);
+        let mut tasks = Tasks::new(limits, queues, first_id);
+        let store = kept.map(|kept| {
+            tasks.restore(0, kept.tasks);
+            kept.store
+        });
+        Ok(Self {
+            journal: store.as_ref().map(TaskStore::journal),
             state: Mutex::new(State {
-                tasks: Tasks::new(limits, queues, 1),
+                tasks,
                 lanes: Vec::new(),
+                store,
                 dirty: Vec::new(),
                 is_finishing: false,
             }),
             concurrency: config.concurrency,
             cron_queue,
+        })
+    }
+
+    /// Starts what works for it.
+    pub(crate) fn start(&self, shared: &Weak<Shared>) -> Result<(), JournalError> {
+        match &self.journal {
+            Some(journal) => task_store::start(shared, journal),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until what is to be kept is on the disk, and keeps nothing any more.
+    pub(crate) fn close(&self) {
+        if let Some(journal) = &self.journal {
+            journal.close();
         }
     }
 
@@ -288,7 +339,7 @@ impl Shared {
             // The clock is read rounded down; no delay is shorter than was asked for.
             task.delay = task.delay.saturating_add(1);
         }
-        self.on_tasks(|state, now| state.tasks.submit(now, task))
+        self.on_tasks(|state, now| state.submit(now, task))
     }
 
     /// A worker has a lane now.

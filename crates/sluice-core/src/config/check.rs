@@ -400,6 +400,11 @@ impl TasksConfig {
             self.keep_failed.into(),
             0..=1_000_000,
         )?;
+        if let Some(durable) = &self.durable
+            && durable.path.is_empty()
+        {
+            return Err(wrong(&format!("{path}.durable.path"), "a path", &durable.path));
+        }
         number("number of queues", self.queues.len() as u64, 0..=256)?;
         for (index, queue) in self.queues.iter().enumerate() {
             let path = format!("{path}.queues[{index}]");

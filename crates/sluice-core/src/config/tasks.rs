@@ -16,6 +16,28 @@ pub struct TasksConfig {
     pub keep_failed: u32,
     /// Queues, at most 256; the first is the one of tasks that name none. Empty (default): that one alone.
     pub queues: Vec<QueueConfig>,
+    /// Where durable tasks are kept; `None` (default): tasks end with the process.
+    pub durable: Option<DurableConfig>,
+}
+
+/// Where tasks are kept that are to outlive the process.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DurableConfig {
+    /// The file.
+    pub path: String,
+    /// When a task counts as stored.
+    pub fsync: FsyncConfig,
+}
+
+/// When something counts as stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum FsyncConfig {
+    /// When the disk has it.
+    Always,
+    /// When the system has it, which gives it to the disk every second.
+    Interval,
 }
 
 /// A queue of tasks.
@@ -53,6 +75,7 @@ impl Default for TasksConfig {
             bytes: 64 * 1024 * 1024,
             keep_failed: 1000,
             queues: Vec::new(),
+            durable: None,
         }
     }
 }

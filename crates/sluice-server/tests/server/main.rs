@@ -12,6 +12,7 @@ mod bodies;
 mod compression;
 mod cron;
 mod detaching;
+mod durable_tasks;
 mod forms;
 mod handover;
 mod handover_model;

@@ -1,0 +1,209 @@
+//! Durable tasks: what the tasks want kept goes to the journal, and who has delivered one hears when it is stored.
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use sluice_core::config::{DurableConfig, FsyncConfig};
+use sluice_core::task::{JournalOp, Origin, Payload, QueueSpec, RestoredTask, TaskId, Tasks};
+use sluice_journal::{Event, Fsync, Journal, JournalError, Options, Stored, Ticket};
+
+use crate::error::Error;
+use crate::notice::Notice;
+use crate::server::Shared;
+use crate::tasks::State;
+
+/// Bytes that may wait for the disk.
+const BACKLOG_MAX: usize = 64 << 20;
+/// What can be lost with the machine when the disk is not waited for.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// As the end of TASK_RESULT records: the task is stored, its end comes later.
+const STORED: u8 = 7;
+/// It is not, and why; it is run all the same.
+const NOT_STORED: u8 = 8;
+
+/// The journal of the tasks, and who waits for it.
+pub(crate) struct TaskStore {
+    journal: Arc<Journal>,
+    /// The Unix time in milliseconds at which the clock of the tasks began.
+    epoch: i64,
+    /// By ticket.
+    waiting: VecDeque<(Ticket, TaskId, Origin)>,
+    /// Who has delivered something since the tasks were last asked what to keep.
+    wants: Vec<(TaskId, Origin)>,
+    /// What the journal did not take since then.
+    refused: Vec<(TaskId, JournalError)>,
+    /// All up to this one are stored, or were refused.
+    done: Ticket,
+    /// It was told that the disk refuses, and has not been otherwise since.
+    is_told: bool,
+}
+
+/// A journal and what it had kept.
+pub(crate) struct Kept {
+    pub(crate) store: TaskStore,
+    pub(crate) tasks: Vec<RestoredTask>,
+    pub(crate) first_id: TaskId,
+}
+
+impl TaskStore {
+    /// Opens the journal. `epoch`: the Unix time in milliseconds at which the clock of the tasks begins.
+    pub(crate) fn open(
+        config: &DurableConfig,
+        epoch: i64,
+        queues: &[QueueSpec],
+    ) -> Result<Kept, Error> {
+        let path = PathBuf::from(&config.path);
+        let opened = Journal::open(Options {
+            path: path.clone(),
+            fsync: match config.fsync {
+                FsyncConfig::Always => Fsync::Always,
+                FsyncConfig::Interval => Fsync::Interval(INTERVAL),
+            },
+            backlog_max: BACKLOG_MAX,
+        })?;
+        let index = |name: &str| {
+            let index = queues.iter().position(|queue| queue.name == name)?;
+            u16::try_from(index).ok()
+        };
+        let restore = |Stored { id, bytes }| {
+            RestoredTask::decode(id, &bytes, epoch, index).map_err(|source| Error::StoredTask {
+                path: path.clone(),
+                id,
+                source,
+            })
+        };
+        Ok(Kept {
+            tasks: opened
+                .stored
+                .into_iter()
+                .map(restore)
+                .collect::<Result<_, _>>()?,
+            first_id: opened.last_id + 1,
+            store: Self {
+                journal: Arc::new(opened.journal),
+                epoch,
+                waiting: VecDeque::new(),
+                wants: Vec::new(),
+                refused: Vec::new(),
+                done: 0,
+                is_told: false,
+            },
+        })
+    }
+
+    pub(crate) fn journal(&self) -> Arc<Journal> {
+        Arc::clone(&self.journal)
+    }
+
+    /// A durable task was delivered: its origin hears whether it is stored, once it is asked what to keep.
+    pub(crate) fn wanted(&mut self, task: TaskId, origin: Origin) {
+        if matches!(origin, Origin::Worker { .. }) {
+            self.wants.push((task, origin));
+        }
+    }
+
+    pub(crate) fn carry_out(&mut self, op: JournalOp, tasks: &Tasks) {
+        match op {
+            JournalOp::Put(id) => {
+                let Some(task) = tasks.stored(id) else {
+                    return;
+                };
+                if let Err(error) = self.journal.put(id, task.encode(self.epoch)) {
+                    self.refused.push((id, error));
+                }
+            }
+            JournalOp::Delete(id) => self.journal.delete(id),
+        }
+    }
+}
+
+impl State {
+    /// After all that is to be kept was handed to the journal.
+    pub(crate) fn settle_store(&mut self, shared: &Shared) {
+        let Some(store) = &mut self.store else {
+            return;
+        };
+        if store.wants.is_empty() && store.refused.is_empty() {
+            return;
+        }
+        let refused = std::mem::take(&mut store.refused);
+        if let Some((_, error)) = refused.first() {
+            store.tell(shared, error, false);
+        }
+        let ticket = store.journal.last_ticket();
+        for (task, origin) in std::mem::take(&mut store.wants) {
+            let Some(store) = &mut self.store else {
+                return;
+            };
+            if let Some((_, error)) = refused.iter().find(|(id, _)| *id == task) {
+                self.say(origin, task, NOT_STORED, &error.to_string());
+            } else if let Some(error) = store.journal.broken() {
+                self.say(origin, task, NOT_STORED, &error.to_string());
+            } else if ticket > store.done {
+                store.waiting.push_back((ticket, task, origin));
+            } else {
+                self.say(origin, task, STORED, "");
+            }
+        }
+    }
+
+    /// The journal has something to say.
+    fn heard(&mut self, event: &Event, shared: &Shared) {
+        let Some(store) = &mut self.store else {
+            return;
+        };
+        let (upto, end, message) = match event {
+            Event::Committed { upto } => {
+                store.is_told = false;
+                (*upto, STORED, String::new())
+            }
+            Event::Refused { upto, error, .. } => {
+                store.tell(shared, error, false);
+                (*upto, NOT_STORED, error.to_string())
+            }
+            Event::Broken { error } => {
+                store.tell(shared, error, true);
+                (Ticket::MAX, NOT_STORED, error.to_string())
+            }
+        };
+        store.done = store.done.max(upto);
+        while let Some(store) = &mut self.store
+            && let Some(&(ticket, task, origin)) = store.waiting.front()
+            && ticket <= upto
+        {
+            store.waiting.pop_front();
+            self.say(origin, task, end, &message);
+        }
+    }
+
+    fn say(&mut self, origin: Origin, task: TaskId, end: u8, message: &str) {
+        if let Some((slot, lane)) = self.lane_of(origin) {
+            lane.result(task, end, 0, &Payload::from(message.as_bytes()));
+            self.mark(slot);
+        }
+    }
+}
+
+impl TaskStore {
+    /// Tells the master; of a disk that goes on refusing only once.
+    fn tell(&mut self, shared: &Shared, error: &JournalError, always: bool) {
+        if !std::mem::replace(&mut self.is_told, true) || always {
+            shared.notices.push(Notice::Journal {
+                message: error.to_string(),
+            });
+        }
+    }
+}
+
+/// Starts the thread of the journal, if there is one.
+pub(crate) fn start(shared: &Weak<Shared>, journal: &Journal) -> Result<(), JournalError> {
+    let shared = shared.clone();
+    journal.start(move |event| {
+        if let Some(shared) = shared.upgrade() {
+            shared.on_tasks(|state, _| state.heard(&event, &shared));
+        }
+    })
+}
