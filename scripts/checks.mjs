@@ -67,6 +67,7 @@ const ONCE = [
   'tasks/page.spec.ts',
   'tasks/files.spec.ts',
   'lifecycle/tasks-kill-loop.spec.ts',
+  'tasks/durable.spec.ts',
   'lifecycle/processes-kill-loop.spec.ts',
   'lifecycle/cron-kill-loop.spec.ts',
   'lifecycle/tcp-kill-loop.spec.ts',
