@@ -403,7 +403,11 @@ impl TasksConfig {
         if let Some(durable) = &self.durable
             && durable.path.is_empty()
         {
-            return Err(wrong(&format!("{path}.durable.path"), "a path", &durable.path));
+            return Err(wrong(
+                &format!("{path}.durable.path"),
+                "a path",
+                &durable.path,
+            ));
         }
         number("number of queues", self.queues.len() as u64, 0..=256)?;
         for (index, queue) in self.queues.iter().enumerate() {

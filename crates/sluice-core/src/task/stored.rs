@@ -264,10 +264,7 @@ fn end_of(number: u8) -> Result<End, StoredError> {
         3 => End::TimedOut,
         4 => End::WorkerLost,
         found => {
-            return Err(StoredError::Value {
-                what: "end",
-                found,
-            });
+            return Err(StoredError::Value { what: "end", found });
         }
     })
 }

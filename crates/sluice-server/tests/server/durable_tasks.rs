@@ -128,7 +128,10 @@ fn failed_tasks_and_tries_are_kept() {
 
     let (served, worker) = start(&path);
     let mut tasks = served.worker_for(1, Role::Task);
-    assert_eq!(run(&mut tasks, Outcome::Failed, b"{\"second\":1}"), b"input");
+    assert_eq!(
+        run(&mut tasks, Outcome::Failed, b"{\"second\":1}"),
+        b"input"
+    );
     drop((served, worker, tasks));
 
     let (served, worker) = start(&path);
