@@ -58,7 +58,7 @@ const I32_MAX = 2 ** 31 - 1
 const known = new Set<string>(['delay', 'tries', 'backoff', 'timeout', 'priority', 'key', 'queue', 'worker', 'signal', 'transfer', 'durable', 'finish', 'failed'] satisfies (keyof DeliveryOptions | 'finish' | 'failed')[])
 
 /** The options of a task that has none. */
-export function defaultNumbers(entry: { readonly finish: unknown; readonly failed: unknown }, durable: boolean): Float64Array {
+export function defaultNumbers(entry: { readonly finish: unknown; readonly failed: unknown }, durable = false): Float64Array {
   const numbers = new Float64Array(LENGTH)
   numbers[Option.TRIES] = 1
   numbers[Option.WORKER] = -1
