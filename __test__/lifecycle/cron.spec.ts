@@ -171,7 +171,7 @@ serial('a run that takes too long is aborted and counts as failed; what a run th
   await error
   t.throws(() => server.cron.run('none'), { code: 'ERR_SLUICE_CRON_UNKNOWN', message: 'There is no cron job "none"' })
   t.throws(() => server.cron.run(5 as never), { code: 'ERR_SLUICE_INVALID_ARG' })
-  t.throws(() => server.cron.list({ next: 101 }), { code: 'ERR_SLUICE_INVALID_ARG' })
+  t.throws(() => server.cron.list({ next: 11 }), { code: 'ERR_SLUICE_INVALID_ARG' })
 })
 
 serial('a cron worker that hangs is replaced, and its jobs go on', async (t) => {

@@ -34,7 +34,7 @@ export type CronTrigger = 'begun' | 'queued' | 'busy'
 
 const triggers = [undefined, 'busy', 'queued', 'begun'] as const
 /** Most next times of each job. */
-const NEXT_MAX = 100
+const NEXT_MAX = 10
 
 /** The cron jobs of the server, from any of its threads. */
 export class CronJobs {
@@ -46,7 +46,7 @@ export class CronJobs {
     this.#server = server
   }
 
-  /** Every job in the order of the configuration, each with its next `next` times, up to 100. */
+  /** Every job in the order of the configuration, each with its next `next` times, up to 10. */
   list({ next = 3 }: { next?: number | undefined } = {}): CronJobInfo[] {
     if (!Number.isInteger(next) || next < 0 || next > NEXT_MAX) throw sluiceTypeError('ERR_SLUICE_INVALID_ARG', `\`next\` must be a whole number from 0 to ${NEXT_MAX}, got ${String(next)}`)
     return JSON.parse(this.#native.cronList(this.#server(), next)) as CronJobInfo[]
