@@ -33,6 +33,14 @@ test.serial('tasks.md: the configuration with queues is one', async (t) => {
   t.deepEqual(parseConfig(module.default).tasks.queues.map(({ name }) => name), ['default', 'mail', 'video'])
 })
 
+test.serial('tasks.md: the configuration with durable tasks is one', async (t) => {
+  const { parseConfig } = await import('../../src-ts/options.ts')
+  const module = (await import(`data:text/javascript,${encodeURIComponent(programs(read('tasks'))['durable.config.js'] ?? '')}`)) as { default: object }
+  const { durable } = parseConfig(module.default, '/srv/sluice.config.js').tasks
+  t.like(durable, { fsync: 'always' })
+  t.is(durable && durable.path, '/srv/storage/tasks.log')
+})
+
 test.serial('events.md: listeners run in order, and false stops the rest', async (t) => {
   const place = new Workplace(t, { 'package.json': '{ "type": "module" }', 'app.js': programs(read('events'))['app.js'] ?? '' })
   const heard: unknown[] = []
