@@ -130,14 +130,14 @@ for (const kind of ['thread', 'process'] as const) {
   })
 }
 
-serial('a thread awaits tasks, a process of its own hands them in', async (t) => {
+serial('a thread and a process of its own deliver tasks and await them', async (t) => {
   const { server: unused, folder } = await start(t, {})
   await folder.write(`import { defineTask, server } from '${sluice}'
-export const add = defineTask('add', ([a, b]) => { server.postMessage('main', [server.worker.kind, a + b]); return a + b })`, 'tasks.mjs')
+export const add = defineTask('add', ([a, b]) => { if (b < 0) throw Object.assign(new RangeError('negative'), { code: 'E_NEGATIVE' }); server.postMessage('main', [server.worker.kind, a + b]); return a + b })`, 'tasks.mjs')
   await folder.write(`import { add } from './tasks.mjs'
 export default ({ onRequest, signal }) => { onRequest((numbers) => add.run(numbers)); return new Promise((resolve) => signal.addEventListener('abort', resolve)) }`, 'thread.mjs')
   await folder.write(`export default ({ onRequest, server, signal }) => {
-  onRequest(({ input, options }) => server.deliver({ task: 'add', input }, options))
+  onRequest(({ method, input, options }) => server[method]({ task: 'add', input }, options))
   return new Promise((resolve) => signal.addEventListener('abort', resolve))
 }`, 'child.mjs')
   const app = await folder.write(`import './tasks.mjs'\n${answering('x')}`, 'with-tasks.mjs')
@@ -146,9 +146,28 @@ export default ({ onRequest, signal }) => { onRequest((numbers) => add.run(numbe
   t.is(await server.process('thread').request([1, 2]), 3)
   t.deepEqual((await told)[1], ['task', 3])
   const again = next(server, 'message', (_from, data) => String(data) === 'task,7')
-  t.regex((await server.process('child').request({ input: [3, 4] })) as string, /^\d+$/)
+  t.regex((await server.process('child').request({ method: 'deliver', input: [3, 4] })) as string, /^\d+$/)
   await again
-  await t.throwsAsync(server.process('child').request({ input: [3, 4], options: { queue: 'none' } }), { code: 'ERR_SLUICE_INVALID_ARG' })
+  t.is(await server.process('child').request({ method: 'run', input: [5, 6] }), 11)
+  await t.throwsAsync(server.process('child').request({ method: 'run', input: [5, -6] }), { code: 'E_NEGATIVE', message: 'negative' })
+  await t.throwsAsync(server.process('child').request({ method: 'deliver', input: [3, 4], options: { queue: 'none' } }), { code: 'ERR_SLUICE_INVALID_ARG' })
+  await unused.shutdown()
+})
+
+serial('tables and atomics are the same in a process of its own, where the server has a state directory', async (t) => {
+  const { server: unused, folder } = await start(t, {})
+  const shared = `import { AtomicLong, defineTable, server, t } from '${sluice}'
+const total = new AtomicLong('total of processes.spec')
+const rows = defineTable('rows-of-processes.spec', { size: 10, columns: { count: t.int() } })
+const count = (by) => [Number(total.add(BigInt(by))), rows.incr('a', 'count', by)]`
+  await folder.write(`${shared}
+export default ({ onRequest, signal }) => { onRequest(count); return new Promise((resolve) => signal.addEventListener('abort', resolve)) }`, 'count.mjs')
+  const app = await folder.write(`${shared}
+export default { fetch: () => Response.json(count(1)) }`, 'counting.mjs')
+  const server = await startServer(t, { app, root: folder.path('.'), workers: 1, stateDir: folder.path('state'), processes: { count: { kind: 'process', file: 'count.mjs' } } })
+  t.deepEqual(await json(server, '/'), [1, 1])
+  t.deepEqual(await server.process('count').request(100), [101, 101])
+  t.deepEqual(await json(server, '/'), [102, 102])
   await unused.shutdown()
 })
 

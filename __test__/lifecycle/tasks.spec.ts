@@ -228,15 +228,25 @@ serial('a class that no module exports is refused where it is delivered', async 
   t.like(await bench.fails('unknown'), { code: 'ERR_SLUICE_TASK_UNKNOWN', name: 'SluiceError' })
 })
 
-serial('the master delivers, but does not wait', async (t) => {
+serial('the master delivers and awaits, and hears of progress', async (t) => {
   const bench = await Bench.start(t)
-  const task = defineTask('note', (_text: string) => {})
-  const handle = task.deliver('from the master')
-  await t.throwsAsync(async () => handle, { code: 'ERR_SLUICE_INVALID_STATE' })
-  const note = await bench.take('note')
-  t.is(note.from, undefined)
-  t.like(note, { kind: 'task', input: 'from the master', id: handle.id })
-  await bench.until(() => handle.status() === 'done', 'its end')
+  const note = defineTask('note', (_text: string) => {})
+  const echo = defineTask('echo', (input: unknown) => input)
+  const steps = defineTask('steps', (_count: number) => 'done')
+  const handle = note.deliver('from the master')
+  await handle
+  const noted = await bench.take('note')
+  t.is(noted.from, undefined)
+  t.like(noted, { kind: 'task', input: 'from the master', id: handle.id })
+  t.is(handle.status(), 'done')
+  const large = 'x'.repeat(1_000_000)
+  t.is(await echo.run(large), large)
+  const slow = steps.deliver(3)
+  let last: unknown
+  for await (const step of slow.progress) last = step
+  t.deepEqual(last, { step: 3 })
+  t.is(await slow, 'done')
+  await t.throwsAsync(defineTask('nobody knows it', () => {}).run(), { code: 'ERR_SLUICE_TASK_UNKNOWN' })
 })
 
 serial('a shutdown finishes what runs, and leaves what is delayed', async (t) => {

@@ -274,7 +274,7 @@ test.serial('a call that is another worker\'s by now does not run', (t) => {
   t.is(tasks.run(), undefined)
 })
 
-test.serial('in the master a task is delivered, watched and cancelled, but not awaited', async (t) => {
+test.serial('where no ends are heard a task is delivered, watched and cancelled, but not awaited', async (t) => {
   const tasks = thread(t, { worker: -1 })
   const handle = defineTask(unique(), () => {}).deliver()
   t.is(handle.status(), 'queued')

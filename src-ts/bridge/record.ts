@@ -105,6 +105,8 @@ export const PacketWord = { LENGTH: 0, KIND: 1, PEER: 3, PEER_PORT: 4, PAYLOAD_L
  * could be named), how the task has ended, of a call that comes after it; then the name of the task, the input, and the extra.
  */
 export const TaskWord = { KIND: 1, ID_LOW: 2, ID_HIGH: 3, NAME_LENGTH: 4, INPUT_LENGTH: 5, EXTRA_LENGTH: 6, ATTEMPT: 7, TASK_LOW: 8, TASK_HIGH: 9, FROM: 10, END: 11 } as const
+/** In the low half of {@link TaskWord} FROM: who has no number, or is nobody who could be named. */
+export const NO_NUMBER = 0xffff
 /** Words before the bytes of a TASK record. */
 export const TASK_WORDS = 12
 /** The words of a TASK_RESULT, a TASK_PROGRESS and a TASK_ABORT record, whose id is that of the call. The bytes follow. */

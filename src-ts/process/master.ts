@@ -28,6 +28,8 @@ import { CronJobs } from '../cron/cron-jobs.ts'
 import { SharedTimers } from '../timer.ts'
 import { TaskClient } from '../tasks/client.ts'
 import type { DeliverOptions } from '../tasks/deliver-options.ts'
+import type { TaskHandle } from '../tasks/handle.ts'
+import { openInbox } from '../tasks/inbox.ts'
 import { checkName } from '../tasks/name.ts'
 import { enterClient, leaveClient } from '../tasks/registry.ts'
 import { SharedTasks } from '../tasks/shared-tasks.ts'
@@ -80,6 +82,7 @@ export class Master extends PushServer implements Server {
   #lastReload = 0
   #shutdown: Promise<void> | undefined
   #releaseTables: (() => void) | undefined
+  #closeInbox: (() => void) | undefined
 
   /** @throws ERR_SLUICE_INVALID_OPTION for functions that could not reach the workers */
   constructor(config: MasterConfig, native: NativeServer & NativePush & NativeTimers & NativeTasks & NativeCron = binding) {
@@ -94,6 +97,7 @@ export class Master extends PushServer implements Server {
       isDurable: config.tasks.durable !== false,
       report: (error) => this.#lifecycle.report(error, 'task'),
       classes: 'ignore',
+      open: () => this.#openInbox(),
     })
     refuseUnreachable(config)
     this.#config = config
@@ -187,6 +191,7 @@ export class Master extends PushServer implements Server {
       this.#processes.start(generation)
     } catch (error) {
       this.#stopping.abort(error)
+      this.#closeInbox?.()
       core.release()
       this.#releaseTables?.()
       leave(this)
@@ -302,6 +307,7 @@ export class Master extends PushServer implements Server {
       await this.#supervisor.stop(kind, Math.max(0, timeout - (performance.now() - start)), this.#hurry.signal)
     }
     await this.#processes.stop(Math.max(0, timeout - (performance.now() - start)), this.#hurry.signal)
+    this.#closeInbox?.()
     core.release()
     await within(systemClock, STOP_HOOK_MS, this.#lifecycle.tell('serverStop', this))
     this.#releaseTables?.()
@@ -361,10 +367,17 @@ export class Master extends PushServer implements Server {
   }
 
   /** For processes of their own, which define no tasks. */
-  #deliver(call: TaskCall, options: DeliverOptions | undefined): string {
+  #deliver(call: TaskCall, options: DeliverOptions | undefined): TaskHandle<unknown> {
     const { input, task } = (call ?? {}) as Partial<TaskCall>
     checkName(task, 'The name of a task')
-    return this.#taskClient.deliver({ name: task, entry: { finish: undefined, failed: undefined }, options: {} }, input, options).id
+    return this.#taskClient.deliver({ name: task, entry: { finish: undefined, failed: undefined }, options: {} }, input, options)
+  }
+
+  /** The master hears of the tasks that it delivers; until it does, there is nothing to attach it for. */
+  #openInbox(): void {
+    const core = this.#started()
+    const slot = core.createWorker(() => {})
+    this.#closeInbox = openInbox({ native: binding, server: core.server, slot, client: this.#taskClient, report: (error) => this.#lifecycle.report(error, 'bridge') })
   }
 
   /** Puts it on the board until its end. */

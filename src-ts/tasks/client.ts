@@ -34,6 +34,8 @@ export interface TaskClientOptions {
    * must be known, as others only know what they have imported; `ignore`: this thread imports nothing of the application.
    */
   readonly classes: 'register' | 'require' | 'ignore'
+  /** Attaches the thread when it delivers its first task, where nothing else does. */
+  readonly open?: (() => void) | undefined
 }
 
 /** What `submitTask` says beside an id. */
@@ -78,13 +80,14 @@ export class TaskClient implements HandleHost {
 
   /** @throws what `run` rejects with that is known at once */
   deliver(spec: TaskSpec, input: unknown, options?: DeliveryOptions): TaskHandle<unknown> {
-    const { native, server } = this.#options
+    const { native, open, server } = this.#options
     const { name } = spec
     const signal = options?.signal
     // Before the numbers, which getters of the input could deliver with.
     const bytes = encodePayload(input, `The input of task "${name}"`)
     const numbers = this.#numbersOf(spec, options)
     if (signal?.aborted) throw sluiceError('ERR_SLUICE_TASK_CANCELLED', `Task "${name}" was not delivered: its \`signal\` is aborted`, { cause: signal.reason })
+    if (!this.hears) open?.()
     const task = native.submitTask(server(), this.#worker, name, numbers, bytes, options?.key ?? spec.options.key ?? null)
     if (task < 0) throw refused(task, name)
     if (options?.transfer !== undefined) for (const buffer of options.transfer) structuredClone(buffer, { transfer: [buffer] })

@@ -1,3 +1,4 @@
+import { NO_NUMBER } from '../bridge/record.ts'
 import { sluiceError } from '../errors.ts'
 import type { NativeCalls } from '../native.ts'
 import type { Cloneable } from '../process/api.ts'
@@ -35,8 +36,6 @@ export interface TaskContext {
 }
 
 const kinds = ['worker', 'task', 'cron', 'process'] as const
-/** The word of a TASK record that says that nobody can be named. */
-const NOBODY = -1
 /** Values of word 4 of a TASK_ABORT record. */
 const TIMED_OUT = 1
 
@@ -70,9 +69,9 @@ export class CallContext implements TaskContext {
   }
 
   get from(): TaskOrigin | undefined {
-    if (this.#origin === NOBODY) return undefined
+    const id = this.#origin & 0xffff
     const kind = kinds[this.#origin >>> 16]
-    return kind === undefined ? undefined : { id: this.#origin & 0xffff, kind }
+    return id === NO_NUMBER || kind === undefined ? undefined : { id, kind }
   }
 
   /** Made when it is asked for: most handlers do not. */

@@ -52,7 +52,7 @@ export interface ProcessesOptions {
   readonly spawn: (birth: Birth) => Runner
   readonly server: () => Server
   /** Delivers a task; gives its id. */
-  readonly deliver: (call: TaskCall, options: DeliverOptions | undefined) => string
+  readonly deliver: (call: TaskCall, options: DeliverOptions | undefined) => PromiseLike<unknown> & { readonly id: string }
   /** Messages of a process's code to others. */
   readonly receive: (message: WorkerMessage, from: Unit) => void
   readonly events: {
@@ -352,7 +352,10 @@ export class Processes implements Asker, ProcessCaller {
   }
 
   #invoke(method: string, args: readonly unknown[]): unknown {
-    if (method === 'deliver') return this.#options.deliver(args[0] as TaskCall, args[1] as DeliverOptions | undefined)
+    if (method === 'deliver' || method === 'run') {
+      const handle = this.#options.deliver(args[0] as TaskCall, args[1] as DeliverOptions | undefined)
+      return method === 'run' ? handle : handle.id
+    }
     const server = this.#options.server()
     const call = ((remoteMethods as readonly string[]).includes(method) ? server : undefined) as unknown as Record<string, (...args: readonly unknown[]) => unknown> | undefined
     if (call) return call[method]!(...args)

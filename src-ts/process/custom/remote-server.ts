@@ -41,6 +41,7 @@ export async function remoteServer(boot: ChildBoot, link: MasterLink, lifecycle:
       return { ok, rolledBack, ...(error && { error: fromRecord(error) }) }
     },
     deliver: invoke('deliver'),
+    run: invoke('run'),
     stopWorker: async (id: number = boot.id) => void (await link.call({ method: 'stopWorker', worker: id })),
     shutdown: async ({ timeout }: { timeout?: number } = {}) => void (await link.call({ method: 'shutdown', timeout })),
     ...Object.fromEntries(remoteMethods.map((method) => [method, invoke(method)])),

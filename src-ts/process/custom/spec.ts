@@ -68,8 +68,10 @@ export type RemoteServer = { readonly name: string; readonly version: string | u
 > & {
     readonly [K in RemoteMethod]: (...args: Parameters<Server[K]>) => Promise<ReturnType<Server[K]>>
   } & {
-    /** Delivers a task; gives its id. Its end is told to nobody here: the result of a task goes to threads of the server. @throws as `deliver()` of a task */
+    /** Delivers a task, fire and forget; gives its id. Rejects with what `deliver()` of a task throws. */
     deliver(call: TaskCall, options?: DeliverOptions): Promise<string>
+    /** Delivers a task and waits for what its handler returns. Rejects as `run()` of a task. */
+    run(call: TaskCall, options?: DeliverOptions): Promise<unknown>
   } & { readonly timer: { readonly [K in TimerMethod]: (...args: Parameters<Server['timer'][K]>) => Promise<ReturnType<Server['timer'][K]>> } }
 
 /** Methods whose arguments and results can be copied. */
