@@ -15,6 +15,7 @@ const bin = (path) => join(root, 'node_modules', path)
  * @property {'cargo' | 'tap' | 'check'} totals who counts its tests
  * @property {() => [program: string, ...args: string[]] | Promise<[program: string, ...args: string[]]>} command
  * @property {(program: string) => Record<string, string>} [env] what the command adds to our environment
+ * @property {readonly string[]} [ahead] what is added to the command to let it only compile, while setup links the native core, which one processor does alone
  */
 
 /**
@@ -27,8 +28,8 @@ export function allChecks({ avaFiles = [], node } = {}) {
     { group: 'lint', name: 'oxlint', totals: 'check', command: () => [process.execPath, bin('oxlint/bin/oxlint'), '--deny-warnings'] },
     { group: 'ts', name: 'tsc', totals: 'check', command: () => [process.execPath, bin('typescript/bin/tsc'), '-p', 'tsconfig.json'] },
     { group: 'lint', name: 'third-party licences', totals: 'check', command: () => [process.execPath, 'scripts/third-party-licenses.mjs', '--check'] },
-    { group: 'lint', name: 'cargo clippy', totals: 'check', command: () => ['cargo', 'clippy', '--workspace', '--all-targets', '--', '-D', 'warnings'] },
-    { group: 'rust', name: 'cargo test', totals: 'cargo', command: () => ['cargo', 'test', '--workspace', '--no-fail-fast'] },
+    { group: 'lint', name: 'cargo clippy', totals: 'check', command: () => ['cargo', 'clippy', '--workspace', '--all-targets', '--', '-D', 'warnings'], ahead: [] },
+    { group: 'rust', name: 'cargo test', totals: 'cargo', command: () => ['cargo', 'test', '--workspace', '--no-fail-fast'], ahead: ['--no-run'] },
     ...['sluice-shared', 'sluice-core'].map(loomCheck),
     ...avaChecks(avaFiles, node),
   ]
@@ -41,6 +42,7 @@ function loomCheck(crate) {
     name: `loom: ${crate}`,
     totals: 'cargo',
     command: () => ['cargo', 'test', '-p', crate, '--release', '--test', 'loom'],
+    ahead: ['--no-run'],
     env: () => ({
       RUSTFLAGS: '--cfg loom',
       // Its own folder, or the flag would throw away the build of everything else, and no link-time

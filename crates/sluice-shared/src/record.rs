@@ -803,7 +803,7 @@ mod tests {
     fn kinds_and_numbers_name_each_other() {
         for number in 0..=u8::MAX {
             let event = EventKind::from_u8(number).map(|kind| kind as u8);
-            assert_eq!(event, (1..=15).contains(&number).then_some(number));
+            assert_eq!(event, (1..=18).contains(&number).then_some(number));
             let command = CommandKind::from_u8(number).map(|kind| kind as u8);
             let is_known = (1..=24).contains(&number) || number == 32;
             assert_eq!(command, is_known.then_some(number));
