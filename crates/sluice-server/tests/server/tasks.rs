@@ -310,7 +310,11 @@ fn the_end_of_what_can_be_run_is_told_once() {
     served.notice("the end", |notice| *notice == Notice::TasksDone);
     deliver(&worker, task(b""));
     run(&mut tasks, Outcome::Done, b"");
-    assert!(!served.notices().contains(&Notice::TasksDone));
+    let notices = served.notices();
+    let told = notices
+        .iter()
+        .filter(|notice| **notice == Notice::TasksDone);
+    assert_eq!(told.count(), 1);
 }
 
 #[test]
@@ -329,7 +333,7 @@ fn there_are_no_more_tasks_than_may_be() {
     assert_eq!(submit(0), Err(SubmitError::Full { what: What::Tasks }));
     assert_eq!(
         worker.worker.submit_task(NewTask {
-            queue: 1,
+            queue: 9,
             ..task(b"")
         }),
         Err(SubmitError::Queue)
