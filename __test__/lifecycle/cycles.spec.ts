@@ -35,7 +35,7 @@ test.serial('200 servers after each other in one thread leave no thread and no m
   const rss = process.memoryUsage().rss
   const threads = readdirSync('/proc/self/task').length
   for (let round = 0; round < 100; round += 1) await cycle()
-  t.is(await threadsLeft(threads), threads)
+  t.true((await threadsLeft(threads)) <= threads, `more than ${threads} threads`)
   // A leaked event ring alone would be 100 MiB.
   t.true(process.memoryUsage().rss - rss < 64 * 2 ** 20, `${process.memoryUsage().rss - rss} bytes more`)
 })

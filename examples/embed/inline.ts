@@ -11,5 +11,6 @@ const server = await serve({
   },
 })
 
-console.log(`listening on ${server.url}`)
 process.once('SIGTERM', () => void server.shutdown())
+// Last: who reads it may send a signal at once.
+console.log(`listening on ${server.url}`)

@@ -15,6 +15,7 @@ server.on('afterReload', ({ ok, ms }) => {
   console.log(`${ok ? 'reloaded' : 'kept the old code'} in ${Math.round(ms)} ms`)
 })
 
-console.log(`listening on ${server.url}`)
 process.on('SIGUSR2', () => void server.reload())
 process.once('SIGTERM', () => void server.shutdown())
+// Last: who reads it may send a signal at once.
+console.log(`listening on ${server.url}`)
