@@ -55,26 +55,35 @@ function loomCheck(crate) {
 }
 
 /**
- * Specs in which Node.js itself has no part, or none that differs by its line: protocols against the core, proxies, a browser, the package, texts,
- * and the long loops around memory and sockets of the core.
+ * Specs in which Node.js itself has no part, or none that differs by its line: protocols against the core, files, proxies, a browser, the package, texts,
+ * programs from the command line, and the long loops around memory and sockets of the core.
  */
 const ONCE = [
-  'conformance/**',
-  'publish/**',
   'browser/**',
+  'cli/**',
+  'conformance/**',
+  'examples/**',
+  'http2/**',
   'packaging/**',
-  'readme.spec.ts',
+  'publish/**',
+  'static/**',
+  'tcp/**',
+  'udp/**',
   'errors.spec.ts',
+  'readme.spec.ts',
   'cron-page.spec.ts',
-  'tasks/page.spec.ts',
-  'tasks/files.spec.ts',
-  'lifecycle/tasks-kill-loop.spec.ts',
   'tasks/durable.spec.ts',
-  'lifecycle/processes-kill-loop.spec.ts',
+  'tasks/files.spec.ts',
+  'tasks/page.spec.ts',
   'lifecycle/cron-kill-loop.spec.ts',
-  'lifecycle/tcp-kill-loop.spec.ts',
-  'lifecycle/table-kill.spec.ts',
+  'lifecycle/listening.spec.ts',
+  'lifecycle/processes-kill-loop.spec.ts',
   'lifecycle/sockets-memory.spec.ts',
+  'lifecycle/table-kill.spec.ts',
+  'lifecycle/tasks-kill-loop.spec.ts',
+  'lifecycle/tcp-kill-loop.spec.ts',
+  'lifecycle/tls.spec.ts',
+  'lifecycle/udp.spec.ts',
 ]
 
 /** The suite on the Node.js that runs us, and, but for {@link ONCE}, on each other line we support that npm has a binary of. */
