@@ -1,8 +1,8 @@
 /**
- * The benchmark of tasks: a task that does nothing, there and back, one worker that runs it, us and the peers, each in a process of its own, interleaved
- * rounds, medians. See ../README.md.
+ * The benchmark of tasks: a task that does nothing, there and back, one worker that runs it; or a task that is kept on a disk. Us and the peers, each in a
+ * process of its own, interleaved rounds, medians. See ../README.md.
  *
- *   node benchmark/task/run.mjs [--peers a,b] [--inflight 1,64] [--millis 2000] [--rounds 3] [--node22 | --node24] [--json FILE]
+ *   node benchmark/task/run.mjs [--case trip | always | interval] [--peers a,b] [--inflight 1,64] [--millis 2000] [--rounds 3] [--node22 | --node24] [--json FILE]
  */
 import { execFile } from 'node:child_process'
 import { existsSync, writeFileSync } from 'node:fs'
@@ -13,11 +13,12 @@ import { fixed, median, rotated, table } from '../support/figures.mjs'
 import { describeMachine } from '../support/machine.mjs'
 import { missingBuild, missingPackage, nodeOf } from '../support/runtimes.mjs'
 
-const peerNames = ['sluice', 'worker-threads', 'piscina', 'bullmq']
+const cases = { trip: ['sluice', 'worker-threads', 'piscina', 'bullmq'], always: ['sluice', 'bullmq'], interval: ['sluice', 'bullmq'] }
 const { values } = parseArgs({
   options: {
+    case: { type: 'string', default: 'trip' },
     peers: { type: 'string' },
-    inflight: { type: 'string', default: '1,64' },
+    inflight: { type: 'string' },
     millis: { type: 'string', default: '2000' },
     rounds: { type: 'string', default: '3' },
     node22: { type: 'boolean', default: false },
@@ -27,7 +28,8 @@ const { values } = parseArgs({
 })
 const millis = wholeNumber('--millis', values.millis, 60_000)
 const rounds = wholeNumber('--rounds', values.rounds, 20)
-const inflights = values.inflight.split(',').map((number) => wholeNumber('--inflight', number, 100_000))
+const peerNames = cases[values.case] ?? fail(`--case: unknown "${values.case}"; there are ${Object.keys(cases).join(', ')}`)
+const inflights = (values.inflight ?? (values.case === 'trip' ? '1,64' : '1,64,1000')).split(',').map((number) => wholeNumber('--inflight', number, 100_000))
 const node = nodeOf(values.node24 ? '24' : values.node22 ? '22' : process.versions.node.split('.')[0])
 if (node.missing) fail(node.missing)
 const missing = {
@@ -44,7 +46,7 @@ const machine = describeMachine()
 if (machine.loadBefore > 0.5) console.error(`! the machine is busy (load ${machine.loadBefore.toFixed(1)}): read ratios, not absolutes`)
 
 const script = fileURLToPath(new URL('measure.mjs', import.meta.url))
-const measure = async (peer, inflight) => JSON.parse((await promisify(execFile)(node.command, [script, peer, String(inflight), String(millis)])).stdout)
+const measure = async (peer, inflight) => JSON.parse((await promisify(execFile)(node.command, [script, peer, values.case, String(inflight), String(millis)])).stdout)
 
 /** In flight → peer → results. */
 const results = Object.fromEntries(inflights.map((inflight) => [inflight, Object.fromEntries(peers.map((peer) => [peer, []]))]))
@@ -70,6 +72,7 @@ for (const inflight of inflights) {
     fixed(middle(inflight, peer, 'rate'), 0),
     `${fixed(middle(inflight, first, 'rate') / middle(inflight, peer, 'rate'))}×`
   ]
-  console.log(`${table([`${inflight} in flight`, 'CPU µs', `÷ ${first}`, 'round trips/s', `${first} ÷ it`], peers.map(row))}\n`)
+  const unit = values.case === 'trip' ? 'round trips/s' : 'kept/s'
+  console.log(`${table([`${inflight} in flight`, 'CPU µs', `÷ ${first}`, unit, `${first} ÷ it`], peers.map(row))}\n`)
 }
 if (values.json) writeFileSync(values.json, `${JSON.stringify({ machine, values, results }, null, 2)}\n`)
