@@ -13,11 +13,14 @@ test('timers.md: the app sets one timer however many workers it has, and reminds
   const server = await startServer(t, { app: place.file('app.js'), workers: 2 })
   t.deepEqual(server.timer.list(), ['hourly report'])
   t.is((await ask(server, '/remind?user=ada')).text, '{"isNew":true}')
-  while (server.stats().taskCount === 0) await new Promise(setImmediate)
+  while (server.timer.list().length > 1) await new Promise(setImmediate)
   t.deepEqual(server.timer.list(), ['hourly report'])
-  const answers = await Promise.all(Array.from({ length: 8 }, async () => JSON.parse((await ask(server, '/')).text) as { timers: string[]; counts: object }))
-  t.true(answers.every(({ timers }) => timers.length === 1))
-  t.true(answers.some(({ counts }) => 'reminder' in counts))
+  // It is counted in one of the workers, and which of them answers is nobody's to say: of requests at once each has some.
+  for (let found = false; !found; ) {
+    const answers = await Promise.all(Array.from({ length: 8 }, async () => JSON.parse((await ask(server, '/')).text) as { timers: string[]; counts: object }))
+    t.true(answers.every(({ timers }) => timers.length === 1))
+    found = answers.some(({ counts }) => 'reminder' in counts)
+  }
 })
 
 test('timers.md lists every call', (t) => {
