@@ -32,7 +32,7 @@ export async function open(what) {
     return (Number(user) + Number(system)) * TICK
   }
   const run = async () => {
-    const job = await queue.add('noop', 7, { removeOnComplete: true })
+    const job = await queue.add('noop', 7, { removeOnComplete: 10_000 })
     if (worker) await job.waitUntilFinished(events)
   }
   return {
