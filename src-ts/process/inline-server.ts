@@ -25,7 +25,7 @@ import { healthReport, serverStats } from './stats.ts'
 import { keepVitals } from './vitals.ts'
 import { CronJobs } from '../cron/cron-jobs.ts'
 import { SharedTimers } from '../timer.ts'
-import { TaskClient } from '../tasks/client.ts'
+import { deliverySettings, TaskClient } from '../tasks/client.ts'
 import { registerExports } from '../tasks/register-exports.ts'
 import { enterClient, leaveClient } from '../tasks/registry.ts'
 import { SharedTasks } from '../tasks/shared-tasks.ts'
@@ -77,8 +77,7 @@ export class InlineServer extends PushServer implements Server {
     this.#taskClient = new TaskClient({
       native,
       server: () => this.coreServer(),
-      queues: config.tasks.queues.map(({ name }) => name),
-      isDurable: config.tasks.durable !== false,
+      ...deliverySettings(config.tasks),
       report: (error) => this.#lifecycle.report(error, 'task'),
       classes: 'register',
     })

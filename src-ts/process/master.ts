@@ -26,7 +26,7 @@ import { Supervisor } from './supervisor.ts'
 import { ThreadHandle, type ThreadOptions, type WorkerHandle } from './worker-handle.ts'
 import { CronJobs } from '../cron/cron-jobs.ts'
 import { SharedTimers } from '../timer.ts'
-import { TaskClient } from '../tasks/client.ts'
+import { deliverySettings, TaskClient } from '../tasks/client.ts'
 import type { DeliverOptions } from '../tasks/deliver-options.ts'
 import type { TaskHandle } from '../tasks/handle.ts'
 import { openInbox } from '../tasks/inbox.ts'
@@ -93,8 +93,7 @@ export class Master extends PushServer implements Server {
     this.#taskClient = new TaskClient({
       native,
       server: () => this.coreServer(),
-      queues: config.tasks.queues.map(({ name }) => name),
-      isDurable: config.tasks.durable !== false,
+      ...deliverySettings(config.tasks),
       report: (error) => this.#lifecycle.report(error, 'task'),
       classes: 'ignore',
       open: () => this.#openInbox(),
@@ -432,7 +431,7 @@ export class Master extends PushServer implements Server {
         cpu: place.kind === 'worker' && affinity.length > 0 ? affinity[place.index % affinity.length] : undefined,
         ports: this.#portRecords,
         tables: this.#config.tables,
-        tasks: { files: this.#config.tasks.files, queues: this.#config.tasks.queues.map(({ name }) => name), isDurable: this.#config.tasks.durable !== false },
+        tasks: { files: this.#config.tasks.files, ...deliverySettings(this.#config.tasks) },
         board: this.#board.buffer,
         processes: this.#processes.names,
       },

@@ -24,11 +24,11 @@ import { loadApp, loadFunctions, requestFunctions, type WorkerFunctions } from '
 import { MasterLink } from './master-link.ts'
 import type { Boot, LeaveReason } from './messages.ts'
 import { workerTitle } from './place.ts'
-import { ReportLimit } from './report-limit.ts'
 import { enter } from './running.ts'
 import { TaskClient } from '../tasks/client.ts'
 import { registerExports } from '../tasks/register-exports.ts'
 import { enterClient } from '../tasks/registry.ts'
+import { tellErrors } from './tell-errors.ts'
 import { keepVitals } from './vitals.ts'
 import { WorkerServer } from './worker-server.ts'
 
@@ -43,7 +43,6 @@ const { boot, port } = workerData as { boot: Boot; port: MessagePort }
 const link = new MasterLink(port)
 const lifecycle = new Lifecycle(boot.id)
 const leaving = new AbortController()
-const reports = new ReportLimit()
 let runtime: WorkerRuntime | undefined
 let exitHooks: Promise<void> | undefined
 let custom: RunningProcess | undefined
@@ -66,15 +65,7 @@ installGlobals()
 native.nameThread(boot.name)
 if (boot.cpu !== undefined) native.pinThread(boot.cpu)
 
-// Node ends the thread after this; the master should learn the reason and the stack of what it was, not only that it was.
-process.on('uncaughtExceptionMonitor', (error, origin) => {
-  link.tell({ type: 'fatal', reason: origin === 'unhandledRejection' ? 'reject' : 'throw', error: toRecord(error) })
-})
-
-lifecycle.on('error', (error, { phase }) => {
-  const more = reports.pass(performance.now())
-  if (more !== undefined) link.tell({ type: 'error', phase, error: toRecord(error), more })
-})
+tellErrors(link, lifecycle)
 
 link.open((message) => {
   switch (message.type) {

@@ -2,6 +2,7 @@ import type { Lane } from '../bridge/lane.ts'
 import { RECORD_WORDS, TaskFlag, TaskNewsWord } from '../bridge/record.ts'
 import { sluiceError } from '../errors.ts'
 import type { NativeTasks } from '../native.ts'
+import type { ResolvedConfig } from '../options.ts'
 import { defaultNumbers, isDurable, writeOptions, type DeliveryOptions, type DeliverOptions } from './deliver-options.ts'
 import { End } from './failure.ts'
 import { TaskHandle, type HandleHost, type TaskStatus } from './handle.ts'
@@ -36,6 +37,11 @@ export interface TaskClientOptions {
   readonly classes: 'register' | 'require' | 'ignore'
   /** Attaches the thread when it delivers its first task, where nothing else does. */
   readonly open?: (() => void) | undefined
+}
+
+/** What of a configuration concerns those who deliver. */
+export function deliverySettings({ durable, queues }: ResolvedConfig['tasks']): Pick<TaskClientOptions, 'queues' | 'isDurable'> {
+  return { queues: queues.map(({ name }) => name), isDurable: durable !== false }
 }
 
 /** What `submitTask` says beside an id. */

@@ -9,8 +9,8 @@ import { Lifecycle } from '../lifecycle.ts'
 import { loadFunctions } from '../load-app.ts'
 import { MasterLink } from '../master-link.ts'
 import { notCloneable } from '../messages.ts'
-import { ReportLimit } from '../report-limit.ts'
 import { enter } from '../running.ts'
+import { tellErrors } from '../tell-errors.ts'
 import type { ChildBoot } from './child-boot.ts'
 import { remoteServer } from './remote-server.ts'
 import { loadProcess, RunningProcess } from './run-process.ts'
@@ -31,17 +31,10 @@ process.once('message', (first) => {
   })
   const lifecycle = new Lifecycle(boot.id)
   const leaving = new AbortController()
-  const reports = new ReportLimit()
   let custom: RunningProcess | undefined
   // Its master is gone, however that ended.
   process.on('disconnect', () => process.exit(1))
-  process.on('uncaughtExceptionMonitor', (error, origin) => {
-    link.tell({ type: 'fatal', reason: origin === 'unhandledRejection' ? 'reject' : 'throw', error: toRecord(error) })
-  })
-  lifecycle.on('error', (error, { phase }) => {
-    const more = reports.pass(performance.now())
-    if (more !== undefined) link.tell({ type: 'error', phase, error: toRecord(error), more })
-  })
+  tellErrors(link, lifecycle)
   link.open((message) => {
     switch (message.type) {
       case 'drain':
