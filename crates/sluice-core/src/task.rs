@@ -114,6 +114,34 @@ pub struct NewTask {
     pub origin: Origin,
 }
 
+impl NewTask {
+    /// A task with nothing said about it: at once, once, in the first queue, for nobody.
+    pub fn new(name: Arc<str>, input: Payload) -> Self {
+        Self {
+            name,
+            input,
+            queue: 0,
+            priority: 0,
+            delay: 0,
+            tries: 1,
+            backoff: Backoff::Fixed(0),
+            timeout: 0,
+            key: None,
+            worker: None,
+            has_finish: false,
+            has_failed: false,
+            durable: false,
+            origin: Origin::Nobody,
+        }
+    }
+
+    /// Bytes that it has of [`Limits::bytes`].
+    fn bytes(&self) -> usize {
+        let key = self.key.as_ref().map_or(0, |key| key.len());
+        self.input.len().saturating_add(key)
+    }
+}
+
 /// What came of submitting a task.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Submitted {
@@ -212,6 +240,19 @@ pub enum End {
 }
 
 impl End {
+    /// Its number, in TASK_RESULT records and in the journal.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Unknown => 2,
+            Self::TimedOut => 3,
+            Self::WorkerLost => 4,
+            Self::Cancelled => 5,
+            Self::Stopped => 6,
+        }
+    }
+
     /// Whether tasks that end so are kept as failed.
     pub fn is_failure(self) -> bool {
         matches!(
@@ -332,30 +373,10 @@ pub struct Stats {
 pub struct StoredTask<'a> {
     /// The task.
     pub id: TaskId,
-    /// See [`NewTask`], as everything down to `has_failed`.
-    pub name: &'a Arc<str>,
-    /// What with.
-    pub input: &'a Payload,
-    /// The index of its queue.
-    pub queue: u16,
+    /// What it was submitted with.
+    pub task: &'a NewTask,
     /// The name of its queue, which is the same one after a change of the configuration.
     pub queue_name: &'a str,
-    /// Its priority.
-    pub priority: i32,
-    /// Tries in all.
-    pub tries: u32,
-    /// The wait before it is tried again.
-    pub backoff: Backoff,
-    /// How long a try may take.
-    pub timeout: u64,
-    /// Its key.
-    pub key: Option<&'a str>,
-    /// The worker it is for.
-    pub worker: Option<u16>,
-    /// Whether it has a `finish`.
-    pub has_finish: bool,
-    /// Whether it has a `failed`.
-    pub has_failed: bool,
     /// When it may run (next); of one that waits or runs, some time before now.
     pub due: i64,
     /// Tries that have failed.

@@ -14,7 +14,7 @@ use sluice_core::cron::{
     parse_jobs,
 };
 use sluice_core::id::WorkerSlot;
-use sluice_core::task::{Backoff, NewTask, Origin, Payload};
+use sluice_core::task::{NewTask, Origin, Payload};
 
 use crate::clock::NEVER;
 use crate::server::{Server, Shared};
@@ -98,22 +98,13 @@ impl Shared {
     fn begin_run(&self, run: &Run) {
         let mut input = vec![TEXT];
         input.extend_from_slice(format!("{} {} {}", run.tick, run.planned, run.fence).as_bytes());
+        let name = format!("{PREFIX}{}", run.name);
         let task = NewTask {
-            name: format!("{PREFIX}{}", run.name).into(),
-            input: Payload::from(input),
             queue: self.tasks.cron_queue,
-            priority: 0,
-            delay: 0,
-            // Whatever the end: nobody knows how far it had come.
-            tries: 1,
-            backoff: Backoff::Fixed(0),
+            // Tried once, whatever the end: nobody knows how far it had come.
             timeout: run.timeout,
-            key: None,
-            worker: None,
-            has_finish: false,
-            has_failed: false,
-            durable: false,
             origin: Origin::Inner(RUN | run.id.0),
+            ..NewTask::new(name.into(), Payload::from(input))
         };
         if self
             .on_tasks(|state, now| state.tasks.submit(now, task))

@@ -40,6 +40,7 @@ mod static_files;
 mod stats;
 mod stream;
 mod task_lane;
+mod task_list;
 mod task_store;
 mod tasks;
 mod timers;

@@ -14,7 +14,6 @@ use sluice_core::task::{
 };
 use sluice_core::timer::TimerCall;
 
-use serde::Serialize;
 use sluice_journal::{Journal, JournalError};
 
 use crate::clock::NEVER;
@@ -140,7 +139,7 @@ impl State {
                     },
                     attempt,
                     tries,
-                    end: end_code(end),
+                    end: end.code(),
                     name: &name,
                     input,
                     extra,
@@ -164,7 +163,7 @@ impl State {
                         None => news.timers.push(id),
                     }
                 } else if let Some((slot, lane)) = self.lane_of(origin) {
-                    lane.result(task, end_code(end), attempts, &bytes);
+                    lane.result(task, end.code(), attempts, &bytes);
                     self.mark(slot);
                 }
             }
@@ -191,19 +190,6 @@ impl State {
                 }
             }
         }
-    }
-}
-
-/// As TASK_RESULT records have it.
-fn end_code(end: End) -> u8 {
-    match end {
-        End::Done => 0,
-        End::Failed => 1,
-        End::Unknown => 2,
-        End::TimedOut => 3,
-        End::WorkerLost => 4,
-        End::Cancelled => 5,
-        End::Stopped => 6,
     }
 }
 
@@ -286,7 +272,7 @@ impl TaskBoard {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
 }
@@ -400,58 +386,6 @@ impl Shared {
     }
 }
 
-/// The queues and the failed tasks of a server.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct TaskList {
-    /// In the order of the configuration.
-    pub queues: Vec<QueueInfo>,
-    /// Those that are kept, the oldest first.
-    pub failed: Vec<FailedInfo>,
-}
-
-/// A queue.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct QueueInfo {
-    /// Its name.
-    pub name: String,
-    /// Tasks that wait for a worker.
-    pub waiting: usize,
-    /// Tasks that wait for their time.
-    pub delayed: usize,
-    /// Tasks in the hands of workers.
-    pub running: usize,
-    /// Tasks that are done.
-    pub done: u64,
-    /// Tasks that have failed.
-    pub failed: u64,
-    /// Tries that have failed while others were left.
-    pub retried: u64,
-    /// Tasks that were cancelled.
-    pub cancelled: u64,
-}
-
-/// A task that has failed.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct FailedInfo {
-    /// Its id.
-    pub id: TaskId,
-    /// What was called.
-    pub name: String,
-    /// The name of its queue.
-    pub queue: String,
-    /// Tries that had begun.
-    pub attempts: u32,
-    /// How it failed, as TASK_RESULT records have it.
-    pub end: u8,
-    /// The error as JavaScript has written it, if there is one.
-    pub error: Option<String>,
-    /// When, Unix ms.
-    pub failed_at: i64,
-}
-
 impl Worker {
     /// Delivers a task. Its end comes as a TASK_RESULT record.
     ///
@@ -546,48 +480,6 @@ impl Server {
     /// Where a task is; `None` when it is over, or never was.
     pub fn task_status(&self, id: TaskId) -> Option<Status> {
         self.shared.tasks.lock().tasks.status(id)
-    }
-
-    /// The queues, and the tasks that have failed.
-    pub fn task_list(&self) -> TaskList {
-        let state = self.shared.tasks.lock();
-        let queues = state.tasks.stats().queues;
-        let name = |index: u16| {
-            queues
-                .get(usize::from(index))
-                .map_or_else(String::new, |(name, _)| name.clone())
-        };
-        let started = self.shared.started_unix_ms() as i64;
-        let failed = state
-            .tasks
-            .failed()
-            .map(|task| FailedInfo {
-                id: task.id,
-                name: task.name.to_string(),
-                queue: name(task.queue),
-                attempts: task.attempts,
-                end: end_code(task.end),
-                error: (!task.error.is_empty())
-                    .then(|| String::from_utf8_lossy(&task.error).into_owned()),
-                failed_at: started.saturating_add(task.at),
-            })
-            .collect();
-        drop(state);
-        let queues = queues
-            .iter()
-            .take(usize::from(self.shared.tasks.cron_queue))
-            .map(|(name, counts)| QueueInfo {
-                name: name.clone(),
-                waiting: counts.waiting,
-                delayed: counts.delayed,
-                running: counts.running,
-                done: counts.done,
-                failed: counts.failed,
-                retried: counts.retried,
-                cancelled: counts.cancelled,
-            })
-            .collect();
-        TaskList { queues, failed }
     }
 
     /// Delivers a failed task again.

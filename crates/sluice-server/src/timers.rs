@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use sluice_core::task::{Backoff, NewTask, Origin, Payload, TaskId};
+use sluice_core::task::{NewTask, Origin, Payload, TaskId};
 use sluice_core::timer::{Clear, Full, NamedTimers, NewTimer, TimerCall, TimerLimits};
 
 use crate::clock::NEVER;
@@ -132,20 +132,8 @@ impl Shared {
         let ids: Vec<Option<TaskId>> = self.on_tasks(|state, now| {
             let mut submit = |call: &Fired| {
                 let task = NewTask {
-                    name: Arc::clone(&call.task),
-                    input: Arc::clone(&call.input),
-                    queue: 0,
-                    priority: 0,
-                    delay: 0,
-                    tries: 1,
-                    backoff: Backoff::Fixed(0),
-                    timeout: 0,
-                    key: None,
-                    worker: None,
-                    has_finish: false,
-                    has_failed: false,
-                    durable: false,
                     origin: Origin::Inner(call.id),
+                    ..NewTask::new(Arc::clone(&call.task), Arc::clone(&call.input))
                 };
                 state.tasks.submit(now, task).ok().map(|task| task.id)
             };

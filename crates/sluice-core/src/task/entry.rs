@@ -1,8 +1,6 @@
 //! A task that is not over, and the slab of all of them.
 
-use std::sync::Arc;
-
-use super::{Backoff, CallId, Mode, Origin, Payload, TaskId};
+use super::{CallId, Mode, NewTask, Origin, Payload, TaskId};
 use crate::timer::TimerKey;
 
 /// Where a task is.
@@ -19,35 +17,23 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) id: TaskId,
-    pub(super) name: Arc<str>,
-    pub(super) input: Payload,
+    /// What it was submitted with; in a mode other than `Run` its queue, worker and priority are those of such calls.
+    pub(super) task: NewTask,
     /// Its result or its error.
     pub(super) extra: Payload,
-    pub(super) key: Option<Box<str>>,
-    pub(super) origin: Origin,
     /// Those that have submitted it again by its key.
     pub(super) more: Vec<Origin>,
     pub(super) state: State,
     pub(super) mode: Mode,
     pub(super) end: super::End,
-    /// That of its spec; in a mode other than `Run` one for such calls.
-    pub(super) queue: u16,
-    pub(super) worker: Option<u16>,
-    pub(super) priority: i32,
-    pub(super) tries: u32,
     /// Tries that have begun.
     pub(super) attempts: u32,
-    pub(super) timeout: u64,
-    pub(super) backoff: Backoff,
     /// In the wheel: the end of its delay, or of its try.
     pub(super) timer: Option<TimerKey>,
     /// When its delay ends.
     pub(super) due: u64,
     /// Bytes that it has of [`Limits::bytes`](super::Limits::bytes).
     pub(super) bytes: usize,
-    pub(super) has_finish: bool,
-    pub(super) has_failed: bool,
-    pub(super) durable: bool,
 }
 
 /// Entries by index; indices are used again.

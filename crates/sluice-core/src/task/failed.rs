@@ -1,41 +1,18 @@
 //! Tasks that have failed for good, kept to be looked at and tried again: the newest ones, within their bounds.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 
-use super::{Backoff, End, Payload, TaskId};
+use super::{End, NewTask, Payload, TaskId};
 
 /// A task that has failed for good.
 #[derive(Clone, Debug)]
 pub struct FailedTask {
     /// The task.
     pub id: TaskId,
-    /// What was called.
-    pub name: Arc<str>,
-    /// What with.
-    pub input: Payload,
-    /// The index of its queue.
-    pub queue: u16,
-    /// Its priority.
-    pub priority: i32,
-    /// Tries in all.
-    pub tries: u32,
+    /// What it was submitted with. Its origin has heard of it.
+    pub task: NewTask,
     /// Tries that had begun.
     pub attempts: u32,
-    /// The wait between tries.
-    pub backoff: Backoff,
-    /// How long a try may take.
-    pub timeout: u64,
-    /// Its key.
-    pub key: Option<Box<str>>,
-    /// The worker it is for.
-    pub worker: Option<u16>,
-    /// Whether it has a `finish`.
-    pub has_finish: bool,
-    /// Whether it has a `failed`.
-    pub has_failed: bool,
-    /// Whether it outlives the process.
-    pub durable: bool,
     /// How it failed.
     pub end: End,
     /// With what error; empty if it has none.
@@ -46,7 +23,7 @@ pub struct FailedTask {
 
 impl FailedTask {
     fn bytes(&self) -> usize {
-        self.input.len() + self.error.len() + self.key.as_ref().map_or(0, |key| key.len())
+        self.task.bytes() + self.error.len()
     }
 }
 
@@ -113,19 +90,8 @@ mod tests {
     fn task(id: TaskId, bytes: usize) -> FailedTask {
         FailedTask {
             id,
-            name: "task".into(),
-            input: vec![0; bytes].into(),
-            queue: 0,
-            priority: 0,
-            tries: 1,
+            task: NewTask::new("task".into(), vec![0; bytes].into()),
             attempts: 1,
-            backoff: Backoff::Fixed(0),
-            timeout: 0,
-            key: None,
-            worker: None,
-            has_finish: false,
-            has_failed: false,
-            durable: false,
             end: End::Failed,
             error: Payload::from(&b"!"[..]),
             at: 0,

@@ -12,7 +12,7 @@
 
 use std::sync::Arc;
 
-use super::{Backoff, End, NewTask, Origin, Payload, RestoredTask, StoredTask, TaskId};
+use super::{Backoff, End, NewTask, Payload, RestoredTask, StoredTask, TaskId};
 
 /// The version that is written and read here.
 const VERSION: u8 = 1;
@@ -57,41 +57,43 @@ pub enum StoredError {
 impl StoredTask<'_> {
     /// The task as bytes. `epoch`: the Unix time in milliseconds at which the clock of its times began.
     pub fn encode(&self, epoch: i64) -> Vec<u8> {
-        let names = self.name.len() + self.queue_name.len() + self.key.map_or(0, str::len);
+        let task = self.task;
+        let key = task.key.as_deref();
+        let names = task.name.len() + self.queue_name.len() + key.map_or(0, str::len);
         let error = self.failure.map_or(0, |(_, error, _)| error.len());
-        let mut out = Vec::with_capacity(90 + names + self.input.len() + error);
+        let mut out = Vec::with_capacity(90 + names + task.input.len() + error);
         let flag = |is: bool, flag: u8| if is { flag } else { 0 };
         out.push(VERSION);
         out.push(
-            flag(self.has_finish, HAS_FINISH)
-                | flag(self.has_failed, HAS_FAILED)
-                | flag(self.key.is_some(), HAS_KEY)
-                | flag(self.worker.is_some(), HAS_WORKER)
+            flag(task.has_finish, HAS_FINISH)
+                | flag(task.has_failed, HAS_FAILED)
+                | flag(key.is_some(), HAS_KEY)
+                | flag(task.worker.is_some(), HAS_WORKER)
                 | flag(self.failure.is_some(), HAS_FAILURE),
         );
-        out.extend(self.priority.to_le_bytes());
-        out.extend(self.tries.to_le_bytes());
+        out.extend(task.priority.to_le_bytes());
+        out.extend(task.tries.to_le_bytes());
         out.extend(self.attempts.to_le_bytes());
-        out.extend(self.timeout.to_le_bytes());
+        out.extend(task.timeout.to_le_bytes());
         out.extend(self.due.saturating_add(epoch).to_le_bytes());
-        let (kind, base, max) = match self.backoff {
+        let (kind, base, max) = match task.backoff {
             Backoff::Fixed(ms) => (0, ms, 0),
             Backoff::Exponential { base, max, jitter } => (1 + u8::from(jitter), base, max),
         };
         out.push(kind);
         out.extend(base.to_le_bytes());
         out.extend(max.to_le_bytes());
-        append(&mut out, self.name.as_bytes());
+        append(&mut out, task.name.as_bytes());
         append(&mut out, self.queue_name.as_bytes());
-        append(&mut out, self.input);
-        if let Some(key) = self.key {
+        append(&mut out, &task.input);
+        if let Some(key) = key {
             append(&mut out, key.as_bytes());
         }
-        if let Some(worker) = self.worker {
+        if let Some(worker) = task.worker {
             out.extend(worker.to_le_bytes());
         }
         if let Some((end, error, at)) = self.failure {
-            out.push(end_number(end));
+            out.push(end.code());
             out.extend(at.saturating_add(epoch).to_le_bytes());
             append(&mut out, error);
         }
@@ -183,11 +185,8 @@ impl RestoredTask {
         Ok(Self {
             id,
             task: NewTask {
-                name,
-                input,
                 queue,
                 priority,
-                delay: 0,
                 tries,
                 backoff,
                 timeout,
@@ -196,7 +195,7 @@ impl RestoredTask {
                 has_finish: has(HAS_FINISH),
                 has_failed: has(HAS_FAILED),
                 durable: true,
-                origin: Origin::Nobody,
+                ..NewTask::new(name, input)
             },
             due,
             attempts,
@@ -242,18 +241,6 @@ impl<'a> Reader<'a> {
 
     fn text(&mut self) -> Result<&'a str, StoredError> {
         std::str::from_utf8(self.bytes()?).map_err(|_| StoredError::Text)
-    }
-}
-
-fn end_number(end: End) -> u8 {
-    match end {
-        End::Done => 0,
-        End::Failed => 1,
-        End::Unknown => 2,
-        End::TimedOut => 3,
-        End::WorkerLost => 4,
-        End::Cancelled => 5,
-        End::Stopped => 6,
     }
 }
 
@@ -313,11 +300,8 @@ mod tests {
             (has_finish, has_failed) in any::<(bool, bool)>(),
         ) -> (String, RestoredTask) {
             let task = NewTask {
-                name: Arc::from(name),
-                input,
                 queue: 3,
                 priority,
-                delay: 0,
                 tries,
                 backoff,
                 timeout,
@@ -326,29 +310,18 @@ mod tests {
                 has_finish,
                 has_failed,
                 durable: true,
-                origin: Origin::Nobody,
+                ..NewTask::new(Arc::from(name), input)
             };
             (queue, RestoredTask { id: 7, task, due, attempts, failure })
         }
     }
 
     fn encode(queue_name: &str, restored: &RestoredTask) -> Vec<u8> {
-        let task = &restored.task;
         let failure = restored.failure.as_ref();
         StoredTask {
             id: restored.id,
-            name: &task.name,
-            input: &task.input,
-            queue: task.queue,
+            task: &restored.task,
             queue_name,
-            priority: task.priority,
-            tries: task.tries,
-            backoff: task.backoff,
-            timeout: task.timeout,
-            key: task.key.as_deref(),
-            worker: task.worker,
-            has_finish: task.has_finish,
-            has_failed: task.has_failed,
             due: restored.due,
             attempts: restored.attempts,
             failure: failure.map(|(end, error, at)| (*end, error, *at)),
@@ -395,20 +368,8 @@ mod tests {
         let task = RestoredTask {
             id: 1,
             task: NewTask {
-                name: Arc::from("mail"),
-                input: Payload::from([]),
-                queue: 0,
-                priority: 0,
-                delay: 0,
-                tries: 1,
-                backoff: Backoff::Fixed(0),
-                timeout: 0,
-                key: None,
-                worker: None,
-                has_finish: false,
-                has_failed: false,
                 durable: true,
-                origin: Origin::Nobody,
+                ..NewTask::new(Arc::from("mail"), Payload::from([]))
             },
             due: 5_000,
             attempts: 0,

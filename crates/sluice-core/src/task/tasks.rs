@@ -130,8 +130,8 @@ impl Tasks {
             return Err(SubmitError::Queue);
         };
         if origin != Origin::Nobody {
-            if entry.origin == Origin::Nobody {
-                entry.origin = origin;
+            if entry.task.origin == Origin::Nobody {
+                entry.task.origin = origin;
             } else if entry.more.len() + 1 < ORIGINS_MAX {
                 entry.more.push(origin);
             } else {
@@ -150,7 +150,7 @@ impl Tasks {
         if self.entries.len() >= self.limits.tasks {
             return Err(SubmitError::Full { what: What::Tasks });
         }
-        let bytes = self.bytes.saturating_add(bytes_of(task));
+        let bytes = self.bytes.saturating_add(task.bytes());
         if bytes > self.limits.bytes {
             return Err(SubmitError::Full { what: What::Bytes });
         }
@@ -158,36 +158,26 @@ impl Tasks {
     }
 
     /// Takes a task for which there is room. None when there are as many as can be counted.
-    fn insert(&mut self, id: TaskId, task: NewTask, attempts: u32, due: u64) -> Option<()> {
-        let bytes = bytes_of(&task);
-        let has_key = task.key.is_some();
+    fn insert(&mut self, id: TaskId, mut task: NewTask, attempts: u32, due: u64) -> Option<()> {
+        let bytes = task.bytes();
+        task.tries = task.tries.max(1);
+        task.durable &= self.limits.journal;
+        let durable = task.durable;
+        let key = task.key.as_deref();
+        let hash = key.map(|key| self.hash(&task.name, key));
         let entry = Entry {
             id,
-            name: task.name,
-            input: task.input,
+            task,
             extra: self.empty.clone(),
-            key: task.key,
-            origin: task.origin,
             more: Vec::new(),
             state: State::Queued,
             mode: Mode::Run,
             end: End::Done,
-            queue: task.queue,
-            worker: task.worker,
-            priority: task.priority,
-            tries: task.tries.max(1),
             attempts,
-            timeout: task.timeout,
-            backoff: task.backoff,
             timer: None,
             due,
             bytes,
-            has_finish: task.has_finish,
-            has_failed: task.has_failed,
-            durable: task.durable && self.limits.journal,
         };
-        let durable = entry.durable;
-        let hash = has_key.then(|| self.hash(&entry.name, entry.key.as_deref().unwrap_or("")));
         let index = self.entries.insert(entry)?;
         self.bytes += bytes;
         self.ids.insert(id, index);
@@ -200,7 +190,7 @@ impl Tasks {
             } = self;
             keys.insert_unique(hash, index, |&index| {
                 entries.get(index).map_or(0, |entry| {
-                    hasher.hash_one((&*entry.name, entry.key.as_deref().unwrap_or("")))
+                    hasher.hash_one((&*entry.task.name, entry.task.key.as_deref().unwrap_or("")))
                 })
             });
         }
@@ -302,7 +292,7 @@ impl Tasks {
             let Some(entry) = self.entries.get_mut(index) else {
                 continue;
             };
-            entry.worker = None;
+            entry.task.worker = None;
             let stand = stand_of(entry);
             self.ready.push(index, stand);
         }
@@ -342,13 +332,13 @@ impl Tasks {
         };
         call.has_begun = true;
         entry.state = State::Begun(id);
-        if entry.timeout > 0 {
-            let end = self.now.saturating_add(entry.timeout);
+        if entry.task.timeout > 0 {
+            let end = self.now.saturating_add(entry.task.timeout);
             entry.timer = self.wheel.insert(end, index);
         }
         if entry.mode == Mode::Run {
             entry.attempts = entry.attempts.saturating_add(1);
-            self.queues[usize::from(entry.queue)].counts.begun += 1;
+            self.queues[usize::from(entry.task.queue)].counts.begun += 1;
         }
         true
     }
@@ -356,7 +346,7 @@ impl Tasks {
     /// Who submitted the task of a call that is in a worker's hands.
     pub fn origin(&self, id: CallId) -> Option<Origin> {
         let entry = self.entries.get(self.hands.call(id)?.task?)?;
-        Some(entry.origin)
+        Some(entry.task.origin)
     }
 
     /// A handler has ended. True: it was in this worker's hands, and is not any more.
@@ -399,7 +389,7 @@ impl Tasks {
         if entry.mode != Mode::Run {
             return false;
         }
-        for &origin in std::iter::once(&entry.origin).chain(&entry.more) {
+        for &origin in std::iter::once(&entry.task.origin).chain(&entry.more) {
             if self.hands.hears(origin) {
                 self.outputs.push_back(Output::Progress {
                     origin,
@@ -503,26 +493,9 @@ impl Tasks {
             return false;
         };
         // While another one has its key, it goes without.
-        let key = failed
-            .key
-            .as_deref()
-            .filter(|key| self.find(&failed.name, key).is_none());
-        let task = NewTask {
-            name: failed.name.clone(),
-            input: failed.input.clone(),
-            queue: failed.queue,
-            priority: failed.priority,
-            delay: 0,
-            tries: failed.tries,
-            backoff: failed.backoff,
-            timeout: failed.timeout,
-            key: key.map(Box::from),
-            worker: failed.worker,
-            has_finish: failed.has_finish,
-            has_failed: failed.has_failed,
-            durable: failed.durable,
-            origin: Origin::Nobody,
-        };
+        let mut task = failed.task.clone();
+        task.key
+            .take_if(|key| self.find(&failed.task.name, key).is_some());
         if self.check_room(&task).is_err() || self.insert(id, task, 0, self.now).is_none() {
             return false;
         }
@@ -535,7 +508,7 @@ impl Tasks {
         let Some(task) = self.failed.remove(id) else {
             return false;
         };
-        if task.durable {
+        if task.task.durable {
             self.outputs
                 .push_back(Output::Journal(JournalOp::Delete(id)));
         }
@@ -568,41 +541,21 @@ impl Tasks {
             let has_begun = matches!(entry.state, State::Begun(_));
             return Some(StoredTask {
                 id,
-                name: &entry.name,
-                input: &entry.input,
-                queue: entry.queue,
-                queue_name: &self.queues[usize::from(entry.queue)].name,
-                priority: entry.priority,
-                tries: entry.tries,
-                backoff: entry.backoff,
-                timeout: entry.timeout,
-                key: entry.key.as_deref(),
-                worker: entry.worker,
-                has_finish: entry.has_finish,
-                has_failed: entry.has_failed,
+                task: &entry.task,
+                queue_name: &self.queues[usize::from(entry.task.queue)].name,
                 due: i64::try_from(entry.due).unwrap_or(i64::MAX),
                 attempts: entry.attempts - u32::from(has_begun),
                 failure: None,
             });
         }
-        let task = self.failed.get(id)?;
+        let failed = self.failed.get(id)?;
         Some(StoredTask {
             id,
-            name: &task.name,
-            input: &task.input,
-            queue: task.queue,
-            queue_name: &self.queues[usize::from(task.queue)].name,
-            priority: task.priority,
-            tries: task.tries,
-            backoff: task.backoff,
-            timeout: task.timeout,
-            key: task.key.as_deref(),
-            worker: task.worker,
-            has_finish: task.has_finish,
-            has_failed: task.has_failed,
-            due: task.at,
-            attempts: task.attempts,
-            failure: Some((task.end, &task.error, task.at)),
+            task: &failed.task,
+            queue_name: &self.queues[usize::from(failed.task.queue)].name,
+            due: failed.at,
+            attempts: failed.attempts,
+            failure: Some((failed.end, &failed.error, failed.at)),
         })
     }
 
@@ -638,21 +591,11 @@ impl Tasks {
                 self.outputs.truncate(outputs);
                 continue;
             };
+            task.durable = self.limits.journal;
             self.keep_failed(FailedTask {
                 id,
-                name: task.name,
-                input: task.input,
-                queue: task.queue,
-                priority: task.priority,
-                tries: task.tries,
+                task,
                 attempts,
-                backoff: task.backoff,
-                timeout: task.timeout,
-                key: task.key,
-                worker: task.worker,
-                has_finish: task.has_finish,
-                has_failed: task.has_failed,
-                durable: self.limits.journal,
                 end,
                 error,
                 at,
@@ -673,7 +616,7 @@ impl Tasks {
 
     /// The counts of a task's queue; an index without a task counts nowhere that matters.
     fn counts(&mut self, index: u32) -> &mut QueueCounts {
-        let queue = self.entries.get(index).map_or(0, |entry| entry.queue);
+        let queue = self.entries.get(index).map_or(0, |entry| entry.task.queue);
         &mut self.queues[usize::from(queue)].counts
     }
 
@@ -683,9 +626,9 @@ impl Tasks {
 
     fn find(&self, name: &str, key: &str) -> Option<u32> {
         let is_it = |&index: &u32| {
-            self.entries
-                .get(index)
-                .is_some_and(|entry| &*entry.name == name && entry.key.as_deref() == Some(key))
+            self.entries.get(index).is_some_and(|entry| {
+                &*entry.task.name == name && entry.task.key.as_deref() == Some(key)
+            })
         };
         self.keys.find(self.hash(name, key), is_it).copied()
     }
@@ -783,15 +726,15 @@ impl Tasks {
         if entry.mode != Mode::Run {
             return self.forget(index);
         }
-        if entry.attempts >= entry.tries {
+        if entry.attempts >= entry.task.tries {
             return self.over(index, end, bytes);
         }
-        let wait = entry.backoff.wait(entry.attempts, &mut self.random);
+        let wait = entry.task.backoff.wait(entry.attempts, &mut self.random);
         let due = self.now.saturating_add(wait);
         entry.due = due;
         // Nothing else, or what is told to the journal now would count this try as one that runs.
         entry.state = State::Queued;
-        if entry.durable {
+        if entry.task.durable {
             let put = JournalOp::Put(entry.id);
             self.outputs.push_back(Output::Journal(put));
         }
@@ -810,7 +753,7 @@ impl Tasks {
         let id = entry.id;
         self.ids.remove(id);
         let more = std::mem::take(&mut entry.more);
-        for origin in std::iter::once(entry.origin).chain(more) {
+        for origin in std::iter::once(entry.task.origin).chain(more) {
             if self.hands.hears(origin) {
                 self.outputs.push_back(Output::Result {
                     origin,
@@ -821,7 +764,9 @@ impl Tasks {
                 });
             }
         }
-        self.queues[usize::from(entry.queue)].counts.count_end(end);
+        self.queues[usize::from(entry.task.queue)]
+            .counts
+            .count_end(end);
         self.forget_key(index);
         let after = self.settle(index, end, &bytes);
         match after {
@@ -834,17 +779,17 @@ impl Tasks {
     fn settle(&mut self, index: u32, end: End, bytes: &Payload) -> Option<Mode> {
         let entry = self.entries.get(index)?;
         let id = entry.id;
-        let durable = entry.durable;
+        let durable = entry.task.durable;
         if !end.is_failure() {
             if durable && end != End::Stopped {
                 let delete = JournalOp::Delete(id);
                 self.outputs.push_back(Output::Journal(delete));
             }
-            return (end == End::Done && entry.has_finish).then_some(Mode::Finish);
+            return (end == End::Done && entry.task.has_finish).then_some(Mode::Finish);
         }
         // Who is unknown has no `failed` in that worker either.
-        let after = (entry.has_failed && end != End::Unknown).then_some(Mode::Failed);
-        if matches!(entry.origin, Origin::Inner(_)) {
+        let after = (entry.task.has_failed && end != End::Unknown).then_some(Mode::Failed);
+        if matches!(entry.task.origin, Origin::Inner(_)) {
             if durable {
                 let delete = JournalOp::Delete(id);
                 self.outputs.push_back(Output::Journal(delete));
@@ -853,19 +798,11 @@ impl Tasks {
         }
         let failed = FailedTask {
             id,
-            name: entry.name.clone(),
-            input: entry.input.clone(),
-            queue: entry.queue,
-            priority: entry.priority,
-            tries: entry.tries,
+            task: NewTask {
+                origin: Origin::Nobody,
+                ..entry.task.clone()
+            },
             attempts: entry.attempts,
-            backoff: entry.backoff,
-            timeout: entry.timeout,
-            key: entry.key.clone(),
-            worker: entry.worker,
-            has_finish: entry.has_finish,
-            has_failed: entry.has_failed,
-            durable,
             end,
             error: bytes.clone(),
             at: i64::try_from(self.now).unwrap_or(i64::MAX),
@@ -880,7 +817,7 @@ impl Tasks {
     fn keep_failed(&mut self, task: FailedTask) {
         self.failed.push(task);
         while let Some(old) = self.failed.evict() {
-            if old.durable {
+            if old.task.durable {
                 let delete = JournalOp::Delete(old.id);
                 self.outputs.push_back(Output::Journal(delete));
             }
@@ -898,19 +835,19 @@ impl Tasks {
         entry.bytes += bytes.len();
         self.bytes += bytes.len();
         entry.extra = bytes;
-        entry.priority = 0;
+        entry.task.priority = 0;
         let pool = match mode {
             Mode::Run | Mode::Finish => {
-                entry.worker = self.hands.id_of(entry.origin);
+                entry.task.worker = self.hands.id_of(entry.task.origin);
                 PoolId(0)
             }
             Mode::Failed => {
-                entry.worker = None;
-                self.queues[usize::from(entry.queue)].pool
+                entry.task.worker = None;
+                self.queues[usize::from(entry.task.queue)].pool
             }
         };
         // There are no more queues than their indices can tell.
-        entry.queue = (self.spec_count as u16).saturating_add(pool.0);
+        entry.task.queue = (self.spec_count as u16).saturating_add(pool.0);
         self.queue(index);
     }
 
@@ -918,8 +855,8 @@ impl Tasks {
         let Some(entry) = self.entries.get(index) else {
             return;
         };
-        if let Some(key) = entry.key.as_deref() {
-            let hash = self.hash(&entry.name, key);
+        if let Some(key) = entry.task.key.as_deref() {
+            let hash = self.hash(&entry.task.name, key);
             if let Ok(found) = self.keys.find_entry(hash, |&own| own == index) {
                 found.remove();
             }
@@ -988,9 +925,9 @@ impl Tasks {
     /// Puts a task in no state into a worker's hands.
     fn hand(&mut self, index: u32, slot: WorkerSlot) -> Option<Output> {
         let entry = self.entries.get_mut(index)?;
-        let call = self.hands.take(slot, index, entry.queue);
+        let call = self.hands.take(slot, index, entry.task.queue);
         entry.state = State::Handed(call);
-        let queue = &mut self.queues[usize::from(entry.queue)];
+        let queue = &mut self.queues[usize::from(entry.task.queue)];
         queue.hold();
         queue.counts.running += 1;
         let attempt = match entry.mode {
@@ -1003,26 +940,21 @@ impl Tasks {
             task: entry.id,
             mode: entry.mode,
             attempt,
-            tries: entry.tries,
-            name: entry.name.clone(),
-            input: entry.input.clone(),
+            tries: entry.task.tries,
+            name: entry.task.name.clone(),
+            input: entry.task.input.clone(),
             extra: entry.extra.clone(),
             end: entry.end,
-            origin: entry.origin,
+            origin: entry.task.origin,
         })
     }
 }
 
-fn bytes_of(task: &NewTask) -> usize {
-    let key = task.key.as_ref().map_or(0, |key| key.len());
-    task.input.len().saturating_add(key)
-}
-
 fn stand_of(entry: &Entry) -> Stand {
     Stand {
-        queue: entry.queue,
-        pin: entry.worker,
-        priority: entry.priority,
+        queue: entry.task.queue,
+        pin: entry.task.worker,
+        priority: entry.task.priority,
     }
 }
 

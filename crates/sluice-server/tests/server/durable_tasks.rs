@@ -5,26 +5,14 @@ use std::sync::Arc;
 
 use serde_json::json;
 use sluice_core::ErrorCode;
-use sluice_server::{Backoff, NewTask, Origin, Outcome, Role, Server, Status};
+use sluice_server::{NewTask, Outcome, Role, Server, Status};
 
 use super::support::{Event, Served, WorkerDouble, config_with};
 
 fn task(input: &[u8]) -> NewTask {
     NewTask {
-        name: Arc::from("task"),
-        input: Arc::from(input),
-        queue: 0,
-        priority: 0,
-        delay: 0,
-        tries: 1,
-        backoff: Backoff::Fixed(0),
-        timeout: 0,
-        key: None,
-        worker: None,
-        has_finish: false,
-        has_failed: false,
         durable: true,
-        origin: Origin::Nobody,
+        ..NewTask::new(Arc::from("task"), Arc::from(input))
     }
 }
 

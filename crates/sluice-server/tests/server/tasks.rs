@@ -3,30 +3,13 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use sluice_server::{
-    Backoff, Cancel, NewTask, Notice, Origin, Outcome, Role, Status, SubmitError, What,
-};
+use sluice_server::{Cancel, NewTask, Notice, Outcome, Role, Status, SubmitError, What};
 use sluice_shared::record::AdoptReason;
 
 use super::support::{Event, Served, TaskEvent, WorkerDouble, config_with};
 
 fn task(input: &[u8]) -> NewTask {
-    NewTask {
-        name: Arc::from("task"),
-        input: Arc::from(input),
-        queue: 0,
-        priority: 0,
-        delay: 0,
-        tries: 1,
-        backoff: Backoff::Fixed(0),
-        timeout: 0,
-        key: None,
-        worker: None,
-        has_finish: false,
-        has_failed: false,
-        durable: false,
-        origin: Origin::Nobody,
-    }
+    NewTask::new(Arc::from("task"), Arc::from(input))
 }
 
 /// A server with a worker that serves and one for tasks.

@@ -789,7 +789,7 @@ fn the_journal_is_told_of_durable_tasks() {
     );
     let stored = tasks.stored(a).expect("it is there");
     assert_eq!(
-        (&**stored.name, stored.queue_name, stored.attempts),
+        (&*stored.task.name, stored.queue_name, stored.attempts),
         ("a", "default", 0)
     );
     let call_of = |id: TaskId| id;
@@ -920,19 +920,7 @@ fn what_a_task_costs_from_its_submission_to_its_end() {
 /// Without an allocation.
 fn task_of(name: &Arc<str>, input: &Payload) -> NewTask {
     NewTask {
-        name: name.clone(),
-        input: input.clone(),
-        queue: 0,
-        priority: 0,
-        delay: 0,
-        tries: 1,
-        backoff: Backoff::Fixed(0),
-        timeout: 0,
-        key: None,
-        worker: None,
-        has_finish: false,
-        has_failed: false,
-        durable: false,
         origin: Origin::Master,
+        ..NewTask::new(name.clone(), input.clone())
     }
 }

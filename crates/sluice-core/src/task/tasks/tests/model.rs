@@ -230,7 +230,7 @@ impl Model {
     fn bytes(&self) -> usize {
         self.tasks
             .values()
-            .map(|task| bytes_of(&task.spec) + task.extra)
+            .map(|task| task.spec.bytes() + task.extra)
             .sum()
     }
 
@@ -353,7 +353,7 @@ impl Model {
             let size = |failed: &[(TaskId, Own, End)]| {
                 let sizes = failed
                     .iter()
-                    .map(|(_, task, _)| bytes_of(&task.spec) + task.extra);
+                    .map(|(_, task, _)| task.spec.bytes() + task.extra);
                 sizes.sum::<usize>()
             };
             while self.failed.len() > LIMITS.keep_failed || size(&self.failed) > LIMITS.bytes {
@@ -472,7 +472,7 @@ impl Model {
             })
         } else if self.tasks.len() >= LIMITS.tasks {
             full(What::Tasks)
-        } else if self.bytes() + bytes_of(&spec) > LIMITS.bytes {
+        } else if self.bytes() + spec.bytes() > LIMITS.bytes {
             full(What::Bytes)
         } else {
             let id = self.next_id;
@@ -750,7 +750,7 @@ impl Model {
                 spec.delay = 0;
                 let fits = !self.stopped
                     && self.tasks.len() < LIMITS.tasks
-                    && self.bytes() + bytes_of(&spec) <= LIMITS.bytes;
+                    && self.bytes() + spec.bytes() <= LIMITS.bytes;
                 assert_eq!(got, fits);
                 if fits {
                     self.failed.remove(at);
