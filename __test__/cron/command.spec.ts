@@ -55,6 +55,31 @@ serial('it and what it has started end with the signal', async (t) => {
   while (isAlive(pid)) await new Promise(setImmediate)
 })
 
+serial('what it has started and does not end with SIGTERM is killed later', async (t) => {
+  const stop = new AbortController()
+  const job = defineCommandCron('sh -c \'trap "" TERM; echo $$; while :; do sleep 1; done\' & sleep 60', '1h', { name: 'job' })
+  const lines = listen(t)
+  const over = t.throwsAsync(async () => job.run(context(stop.signal)), { message: 'enough' })
+  while (lines.length === 0) await new Promise(setImmediate)
+  const pid = Number(lines.join('').slice('[job] '.length))
+  stop.abort(new Error('enough'))
+  await over
+  t.true(isAlive(pid), 'it ignores SIGTERM')
+  while (isAlive(pid)) await new Promise((resolve) => setTimeout(resolve, 50))
+})
+
+serial('many at once have one listener for the end of the thread', async (t) => {
+  const before = process.listenerCount('exit')
+  const lines = listen(t)
+  const stop = new AbortController()
+  const runs = Array.from({ length: 12 }, () => defineCommandCron('echo up; exec sleep 60', '1h').run(context(stop.signal)))
+  while (lines.length < runs.length) await new Promise(setImmediate)
+  t.is(process.listenerCount('exit'), before + 1)
+  stop.abort(new Error('enough'))
+  await Promise.allSettled(runs)
+  t.is(process.listenerCount('exit'), before)
+})
+
 function isAlive(pid: number): boolean {
   try {
     return process.kill(pid, 0) && !isZombie(pid)

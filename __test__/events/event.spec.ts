@@ -139,3 +139,32 @@ test.serial('an event that is cancelled goes no further', async (t) => {
   t.is(log.length, 2)
   t.deepEqual(tasks.reports, [])
 })
+
+test.serial('one whose handler does not look at the signal is the last that runs', async (t) => {
+  const tasks = thread(t)
+  Event.fire(new Paid(1))
+  tasks.run()
+  tasks.abort(tasks.last.id + 100, 0)
+  while (tasks.pending > 0) await new Promise(setImmediate)
+  t.deepEqual(log, [['first', 1, true]])
+  t.deepEqual(tasks.reports, [])
+})
+
+test.serial('a listener that cannot be made has failed as one that throws, and the next one runs', async (t) => {
+  const tasks = thread(t)
+  let made = 0
+  class Broken extends Listener {
+    constructor() {
+      super()
+      throw new Error(`made ${++made} times`)
+    }
+    handle(): void {}
+  }
+  class Torn extends Event {
+    listeners = [Broken, Third]
+  }
+  Event.fire(new Torn().setTries(2))
+  t.is((await run(tasks)).outcome, 0)
+  t.deepEqual(log, ['third'])
+  t.deepEqual(tasks.reports.map((error) => (error as Error).message), ['made 2 times'])
+})

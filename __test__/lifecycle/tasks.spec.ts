@@ -2,7 +2,8 @@
 import test from 'ava'
 import { Atomic, defineTask, serve, Task } from 'sluice'
 
-import { next } from '../support/server.ts'
+import { Workplace } from '../cli/command.ts'
+import { answering, next, startServer } from '../support/server.ts'
 import { type Note, TaskBench as Bench } from '../support/task-bench.ts'
 
 // Each test starts several threads; all at once they would only wait for each other's CPU.
@@ -247,6 +248,24 @@ serial('the master delivers and awaits, and hears of progress', async (t) => {
   t.deepEqual(last, { step: 3 })
   t.is(await slow, 'done')
   await t.throwsAsync(defineTask('nobody knows it', () => {}).run(), { code: 'ERR_SLUICE_TASK_UNKNOWN' })
+})
+
+serial('finish of what the master has delivered runs in a worker that serves, and keeps no shutdown waiting', async (t) => {
+  const bench = await Bench.start(t)
+  const withAfter = defineTask('with after', (_input: { fails: boolean }) => 'result', { finish() {}, failed() {} })
+  t.is(await withAfter.run({ fails: false }), 'result')
+  t.like(await bench.take('finish'), { kind: 'worker', worker: 0, result: 'result', input: { fails: false } })
+  await t.throwsAsync(withAfter.run({ fails: true }), { message: 'it failed' })
+  t.like(await bench.take('failed'), { kind: 'task', message: 'it failed' })
+  await bench.until(() => bench.server.stats().tasking === 0, 'the end of both')
+})
+
+serial('a module of `tasks.files` that cannot be used is named', async (t) => {
+  const place = new Workplace(t, { 'app.mjs': answering('x'), 'tasks/good.mjs': '', 'tasks/torn.mjs': 'export class {', 'tasks/twin.mjs': "import { Task } from 'sluice'; class A extends Task {}; export const one = A; export const two = (() => class A extends Task {})()" })
+  for (const [file, message] of [['torn', "Unexpected token '{'"], ['twin', 'There is a task "A" already'], ['none', 'Cannot find module']] as const) {
+    const error = await t.throwsAsync(startServer(t, { app: place.file('app.mjs'), root: place.path, workers: 1, tasks: { files: ['tasks/good.mjs', `tasks/${file}.mjs`] } }), { code: 'ERR_SLUICE_WORKER_START' })
+    t.true(error.message.includes(`Cannot load ${place.file(`tasks/${file}.mjs`)}: ${message}`), error.message)
+  }
 })
 
 serial('a shutdown finishes what runs, and leaves what is delayed', async (t) => {

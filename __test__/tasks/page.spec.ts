@@ -56,5 +56,6 @@ test('tasks.md lists every option, and every member of a context', async (t) => 
   const { writeOptions } = await import('../../src-ts/tasks/deliver-options.ts')
   const options = [...(page.split('Options, of the')[1] ?? '').split('The handle')[0]!.matchAll(/^\| `(\w+)/gm)].map(([, name = '']) => name)
   t.is(options.length, 13)
+  t.deepEqual(options.splice(-2), ['finish', 'failed'])
   for (const name of options) t.notThrows(() => writeOptions(new Float64Array(10), { [name]: undefined }, () => 0), name)
 })

@@ -66,6 +66,29 @@ test.serial('a field that cannot be cloned throws where the task is delivered', 
   t.like(t.throws(() => Task.deliver(new WithFunction()), { code: 'ERR_SLUICE_TASK_PAYLOAD' }), { path: 'input.run' })
 })
 
+test.serial('what handle leaves in the fields travels only where there is a finish for it', async (t) => {
+  const tasks = thread(t)
+  class Connects extends Task<string> {
+    socket: unknown
+    handle(): string {
+      this.socket = () => {}
+      return 'done'
+    }
+  }
+  class Finishes extends Connects {
+    override finish(): void {}
+  }
+  const handle = Task.deliver(new Connects())
+  tasks.run()
+  while (tasks.ended.length < 1) await undefined
+  tasks.result(tasks.last.id, tasks.ended[0]!.outcome, tasks.ended[0]!.bytes)
+  t.is(await handle, 'done')
+  Task.deliver(new Finishes())
+  tasks.run()
+  while (tasks.ended.length < 2) await undefined
+  t.like(tasks.reports[0], { code: 'ERR_SLUICE_TASK_PAYLOAD', path: 'result.fields.socket' })
+})
+
 test.serial('a static id is the name, and a subclass has its own', (t) => {
   const tasks = thread(t)
   class Named extends Task {

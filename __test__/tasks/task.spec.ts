@@ -1,4 +1,5 @@
 /** Tasks as functions, in one thread on a core that the test plays. */
+import { getEventListeners } from 'node:events'
 import test, { type ExecutionContext } from 'ava'
 import { encodeError } from '../../src-ts/tasks/failure.ts'
 import { decodePayload, encodePayload } from '../../src-ts/tasks/payload.ts'
@@ -66,8 +67,36 @@ test.serial(wrong, { backoff: { type: 'exponential', base: -1 } }, /^`backoff.ba
 test.serial(wrong, { key: '' }, /^`key` must have 1 to 255 bytes/)
 test.serial(wrong, { queue: 'nope' }, /^There is no queue "nope"/)
 test.serial(wrong, { signal: 1 }, /^`signal` must be an AbortSignal/)
+test.serial(wrong, { backoff: { type: 'exponential', base: 1, jitter: 'yes' } }, /^`backoff.jitter` must be a boolean, got string$/)
+test.serial(wrong, { backoff: { type: 'exponential', base: 1, factor: 3 } }, /^There is no member `factor` of `backoff`$/)
 test.serial(wrong, { transfer: [new Uint8Array(1)] }, /^`transfer` must be a list of ArrayBuffers, got object in it$/)
 test.serial(wrong, { retries: 1 }, /^There is no option `retries` of tasks$/)
+
+test.serial('deliver() refuses what is an option of a definition, and what are no options', (t) => {
+  const tasks = thread(t)
+  const task = defineTask(unique(), () => {})
+  t.throws(() => task.deliver(undefined, { finish() {} } as object), { code: 'ERR_SLUICE_INVALID_ARG', message: '`finish` is an option of the definition of a task' })
+  for (const options of [null, 5, 'tries'] as unknown[]) t.throws(() => task.deliver(undefined, options as object), { code: 'ERR_SLUICE_INVALID_ARG', message: /^The options of a task must be an object, got / })
+  t.deepEqual(tasks.submitted, [])
+})
+
+test.serial('one signal for many tasks cancels each of them, and has no listener when they are over', (t) => {
+  const tasks = thread(t)
+  const task = defineTask(unique(), () => {})
+  const controller = new AbortController()
+  const { signal } = controller
+  const handles = Array.from({ length: 20 }, () => task.deliver(undefined, { signal }))
+  t.is(getEventListeners(signal, 'abort').length, 1)
+  for (const { id } of handles.slice(0, 10)) tasks.result(Number(id), 0)
+  const cancelled: number[] = []
+  tasks.cancelTask = (_server?: number, id?: number) => cancelled.push(id!)
+  controller.abort()
+  t.deepEqual(cancelled, handles.slice(10).map(({ id }) => Number(id)))
+  const other = new AbortController()
+  const last = task.deliver(undefined, { signal: other.signal })
+  tasks.result(Number(last.id), 0)
+  t.is(getEventListeners(other.signal, 'abort').length, 0)
+})
 
 test.serial('a delivery that the core refuses throws, and run() rejects', async (t) => {
   const tasks = thread(t)
@@ -146,6 +175,20 @@ test.serial('buffers of `transfer` are detached once the task is delivered', (t)
   task.deliver(bytes, { transfer: [bytes.buffer] })
   t.is(bytes.length, 0)
   t.deepEqual(decodePayload(tasks.last.input), Uint8Array.of(1, 2))
+})
+
+test.serial('a buffer that is detached already, or there twice, is refused; one that cannot be detached stays', (t) => {
+  const tasks = thread(t)
+  const task = defineTask(unique(), (_bytes: Uint8Array) => {})
+  const bytes = new ArrayBuffer(2)
+  t.throws(() => task.deliver(Uint8Array.of(1), { transfer: [bytes, bytes] }), { code: 'ERR_SLUICE_INVALID_ARG', message: '`transfer` has a buffer twice' })
+  structuredClone(bytes, { transfer: [bytes] })
+  t.throws(() => task.deliver(Uint8Array.of(1), { transfer: [bytes] }), { code: 'ERR_SLUICE_INVALID_ARG', message: '`transfer` has a buffer that is detached already' })
+  t.deepEqual(tasks.submitted, [])
+  const small = Buffer.from('in a pool')
+  task.deliver(small, { transfer: [small.buffer as ArrayBuffer, new ArrayBuffer(0)] })
+  t.is(tasks.submitted.length, 1)
+  t.is(small.toString(), 'in a pool')
 })
 
 test.serial('handles of one key end together', async (t) => {

@@ -48,13 +48,15 @@ async function runCommand(name: string, [program = '', ...args]: readonly string
   logLines(child.stderr, (line) => process.stderr.write(`[${name}] ${line}\n`))
   let killing: NodeJS.Timeout | undefined
   const kill = (): void => {
-    send(child, 'SIGTERM')
-    killing ??= setTimeout(() => send(child, 'SIGKILL'), KILL_MS)
+    if (!send(child, 'SIGTERM')) return
+    // The end of the thread does not wait for it: that kills by itself.
+    killing = setTimeout(() => {
+      send(child, 'SIGKILL')
+      leave(child)
+    }, KILL_MS).unref()
   }
-  const leave = (): void => send(child, 'SIGKILL')
   signal.addEventListener('abort', kill, { once: true })
-  // The thread may end without waiting for us.
-  process.once('exit', leave)
+  enter(child)
   try {
     const [code, by] = await ended(child)
     signal.throwIfAborted()
@@ -63,10 +65,30 @@ async function runCommand(name: string, [program = '', ...args]: readonly string
     if (!(error instanceof Error && 'syscall' in error)) throw error
     throw sluiceError('ERR_SLUICE_CRON_COMMAND', `The command of cron job "${name}" cannot be started: ${error.message}`, { cause: error })
   } finally {
-    clearTimeout(killing)
     signal.removeEventListener('abort', kill)
-    process.off('exit', leave)
+    // What it has started may live on: when it was told to end that has its time, too; else it was left behind on purpose.
+    if (killing === undefined || !send(child, 0)) {
+      clearTimeout(killing)
+      leave(child)
+    }
   }
+}
+
+/** Those that are killed when the thread ends without waiting for them. */
+const running = new Set<ChildProcess>()
+
+function killAll(): void {
+  for (const child of running) send(child, 'SIGKILL')
+}
+
+/** One listener for all: Node.js warns from the eleventh on. */
+function enter(child: ChildProcess): void {
+  if (running.size === 0) process.on('exit', killAll)
+  running.add(child)
+}
+
+function leave(child: ChildProcess): void {
+  if (running.delete(child) && running.size === 0) process.off('exit', killAll)
 }
 
 function ended(child: ChildProcess): Promise<[code: number | null, signal: string | null]> {
@@ -77,14 +99,13 @@ function ended(child: ChildProcess): Promise<[code: number | null, signal: strin
   })
 }
 
-/** To it and what it has started. It may be gone already. */
-function send(child: ChildProcess, signal: 'SIGTERM' | 'SIGKILL'): void {
-  if (child.pid === undefined) return
+/** To it and what it has started; 0 only looks. Whether any of it is there. */
+function send(child: ChildProcess, signal: 'SIGTERM' | 'SIGKILL' | 0): boolean {
+  if (child.pid === undefined) return false
   try {
-    if (process.platform === 'win32') child.kill(signal)
-    else process.kill(-child.pid, signal)
+    return process.platform === 'win32' ? child.kill(signal) : process.kill(-child.pid, signal)
   } catch {
-    // It has ended.
+    return false
   }
 }
 

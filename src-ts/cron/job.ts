@@ -1,5 +1,4 @@
 import { sluiceError } from '../errors.ts'
-import type { Awaitable } from '../process/api.ts'
 
 /** What becomes of a run that is due while the one before it is not over: it is left out; it begins after it, one at most waits; it begins beside it, up to 16 at once. */
 export type CronOverlap = 'skip' | 'queue' | 'allow'
@@ -38,8 +37,8 @@ export interface CronDef {
   readonly missed?: CronMissed | undefined
   /** Most a run may take, in milliseconds: then its signal is aborted, and it counts as failed. 0 = no limit. @default 0 */
   readonly timeout?: number | undefined
-  /** What it does. What it throws or rejects with is told to the `error` event, with the phase `cron`. */
-  run(ctx: CronContext): Awaitable<void>
+  /** What it does. Awaited; what it gives is nobody's. What it throws or rejects with is told to the `error` event, with the phase `cron`. */
+  run(ctx: CronContext): unknown
 }
 
 /** On the class, so that a job is known as one by another copy of this module, too. */
@@ -67,7 +66,7 @@ export abstract class CronJob {
   }
 
   /** What it does; see {@link CronDef.run}. */
-  abstract run(ctx: CronContext): Awaitable<void>
+  abstract run(ctx: CronContext): unknown
 
   /** Ends the job, as {@link CronContext.stop}. @throws ERR_SLUICE_INVALID_STATE in an instance that no server runs */
   stop(): void {

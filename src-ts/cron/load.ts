@@ -1,16 +1,15 @@
-import { findFiles } from '../tasks/files.ts'
-import { importModule } from '../config/import-module.ts'
+import { findFiles, useFile } from '../tasks/files.ts'
 import { isJob, toSpec, type CronSpec } from './spec.ts'
 
 /**
  * The jobs of `cron.jobs`, then those that the modules of `cron.files` export. They are relative to `root`.
- * Rejects with ERR_SLUICE_CRON for what is no job, and with what a module throws.
+ * Rejects with ERR_SLUICE_CRON for what is no job, and with ERR_SLUICE_WORKER_START for a module that throws.
  */
 export async function loadJobs(entries: readonly unknown[], files: readonly string[], root: string): Promise<CronSpec[]> {
   const specs = entries.map((entry, index) => toSpec(entry, `cron.jobs[${index}]`))
   const known = new Set(entries)
   for (const path of findFiles(files, root, 'cron.files')) {
-    for (const value of exportsOf(await importModule(path))) {
+    for (const value of await useFile(path, exportsOf)) {
       // It may be exported under two names, and be in the configuration, too.
       if (known.has(value) || !isJob(value)) continue
       known.add(value)

@@ -1,5 +1,4 @@
 import { sluiceTypeError } from '../errors.ts'
-import type { Awaitable } from '../process/api.ts'
 import { isInterval, parseInterval } from './interval.ts'
 import { JOB, STOP, type CronContext, type CronDef, type CronJobClass } from './job.ts'
 
@@ -16,7 +15,7 @@ export interface CronSpec {
     readonly missed: string
     readonly timeout: number
   }
-  run(ctx: CronContext): Awaitable<void>
+  run(ctx: CronContext): unknown
   /** Tells an instance how it is stopped. */
   readonly adopt?: (stop: () => void) => void
 }

@@ -28,23 +28,27 @@ export function stop(event: object): void {
 /** Runs the listeners of an event one after the other. One that fails is reported, and does not stop the others. */
 export async function runListeners(event: Event, { listeners, tries, backoff }: Fired, ctx: TaskContext, report: (error: unknown) => void): Promise<void> {
   for (const name of listeners) {
+    // Nobody waits for the event any more: what has not begun of it does not.
+    ctx.signal.throwIfAborted()
     const constructor = findListener(name) ?? declared(event, name)
     if (constructor === undefined) {
       report(sluiceError('ERR_SLUICE_TASK_UNKNOWN', `No listener "${name}" is known in this worker: export it from the app's module or from one of \`tasks.files\``))
       continue
     }
-    const goesOn = await runListener(new constructor() as Listener, event, { tries, backoff }, ctx, report)
+    const goesOn = await runListener(constructor, event, { tries, backoff }, ctx, report)
     if (!goesOn || stopped.has(event)) return
   }
 }
 
 /** Whether the next one runs. */
-async function runListener(listener: Listener, event: Event, { tries, backoff }: { tries: number; backoff: number }, ctx: TaskContext, report: (error: unknown) => void): Promise<boolean> {
+async function runListener(constructor: new () => unknown, event: Event, { tries, backoff }: { tries: number; backoff: number }, ctx: TaskContext, report: (error: unknown) => void): Promise<boolean> {
+  let listener: Listener | undefined
   for (let attempt = 1; ; attempt++) {
     try {
+      listener ??= new constructor() as Listener
       return (await listener.handle(event, new ListenerContext(ctx, attempt, tries))) !== false
     } catch (error) {
-      // Nobody waits for the event any more: nothing of it is tried again.
+      // Nor is it tried again.
       ctx.signal.throwIfAborted()
       if (attempt >= tries) {
         report(error)

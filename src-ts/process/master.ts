@@ -365,11 +365,11 @@ export class Master extends PushServer implements Server {
     return this.#enter(new ThreadHandle({ ...this.#threadOptions(place, generation, reason), receive: (message, from) => this.#receive(message, { id: from.id, caller: callerOf(from), post: (reply) => from.post(reply) }) }))
   }
 
-  /** For processes of their own, which define no tasks. */
+  /** For processes of their own, which define no tasks: whether this one has a `finish` or a `failed` only those know who run them. */
   #deliver(call: TaskCall, options: DeliverOptions | undefined): TaskHandle<unknown> {
     const { input, task } = (call ?? {}) as Partial<TaskCall>
     checkName(task, 'The name of a task')
-    return this.#taskClient.deliver({ name: task, entry: { finish: undefined, failed: undefined }, options: {} }, input, options)
+    return this.#taskClient.deliver({ name: task, entry: { finish: true, failed: true }, options: {} }, input, options)
   }
 
   /** The master hears of the tasks that it delivers; until it does, there is nothing to attach it for. */

@@ -7,6 +7,7 @@ import { defaultNumbers, isDurable, writeOptions, type DeliveryOptions, type Del
 import { End } from './failure.ts'
 import { TaskHandle, type HandleHost, type TaskStatus } from './handle.ts'
 import { decodePayload, encodePayload } from './payload.ts'
+import { detach } from './transfer.ts'
 
 /** How tasks of one name are delivered. */
 export interface TaskSpec {
@@ -96,7 +97,7 @@ export class TaskClient implements HandleHost {
     if (!this.hears) open?.()
     const task = native.submitTask(server(), this.#worker, name, numbers, bytes, options?.key ?? spec.options.key ?? null)
     if (task < 0) throw refused(task, name)
-    if (options?.transfer !== undefined) for (const buffer of options.transfer) structuredClone(buffer, { transfer: [buffer] })
+    if (options?.transfer !== undefined) detach(options.transfer)
     const handle = new TaskHandle(this, task, name, spec.read, this.#options.isDurable && isDurable(new Float64Array(numbers.buffer)))
     if (signal !== undefined) handle.follow(signal)
     if (this.hears) {

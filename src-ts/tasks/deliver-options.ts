@@ -1,5 +1,6 @@
 import { sluiceRangeError, sluiceTypeError } from '../errors.ts'
 import { checkName } from './name.ts'
+import { checkTransfer } from './transfer.ts'
 
 /** The wait before a task that failed is tried again: the same each time, or twice as long each time. */
 export type Backoff =
@@ -40,7 +41,7 @@ export interface DeliverOptions {
 export interface DeliveryOptions extends DeliverOptions {
   /** Aborting it cancels the task. */
   readonly signal?: AbortSignal
-  /** Buffers that are detached when the task is delivered, as structured clone does it. Their bytes are copied nonetheless. @default [] */
+  /** Buffers that are detached when the task is delivered, as structured clone does it; what cannot be detached stays as it is. Their bytes are copied nonetheless. @default [] */
   readonly transfer?: readonly ArrayBuffer[]
 }
 
@@ -55,7 +56,8 @@ const WORKER_MAX = 65_535
 const BACKOFF_MAX_MS = 3_600_000
 const I32_MAX = 2 ** 31 - 1
 
-const known = new Set<string>(['delay', 'tries', 'backoff', 'timeout', 'priority', 'key', 'queue', 'worker', 'signal', 'transfer', 'durable', 'finish', 'failed'] satisfies (keyof DeliveryOptions | 'finish' | 'failed')[])
+const known = new Set<string>(['delay', 'tries', 'backoff', 'timeout', 'priority', 'key', 'queue', 'worker', 'signal', 'transfer', 'durable'] satisfies (keyof DeliveryOptions)[])
+const backoffMembers = new Set<string>(['type', 'base', 'max', 'jitter'])
 
 /** The options of a task that has none. */
 export function defaultNumbers(entry: { readonly finish: unknown; readonly failed: unknown }, durable = false): Float64Array {
@@ -72,7 +74,8 @@ export function defaultNumbers(entry: { readonly finish: unknown; readonly faile
  * @throws TypeError or RangeError ERR_SLUICE_INVALID_ARG that names the option
  */
 export function writeOptions(numbers: Float64Array, options: DeliveryOptions, queueIndex: (name: string) => number): void {
-  for (const name in options) if (!known.has(name)) throw sluiceTypeError('ERR_SLUICE_INVALID_ARG', `There is no option \`${name}\` of tasks`)
+  if (typeof options !== 'object' || options === null) throw sluiceTypeError('ERR_SLUICE_INVALID_ARG', `The options of a task must be an object, got ${options === null ? 'null' : typeof options}`)
+  for (const name in options) if (!known.has(name)) throw unknownOption(name)
   const { backoff, delay, durable, key, priority, queue, signal, timeout, transfer, tries, worker } = options
   if (delay !== undefined) numbers[Option.DELAY] = millis(delay, 'delay')
   if (tries !== undefined) numbers[Option.TRIES] = whole(tries, 'tries', 1, TRIES_MAX)
@@ -85,6 +88,11 @@ export function writeOptions(numbers: Float64Array, options: DeliveryOptions, qu
   if (signal !== undefined && !(signal instanceof AbortSignal)) throw sluiceTypeError('ERR_SLUICE_INVALID_ARG', `\`signal\` must be an AbortSignal, got ${typeof signal}`)
   if (transfer !== undefined) checkTransfer(transfer)
   if (durable !== undefined) writeDurable(numbers, durable)
+}
+
+function unknownOption(name: string): Error {
+  const ofDefinition = name === 'finish' || name === 'failed'
+  return sluiceTypeError('ERR_SLUICE_INVALID_ARG', ofDefinition ? `\`${name}\` is an option of the definition of a task` : `There is no option \`${name}\` of tasks`)
 }
 
 /** Whether a task of these options outlives the process, where there is a journal. */
@@ -106,11 +114,14 @@ function writeBackoff(numbers: Float64Array, backoff: Backoff): void {
   if (typeof backoff !== 'object' || backoff === null || backoff.type !== 'exponential') {
     throw sluiceTypeError('ERR_SLUICE_INVALID_ARG', `\`backoff\` must be milliseconds or { type: 'exponential', base }, got ${typeof backoff}`)
   }
-  const base = millis(backoff.base, 'backoff.base')
+  for (const name in backoff) if (!backoffMembers.has(name)) throw sluiceTypeError('ERR_SLUICE_INVALID_ARG', `There is no member \`${name}\` of \`backoff\``)
+  const { base: first, jitter = false, max } = backoff
+  if (typeof jitter !== 'boolean') throw sluiceTypeError('ERR_SLUICE_INVALID_ARG', `\`backoff.jitter\` must be a boolean, got ${typeof jitter}`)
+  const base = millis(first, 'backoff.base')
   numbers[Option.BACKOFF_BASE] = base
   // 0 would say that it is fixed.
-  numbers[Option.BACKOFF_MAX] = Math.max(1, millis(backoff.max ?? Math.max(base, BACKOFF_MAX_MS), 'backoff.max'))
-  numbers[Option.JITTER] = backoff.jitter === true ? 1 : 0
+  numbers[Option.BACKOFF_MAX] = Math.max(1, millis(max ?? Math.max(base, BACKOFF_MAX_MS), 'backoff.max'))
+  numbers[Option.JITTER] = jitter ? 1 : 0
 }
 
 function queueOf(name: string, queueIndex: (name: string) => number): number {
@@ -118,13 +129,6 @@ function queueOf(name: string, queueIndex: (name: string) => number): number {
   const index = queueIndex(name)
   if (index < 0) throw sluiceTypeError('ERR_SLUICE_INVALID_ARG', `There is no queue "${name}"; queues are listed in \`tasks.queues\` of the configuration`)
   return index
-}
-
-function checkTransfer(transfer: readonly ArrayBuffer[]): void {
-  if (!Array.isArray(transfer)) throw sluiceTypeError('ERR_SLUICE_INVALID_ARG', `\`transfer\` must be a list of ArrayBuffers, got ${typeof transfer}`)
-  for (const buffer of transfer) {
-    if (!(buffer instanceof ArrayBuffer)) throw sluiceTypeError('ERR_SLUICE_INVALID_ARG', `\`transfer\` must be a list of ArrayBuffers, got ${typeof buffer} in it`)
-  }
 }
 
 /** Fractions are rounded up. */

@@ -2,15 +2,24 @@ import { readdirSync, type Dirent } from 'node:fs'
 import { dirname, join, relative, resolve, sep } from 'node:path'
 
 import { importModule } from '../config/import-module.ts'
-import { sluiceTypeError } from '../errors.ts'
+import { sluiceError, sluiceTypeError } from '../errors.ts'
 import { registerExports } from './register-exports.ts'
 
 /** More files than this are a pattern that went wrong. */
 const FILES_MAX = 10_000
 
-/** Imports the modules of `tasks.files` and makes their classes known. Rejects with what one of them throws. */
+/** Imports the modules of `tasks.files` and makes their classes known. Rejects with ERR_SLUICE_WORKER_START that names the file, for one that throws or has the class of another. */
 export async function importTaskFiles(files: readonly string[], root: string): Promise<void> {
-  for (const path of findFiles(files, root)) registerExports(await importModule(path))
+  for (const path of findFiles(files, root)) await useFile(path, registerExports)
+}
+
+/** Imports a module, and gives what `use` makes of it. Rejects with ERR_SLUICE_WORKER_START that names the file: of a syntax error Node.js does not say where it is. */
+export async function useFile<T>(path: string, use: (module: Record<string, unknown>) => T): Promise<T> {
+  try {
+    return use(await importModule(path))
+  } catch (cause) {
+    throw sluiceError('ERR_SLUICE_WORKER_START', `Cannot load ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause })
+  }
 }
 
 /** The absolute paths of files and patterns, which are those of `option`. @throws TypeError ERR_SLUICE_INVALID_OPTION for a pattern that nothing fits */
@@ -34,7 +43,7 @@ function match(pattern: string): string[] {
 }
 
 function walk(folder: string, [part, ...rest]: readonly string[], found: string[]): void {
-  if (part === undefined || found.length >= FILES_MAX) return
+  if (part === undefined) return
   const entries = entriesOf(folder)
   if (part === '**') {
     walk(folder, rest, found)
@@ -44,9 +53,14 @@ function walk(folder: string, [part, ...rest]: readonly string[], found: string[
   const name = new RegExp(`^${part.split('*').map((text) => text.replace(/[\\^$.|?+()[\]{}]/g, '\\$&')).join('[^/]*')}$`)
   for (const entry of entries) {
     if (!name.test(entry.name) || (entry.name.startsWith('.') && !part.startsWith('.'))) continue
-    if (rest.length === 0 && !entry.isDirectory()) found.push(join(folder, entry.name))
+    if (rest.length === 0 && !entry.isDirectory()) add(join(folder, entry.name), found)
     else if (rest.length > 0 && entry.isDirectory()) walk(join(folder, entry.name), rest, found)
   }
+}
+
+function add(path: string, found: string[]): void {
+  if (found.length >= FILES_MAX) throw sluiceTypeError('ERR_SLUICE_INVALID_OPTION', `A pattern of files must fit at most ${FILES_MAX} of them; ${path} is one more`)
+  found.push(path)
 }
 
 /** None of a folder that is not there. */

@@ -2,6 +2,7 @@ import { sluiceError } from '../errors.ts'
 import type { Cloneable } from '../process/api.ts'
 import { Deferred } from '../process/deferred.ts'
 import { End, failureOf } from './failure.ts'
+import { follow } from './followers.ts'
 import { Progress } from './progress.ts'
 
 /** Where a task is. `done`, `failed` and `cancelled` are final. */
@@ -35,7 +36,7 @@ export class TaskHandle<R> implements PromiseLike<R> {
   #reject: ((error: Error) => void) | undefined
   #progress: Progress | undefined
   #signal: AbortSignal | undefined
-  #onAbort: (() => void) | undefined
+  #unfollow: (() => void) | undefined
   readonly #isDurable: boolean
   /** What is known of it: it is stored, or why not. */
   #storing: true | Error | undefined
@@ -103,7 +104,7 @@ export class TaskHandle<R> implements PromiseLike<R> {
 
   /**
    * Rejects with what the handler threw in its last try, or with ERR_SLUICE_TASK_TIMEOUT, ERR_SLUICE_TASK_CANCELLED, ERR_SLUICE_TASK_LOST, ERR_SLUICE_TASK_UNKNOWN,
-   * ERR_SLUICE_SHUTTING_DOWN; with ERR_SLUICE_INVALID_STATE where no results come: in the master, and in a worker before its app is loaded.
+   * ERR_SLUICE_SHUTTING_DOWN; with ERR_SLUICE_INVALID_STATE where no results come: in a worker before its app is loaded.
    */
   // oxlint-disable-next-line unicorn/no-thenable -- it is one: `await handle`
   then<T = R, F = never>(resolved?: ((value: R) => T | PromiseLike<T>) | null, rejected?: ((reason: unknown) => F | PromiseLike<F>) | null): Promise<T | F> {
@@ -113,8 +114,7 @@ export class TaskHandle<R> implements PromiseLike<R> {
   /** @internal Aborting it cancels the task. */
   follow(signal: AbortSignal): void {
     this.#signal = signal
-    this.#onAbort = () => void this.cancel()
-    signal.addEventListener('abort', this.#onAbort, { once: true })
+    this.#unfollow = follow(signal, () => void this.cancel())
   }
 
   /** @internal */
@@ -163,8 +163,8 @@ export class TaskHandle<R> implements PromiseLike<R> {
     } else this.#storing ??= true
     this.#stored?.resolve()
     this.#progress?.end()
-    if (this.#onAbort !== undefined) this.#signal?.removeEventListener('abort', this.#onAbort)
-    this.#onAbort = undefined
+    this.#unfollow?.()
+    this.#unfollow = undefined
   }
 
   /** @internal Made when somebody waits: a promise that nobody waits for would be an unhandled rejection. */

@@ -14,8 +14,8 @@ export interface TaskEntry {
   /** One try. What it gives crosses to whoever delivered the task; `report` takes errors that do not make it fail. */
   run(input: unknown, ctx: TaskContext, report: (error: unknown) => void): Awaitable<unknown>
   /** With what `run` gave. */
-  readonly finish: ((output: unknown, input: unknown) => Awaitable<void>) | undefined
-  readonly failed: ((error: unknown, input: unknown) => Awaitable<void>) | undefined
+  readonly finish: ((output: unknown, input: unknown) => unknown) | undefined
+  readonly failed: ((error: unknown, input: unknown) => unknown) | undefined
 }
 
 interface Registry {

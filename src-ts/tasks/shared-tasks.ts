@@ -14,6 +14,10 @@ export interface QueueInfo {
   readonly done: number
   /** Tasks whose last try failed. */
   readonly failed: number
+  /** Tries that have failed, and were followed by another. */
+  readonly retried: number
+  /** Tasks that were cancelled. */
+  readonly cancelled: number
 }
 
 /** A task whose last try failed. */

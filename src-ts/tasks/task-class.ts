@@ -8,9 +8,9 @@ import type { DeliverOptions, DeliveryOptions } from './deliver-options.ts'
 import type { TaskHandle } from './handle.ts'
 import { addTask, findTask, type TaskEntry } from './registry.ts'
 
-/** What crosses: the fields of the object as they are after `handle`, and what that returned. */
+/** What crosses: the fields of the object as they are after `handle`, if there is a `finish` for them, and what that returned. */
 interface Output {
-  readonly fields: object
+  readonly fields: object | undefined
   readonly result: unknown
 }
 
@@ -19,7 +19,8 @@ const said = new WeakMap<object, { delay?: number; tries?: number }>()
 
 /**
  * A task as a class, in the manner of LaravelS. The fields of the object are copied to a fresh one of its class in a task worker, without a call of the
- * constructor, and there `handle` runs; the changed fields come back for `finish`. Private fields (`#name`) and what cannot be cloned do not travel.
+ * constructor, and there `handle` runs; the changed fields come back for `finish`. Private fields (`#name`) and accessors of the class do not travel; a field
+ * that cannot be cloned makes the delivery throw, or, left there by `handle` where there is a `finish`, the task fail.
  *
  * Workers know a class by its name, or by `static id`: it must be exported by the app's module or by one of `tasks.files`, or registered where it is
  * defined: `static { this.register() }`.
@@ -31,9 +32,9 @@ export abstract class Task<R = unknown> {
   /** Does it. What it returns goes to who awaits it, what it throws in the last try to the `error` event. */
   abstract handle(ctx: TaskContext): Awaitable<R>
   /** Runs after it, on an object with the fields as `handle` left them, in the worker that delivered the task, or in any that serves if that is gone. */
-  finish?(result: Awaited<R>): Awaitable<void>
+  finish?(result: Awaited<R>): unknown
   /** Runs when the last try has failed, on an object with the fields as they were delivered, in a worker that runs such tasks. */
-  failed?(error: unknown): Awaitable<void>
+  failed?(error: unknown): unknown
 
   /** Milliseconds until it may run. */
   delay(ms: number): this {
@@ -104,15 +105,16 @@ export function registerTask(constructor: abstract new (...args: never[]) => Tas
 
 function entryOf(constructor: abstract new (...args: never[]) => Task): TaskEntry {
   const prototype = constructor.prototype as Task
+  const hasFinish = typeof prototype.finish === 'function'
   const revive = (fields: unknown): Task => Object.assign(Object.create(prototype) as Task, fields)
   return {
     source: constructor,
     run: async (fields, ctx): Promise<Output> => {
       const task = revive(fields)
       const result = await task.handle(ctx)
-      return { fields: { ...task }, result }
+      return { fields: hasFinish ? { ...task } : undefined, result }
     },
-    finish: typeof prototype.finish === 'function' ? (output) => revive((output as Output).fields).finish?.((output as Output).result) : undefined,
+    finish: hasFinish ? (output) => revive((output as Output).fields).finish?.((output as Output).result) : undefined,
     failed: typeof prototype.failed === 'function' ? (error, fields) => revive(fields).failed?.(error) : undefined,
   }
 }

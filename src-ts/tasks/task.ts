@@ -43,9 +43,9 @@ export type TaskHandler<I, R = unknown> = (input: I, ctx: TaskContext) => Awaita
 /** What holds for every delivery of a task, and what happens after it. */
 export interface TaskOptions<I, R> extends DeliverOptions {
   /** Runs with the result, in the worker that delivered the task, or in any that serves if that is gone. */
-  finish?(result: Awaited<R>, input: I): Awaitable<void>
+  finish?(result: Awaited<R>, input: I): unknown
   /** Runs with the error when the last try has failed, in a worker that runs such tasks. */
-  failed?(error: unknown, input: I): Awaitable<void>
+  failed?(error: unknown, input: I): unknown
 }
 
 /**

@@ -30,6 +30,8 @@ use crate::worker::{Worker, WorkerLink};
 const IN_HAND_MAX: u32 = 256;
 /// The pool that no queue has.
 const NO_QUEUE: u16 = 3;
+/// The id of a worker that has none.
+const NO_NUMBER: u16 = u16::MAX;
 
 /// The tasks of a server.
 pub(crate) struct TaskBoard {
@@ -340,6 +342,8 @@ impl Shared {
     /// A worker is activated, and may get calls.
     pub(crate) fn tasks_activated(&self, slot: WorkerSlot, id: u16, role: Role, pool: Option<u16>) {
         let (pool, concurrency) = match (role, pool) {
+            // The master: it hears of its tasks, and runs none, not even their `finish`.
+            (Role::Process, _) if id == NO_NUMBER => (NO_QUEUE, 0),
             (Role::Task, Some(pool)) => (pool, self.tasks.concurrency),
             (Role::Task, None) => (1, self.tasks.concurrency),
             (Role::Serve, _) => (0, IN_HAND_MAX),
