@@ -230,7 +230,7 @@ test('errors of handlers and unknown tasks are told, and the timer goes on', asy
     const told = next(server, 'error', (error) => error.message === message)
     server.timer.every(task, 5, call(task, 1))
     const [, source] = await told
-    t.deepEqual(source, { phase: 'task', worker: 0 })
+    t.deepEqual(source, { phase: 'task', worker: 0, task })
     t.true(server.timer.has(task))
     server.timer.clear(task)
   }

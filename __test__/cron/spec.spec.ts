@@ -36,6 +36,7 @@ test('a class is a job by its methods, or by what comes with it', (t) => {
     }
   }
   t.like(toSpec(Renamed).job, { name: 'other', every: 60_000, immediate: true })
+  t.is(toSpec(class Child extends Renamed {}).job.name, 'Child')
 })
 
 test('one instance of a class runs, and stops as it is told', async (t) => {

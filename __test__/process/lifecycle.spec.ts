@@ -63,3 +63,19 @@ test('off(), `once` and an aborted signal take a handler away', async (t) => {
   await lifecycle.tell('message', 'main', null)
   t.deepEqual(calls, ['off', 'once', 'signal'])
 })
+
+test('report() takes whatever was thrown, and says whose it is', async (t) => {
+  const lifecycle = new Lifecycle(3)
+  const reported: [string, unknown, ErrorSource][] = []
+  lifecycle.on('error', (error, source) => void reported.push([error.message, error.cause, source]))
+  const unreadable = new Proxy({}, { getPrototypeOf: () => { throw new Error('no') } })
+  const bare: unknown = Object.create(null)
+  lifecycle.report('text', 'task', { task: 'mail' })
+  lifecycle.report(bare, 'cron', { task: 'nightly', worker: 5 })
+  t.notThrows(() => lifecycle.report(unreadable, 'task'))
+  await settle()
+  t.is(reported.length, 3)
+  t.deepEqual(reported[0], ['Thrown: "text"', 'text', { phase: 'task', worker: 3, task: 'mail' }])
+  t.deepEqual(reported[1]![2], { phase: 'cron', worker: 5, task: 'nightly' })
+  t.is(reported[1]![1], bare)
+})

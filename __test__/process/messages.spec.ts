@@ -19,6 +19,7 @@ const fromWorker: WorkerMessage[] = [
   { type: 'start-failed', error },
   { type: 'fatal', reason: 'reject', error },
   { type: 'error', phase: 'fetch', error, more: 2 },
+  { type: 'error', phase: 'task', task: 'mail', error, more: 0 },
   { type: 'message', to: 'others', data: 1 },
   { type: 'message', to: 0, data: 1 },
   { type: 'read', count: 128 },

@@ -29,5 +29,5 @@ export function logLife(server: Server, log: Logger): void {
     if (ok) log.info(`Reloaded in ${Math.round(ms)} ms`)
     else log.error(rolledBack ? 'Reload rolled back: the previous code serves again' : 'Reload failed: the old code goes on', { ...(error && { err: error }) })
   })
-  server.on('error', (error, { phase, worker }) => log.error(`Error in ${phase}`, { worker, err: error }))
+  server.on('error', (error, { phase, task, worker }) => log.error(task === undefined ? `Error in ${phase}` : `Error in ${phase} "${task}"`, { worker, err: error }))
 }

@@ -88,7 +88,8 @@ function ofClass(Job: CronJobClass, interval: unknown, isImmediate: unknown): Cr
 const NAME_BYTES_MAX = 240
 
 function nameOf(Job: CronJobClass): string {
-  const name: unknown = Job.id ?? Job.name
+  // A subclass is another job: it does not have its parent's.
+  const name: unknown = Object.hasOwn(Job, 'id') ? Job.id : Job.name
   if (typeof name === 'string' && name !== '' && Buffer.byteLength(name) <= NAME_BYTES_MAX) return name
   throw fault(`A class of a cron job must have a name or a \`static id\` of 1 to ${NAME_BYTES_MAX} bytes, got ${shown(name)}`)
 }

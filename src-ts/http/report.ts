@@ -9,5 +9,5 @@ export interface RequestSummary {
   readonly url: string
 }
 
-/** Takes an error that no handler has taken. The worker lives on. */
-export type Report = (error: unknown, phase: Phase, request?: RequestSummary) => void
+/** Takes an error that no handler has taken. The worker lives on. `task`: the name of the task that it is about. */
+export type Report = (error: unknown, phase: Phase, request?: RequestSummary, task?: string) => void

@@ -86,6 +86,8 @@ export interface ErrorSource {
   readonly phase: string
   /** The worker it happened in; undefined in the master. */
   readonly worker: number | undefined
+  /** The name of the task, the event or the cron job that it is about, with the phases `task` and `cron`. */
+  readonly task?: string
 }
 
 /** Events and the arguments of their handlers. Handlers of one event run one after the other and are awaited. */

@@ -62,6 +62,19 @@ export function fromRecord(record: ErrorRecord): Error & { code?: string } {
   return error
 }
 
+/** What was thrown, if it is an error, else one that says what it was. Never throws, as {@link toRecord}. */
+export function errorOf(thrown: unknown): Error {
+  try {
+    if (thrown instanceof Error) return thrown
+  } catch {
+    // A proxy that is none.
+  }
+  const error = fromRecord(toRecord(thrown))
+  Error.captureStackTrace(error, errorOf)
+  error.cause = thrown
+  return error
+}
+
 /** Reads a record that came from another thread; undefined when it is none. */
 export function parseErrorRecord(value: unknown): ErrorRecord | undefined {
   if (typeof value !== 'object' || value === null) return undefined

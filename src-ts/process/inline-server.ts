@@ -133,7 +133,7 @@ export class InlineServer extends PushServer implements Server {
         tasks: this.#taskClient,
         root: this.#config.root,
         ...requestFunctions(this.#config),
-        report: (error, phase) => this.#lifecycle.report(error, phase),
+        report: (error, phase, _request, task) => this.#lifecycle.report(error, phase, { task }),
       })
       core.activate(slot, 0, 0)
       this.#board.setStatus(slot, 'serving')

@@ -1,6 +1,7 @@
 import { inspect } from 'node:util'
 
 import type { ErrorSource, LifecycleEvents, LifecycleHandler } from './api.ts'
+import { errorOf } from './error-record.ts'
 
 interface Entry<K extends keyof LifecycleEvents> {
   readonly handler: LifecycleHandler<K>
@@ -60,9 +61,9 @@ export class Lifecycle {
   }
 
   /** The one place where errors go that nobody else could take. */
-  report(thrown: unknown, phase: string, worker: number | undefined = this.#worker): void {
-    const error = thrown instanceof Error ? thrown : new Error(`Thrown: ${String(thrown)}`, { cause: thrown })
-    const source: ErrorSource = { phase, worker }
+  report(thrown: unknown, phase: string, { task, worker = this.#worker }: { readonly worker?: number | undefined; readonly task?: string | undefined } = {}): void {
+    const error = errorOf(thrown)
+    const source: ErrorSource = { phase, worker, ...(task !== undefined && { task }) }
     const handlers = this.#take('error')
     if (handlers.length === 0) print(error, source)
     for (const handler of handlers) {
@@ -98,6 +99,6 @@ export class Lifecycle {
   }
 }
 
-function print(error: unknown, { phase, worker }: ErrorSource): void {
-  process.stderr.write(`sluice: error in ${phase}${worker === undefined ? '' : ` (worker ${worker})`}: ${inspect(error)}\n`)
+function print(error: unknown, { phase, task, worker }: ErrorSource): void {
+  process.stderr.write(`sluice: error in ${phase}${task === undefined ? '' : ` "${task}"`}${worker === undefined ? '' : ` (worker ${worker})`}: ${inspect(error)}\n`)
 }

@@ -458,7 +458,7 @@ export class Master extends PushServer implements Server {
       case 'error': {
         const error = fromRecord(message.error)
         if (message.more > 0) error.message += ` (and ${message.more} more errors before it)`
-        this.#lifecycle.report(error, message.phase, worker.id)
+        this.#lifecycle.report(error, message.phase, { worker: worker.id, task: message.task })
         break
       }
       case 'message':
@@ -490,7 +490,7 @@ export class Master extends PushServer implements Server {
         return undefined
       case 'shutdown':
         // Answered when it has begun: the caller itself has to end before it can be complete.
-        void this.shutdown(call.timeout === undefined ? {} : { timeout: call.timeout }).catch((error: unknown) => this.#lifecycle.report(error, 'shutdown', worker.id))
+        void this.shutdown(call.timeout === undefined ? {} : { timeout: call.timeout }).catch((error: unknown) => this.#lifecycle.report(error, 'shutdown', { worker: worker.id }))
         return undefined
     }
   }
@@ -504,7 +504,7 @@ export class Master extends PushServer implements Server {
       } catch (error) {
         // A worker that sends too fast hears of it; it must not harm the master.
         if (from === 'main') throw error
-        this.#lifecycle.report(error, 'postMessage', from)
+        this.#lifecycle.report(error, 'postMessage', { worker: from })
       }
     }
   }

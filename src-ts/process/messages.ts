@@ -36,7 +36,7 @@ export type WorkerMessage =
   /** An error outside any handler: the thread is ending. */
   | { readonly type: 'fatal'; readonly reason: 'throw' | 'reject'; readonly error: ErrorRecord }
   /** An error that does not end the thread. `more`: how many were left out since the last one. */
-  | { readonly type: 'error'; readonly phase: string; readonly error: ErrorRecord; readonly more: number }
+  | { readonly type: 'error'; readonly phase: string; readonly task?: string; readonly error: ErrorRecord; readonly more: number }
   /** It was asked to stop and has nothing left to do. */
   | { readonly type: 'stopped' }
   | { readonly type: 'message'; readonly to: Receiver; readonly data: unknown }
@@ -180,9 +180,9 @@ export function parseWorkerMessage(value: unknown): WorkerMessage | undefined {
       return error && (reason === 'throw' || reason === 'reject') ? { type: 'fatal', reason, error } : undefined
     }
     case 'error': {
-      const { phase, more } = value
+      const { phase, more, task } = value
       const error = parseErrorRecord(value['error'])
-      return error && typeof phase === 'string' && isIndex(more) ? { type: 'error', phase, error, more } : undefined
+      return error && typeof phase === 'string' && isIndex(more) ? { type: 'error', phase, ...(typeof task === 'string' && { task }), error, more } : undefined
     }
     case 'message': {
       const { to, data } = value

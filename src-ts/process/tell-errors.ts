@@ -10,8 +10,8 @@ export function tellErrors(link: MasterLink, lifecycle: Lifecycle): void {
   process.on('uncaughtExceptionMonitor', (error, origin) => {
     link.tell({ type: 'fatal', reason: origin === 'unhandledRejection' ? 'reject' : 'throw', error: toRecord(error) })
   })
-  lifecycle.on('error', (error, { phase }) => {
+  lifecycle.on('error', (error, { phase, task }) => {
     const more = reports.pass(performance.now())
-    if (more !== undefined) link.tell({ type: 'error', phase, error: toRecord(error), more })
+    if (more !== undefined) link.tell({ type: 'error', phase, ...(task !== undefined && { task }), error: toRecord(error), more })
   })
 }

@@ -129,7 +129,10 @@ async function start(): Promise<void> {
     root: boot.root,
     ...(functions && requestFunctions(functions)),
     // All that comes to the cron worker as a task is a run of a job.
-    report: (error, phase) => lifecycle.report(error, boot.kind === 'cron' && phase === 'task' ? 'cron' : phase),
+    report: (error, phase, _request, task) => {
+      if (boot.kind === 'cron' && phase === 'task') lifecycle.report(error, 'cron', { task: task?.replace(/^cron:/, '') })
+      else lifecycle.report(error, phase, { task })
+    },
   })
   server.attached(runtime)
   if (cron && jobs) {

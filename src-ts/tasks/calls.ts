@@ -24,7 +24,8 @@ export interface CallsOptions {
   readonly native: NativeCalls
   /** The attachment of this thread. */
   readonly worker: number
-  readonly report: (error: unknown) => void
+  /** `task`: the name of the one whose error it is. */
+  readonly report: (error: unknown, task: string) => void
   /** A handler is pending; the worker waits for it when it leaves. */
   readonly begin: () => void
   readonly end: () => void
@@ -73,7 +74,7 @@ export class Calls {
     if (entry === undefined) {
       const error = sluiceError('ERR_SLUICE_TASK_UNKNOWN', `No task "${name}" is defined in this worker: the module that defines it must be imported by the app, or be one of \`tasks.files\``)
       native.endCall(worker, id, Outcome.UNKNOWN, encodeError(error))
-      report(error)
+      report(error, name)
       return
     }
     const tries = words[at + TaskWord.ATTEMPT]!
@@ -86,7 +87,7 @@ export class Calls {
       const input = isParcel ? decodePayload(native.takeParcel(worker, id, Parcel.INPUT) ?? NOTHING) : decodePayload(bytes, nameEnd, inputEnd)
       let result: unknown
       if (mode === Mode.RUN) {
-        result = entry.run(input, context, report)
+        result = entry.run(input, context, (error) => report(error, name))
       } else {
         const extra = isParcel ? (native.takeParcel(worker, id, Parcel.EXTRA) ?? NOTHING) : bytes.subarray(inputEnd, inputEnd + words[at + TaskWord.EXTRA_LENGTH]!)
         const how = words[at + TaskWord.END]! & 0xff
@@ -169,7 +170,7 @@ export class Calls {
   #tell(running: Running, error: unknown): void {
     if (running.isTold) return
     running.isTold = true
-    this.#options.report(error)
+    this.#options.report(error, running.name)
   }
 }
 
