@@ -1,5 +1,5 @@
 /** Tasks that outlive the process that was killed. */
-import { spawn, type ChildProcess } from 'node:child_process'
+import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { createInterface } from 'node:readline'
@@ -25,17 +25,27 @@ interface List {
 class Life {
   readonly #process: ChildProcess
   readonly #port: string
+  /** What it said of errors. */
+  readonly said: string[] = []
 
-  static async start(t: ExecutionContext, path: string, fsync: string): Promise<Life> {
-    const child = spawn(process.execPath, [script, 'serve', path, fsync], { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, NODE_OPTIONS: '' } })
+  /** `shell` runs before it in its process. */
+  static async start(t: ExecutionContext, path: string, fsync: string, shell = ':'): Promise<Life> {
+    const child = spawn('bash', ['-c', `${shell}; exec "$0" "$@"`, process.execPath, script, 'serve', path, fsync], { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, NODE_OPTIONS: '' } })
     t.teardown(() => child.kill('SIGKILL'))
-    const [port] = (await once(createInterface({ input: child.stdout! }), 'line', { signal: AbortSignal.timeout(LIMIT) })) as [string]
-    return new Life(child, port)
+    const lines = createInterface({ input: child.stdout! })
+    const [port] = (await once(lines, 'line', { signal: AbortSignal.timeout(LIMIT) })) as [string]
+    const life = new Life(child, port)
+    lines.on('line', (line) => life.said.push(line))
+    return life
   }
 
   constructor(child: ChildProcess, port: string) {
     this.#process = child
     this.#port = port
+  }
+
+  get pid(): number {
+    return this.#process.pid!
   }
 
   async ask<T>(path: string): Promise<T> {
@@ -127,4 +137,30 @@ test.serial('a journal that cannot be read, or is in use, refuses the start', as
     message: /in use by another server/,
   })
   await life.kill()
+})
+
+// As a disk that is full: the system refuses to make the file longer, with EFBIG in place of ENOSPC.
+test.serial('what the disk does not take is told, runs all the same, and is stored again once there is room', async (t) => {
+  const place = new Workplace(t)
+  const [path, file] = [place.file('tasks.log'), place.file('lines')]
+  const life = await Life.start(t, path, 'always', 'trap "" XFSZ; ulimit -S -f 64')
+  const store = (bytes: number): Promise<{ stored: unknown; result: string }> => life.ask(`/store?bytes=${bytes}&file=${encodeURIComponent(file)}`)
+  t.deepEqual(await store(1000), { stored: 'stored', result: 'done' })
+  for (const [round, bytes] of [100_000, 200_000].entries()) {
+    const { stored, result } = await store(bytes)
+    t.like(stored, { code: 'ERR_SLUICE_TASKS_JOURNAL' })
+    t.regex((stored as Error).message, /^Task "write" \(id \d+\) is not stored: .*File too large/)
+    t.is(result, 'done')
+    if (round === 0) while (life.said.length === 0) await new Promise(setImmediate)
+  }
+  execFileSync('prlimit', ['--pid', String(life.pid), '--fsize=unlimited'])
+  t.deepEqual(await store(100_000), { stored: 'stored', result: 'done' })
+  t.deepEqual(life.said, ['error task ERR_SLUICE_TASKS_JOURNAL'])
+  // What was stored before, between and after is a journal that can be read.
+  await life.ask(`/deliver?from=7&count=1&delay=60000&file=${encodeURIComponent(file)}`)
+  await life.kill()
+  const next = await Life.start(t, path, 'always')
+  t.like((await next.ask<List>('/list')).queues[0], { delayed: 1 })
+  t.deepEqual(lines(file), [1, 1, 1, 1])
+  await next.kill()
 })

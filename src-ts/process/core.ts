@@ -33,7 +33,7 @@ type Listener = (notice: WorkerNotice) => void
 export class Core {
   readonly server: number
   readonly #native: NativeServer
-  readonly #failed: (error: Error) => void
+  readonly #failed: (error: Error, phase: 'accept' | 'task') => void
   /**
    * Who hears the notices of a slot. The core may give a slot out again before the last notice about its former holder was
    * read; notices of a slot keep their order, and `gone` is a holder's last, so the oldest listener is always the one meant.
@@ -45,8 +45,8 @@ export class Core {
   #isReleased = false
   #lastStats: CoreStats | undefined
 
-  /** Binds the ports of the native configuration. `failed` hears of ports that are lost later. @throws ERR_SLUICE_LISTEN, ERR_SLUICE_INVALID_OPTION */
-  constructor(native: NativeServer, config: string, failed: (error: Error) => void) {
+  /** Binds the ports of the native configuration. `failed` hears of ports that are lost later, and of a journal of tasks that cannot be written. @throws ERR_SLUICE_LISTEN, ERR_SLUICE_INVALID_OPTION */
+  constructor(native: NativeServer, config: string, failed: (error: Error, phase: 'accept' | 'task') => void) {
     this.#native = native
     this.#failed = failed
     this.server = native.startServer(config)
@@ -140,8 +140,8 @@ export class Core {
     for (const notice of JSON.parse(json) as Notice[]) {
       if (notice.type === 'stopped') this.#stopped.resolve()
       else if (notice.type === 'tasksDone') this.#tasksDone.resolve()
-      else if (notice.type === 'failed') this.#failed(sluiceError('ERR_SLUICE_LISTEN', `A port accepts nothing any more: ${notice.message}`))
-      else if (notice.type === 'journal') this.#failed(sluiceError('ERR_SLUICE_TASKS_JOURNAL', `Durable tasks are not stored: ${notice.message}`))
+      else if (notice.type === 'failed') this.#failed(sluiceError('ERR_SLUICE_LISTEN', `A port accepts nothing any more: ${notice.message}`), 'accept')
+      else if (notice.type === 'journal') this.#failed(sluiceError('ERR_SLUICE_TASKS_JOURNAL', `Durable tasks are not stored: ${notice.message}`), 'task')
       else if (notice.type === 'certificates') this.#certificatesRead(notice)
       else this.#notify(notice)
     }
@@ -150,7 +150,7 @@ export class Core {
   /** A port lives on with what it had; whoever looks after the certificates must hear of it. */
   #certificatesRead({ port, error, warnings }: Extract<Notice, { type: 'certificates' }>): void {
     for (const warning of warnings) process.emitWarning(`Port "${port}": ${warning}`, { code: 'SLUICE_CERTIFICATE' })
-    if (error !== undefined) this.#failed(sluiceTypeError('ERR_SLUICE_INVALID_OPTION', `The new certificates of port "${port}" cannot be used, the old ones stay: ${error}`))
+    if (error !== undefined) this.#failed(sluiceTypeError('ERR_SLUICE_INVALID_OPTION', `The new certificates of port "${port}" cannot be used, the old ones stay: ${error}`), 'accept')
   }
 
   #notify(notice: WorkerNotice): void {

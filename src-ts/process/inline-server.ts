@@ -100,7 +100,7 @@ export class InlineServer extends PushServer implements Server {
     const { compression, decompression, uploads } = this.#config
     const app = resolveApp(this.#app)
     // Nobody could replace the worker: the watchdog would only take its requests away.
-    const core = new Core(native, toNativeConfig({ ...this.#config, stuckAfter: 0 }), (error) => this.#lifecycle.report(error, 'accept'))
+    const core = new Core(native, toNativeConfig({ ...this.#config, stuckAfter: 0 }), (error, phase) => this.#lifecycle.report(error, phase))
     this.#core = core
     enter(this)
     enterClient(this.#taskClient)
