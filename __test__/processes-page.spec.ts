@@ -4,7 +4,6 @@ import test from 'ava'
 
 import { get, Workplace } from './cli/command.ts'
 import { isAlive } from '../src-ts/process/pid-file.ts'
-import { remoteMethods } from '../src-ts/process/custom/spec.ts'
 
 const page = readFileSync(new URL('../docs/reference/processes.md', import.meta.url), 'utf8')
 const files = Object.fromEntries([...page.matchAll(/^```js file=(\S+)\n([^]*?)^```$/gm)].map(([, name = '', source = '']) => [name, source]))
@@ -28,10 +27,4 @@ test('processes.md: a thread, a process of its own and a command', async (t) => 
   const { stdout } = await server.ended
   t.regex(stdout, /rates: stop/)
   for (const { pid } of infos) t.false(isAlive(pid))
-})
-
-test('processes.md lists every call that a process of its own has', (t) => {
-  const [, list = ''] = /has these calls of the server: ([^]*?)\. Its/.exec(page) ?? []
-  const named = [...list.matchAll(/`(\w+)/g)].map(([, name = '']) => name)
-  for (const method of remoteMethods) t.true(named.includes(method), method)
 })

@@ -33,7 +33,6 @@ export type {
   ProcessPipe,
   ProcessQueue,
   ProcessSpec,
-  RemoteServer,
   ThreadSpec,
 } from './process/custom/spec.ts'
 export { Port, type PortAddress, type PortStats } from './port.ts'

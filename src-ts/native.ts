@@ -372,7 +372,21 @@ export type Notice =
 /** The loader's exports: what `index.d.ts` lists, and the hot calls, plain Node-API functions that it does not list, in an object. */
 const binding = loadBinding() as NativeServer & NativeWorker & NativePush & NativeWaits & NativeStores & NativeTimers & NativeTasks & NativeCron & NativeTables & { workerCalls(): NativeWorker }
 
-export const native: NativeServer & NativeWorker & NativePush & NativeWaits & NativeStores & NativeTimers & NativeTasks & NativeCron = { ...binding, ...binding.workerCalls() }
+/** Every call but those of tables. */
+export type Native = NativeServer & NativeWorker & NativePush & NativeWaits & NativeStores & NativeTimers & NativeTasks & NativeCron
+
+/** What stands in for calls, in every copy of this module that the process has. */
+const KEY: unique symbol = Symbol.for('sluice.native') as never
+const holder = globalThis as typeof globalThis & { [KEY]?: Partial<Native> & Partial<NativeTables> }
+
+export const native: Native = { ...binding, ...binding.workerCalls(), ...holder[KEY] }
 
 /** What concerns tables; the calls of one table come with it. */
-export const nativeTables: NativeTables = binding
+export const nativeTables: NativeTables = { ...binding, ...holder[KEY] }
+
+/** Makes others of these calls, in a process whose server is another process. Before code of the application is imported. */
+export function replaceNative(calls: Partial<Native> & Partial<NativeTables>): void {
+  holder[KEY] = calls
+  Object.assign(native, calls)
+  Object.assign(nativeTables, calls)
+}

@@ -136,8 +136,9 @@ serial('a thread and a process of its own deliver tasks and await them', async (
 export const add = defineTask('add', ([a, b]) => { if (b < 0) throw Object.assign(new RangeError('negative'), { code: 'E_NEGATIVE' }); server.postMessage('main', [server.worker.kind, a + b]); return a + b })`, 'tasks.mjs')
   await folder.write(`import { add } from './tasks.mjs'
 export default ({ onRequest, signal }) => { onRequest((numbers) => add.run(numbers)); return new Promise((resolve) => signal.addEventListener('abort', resolve)) }`, 'thread.mjs')
-  await folder.write(`export default ({ onRequest, server, signal }) => {
-  onRequest(({ method, input, options }) => server[method]({ task: 'add', input }, options))
+  await folder.write(`import { add } from './tasks.mjs'
+export default ({ onRequest, signal }) => {
+  onRequest(async ({ method, input, options }) => method === 'deliver' ? add.deliver(input, options).id : add.run(input, options))
   return new Promise((resolve) => signal.addEventListener('abort', resolve))
 }`, 'child.mjs')
   const app = await folder.write(`import './tasks.mjs'\n${answering('x')}`, 'with-tasks.mjs')

@@ -11,7 +11,7 @@ const CALLS_MAX = 1_024
 /** Messages read before the master is told that it may send more. */
 const READ_EVERY = 128
 
-/** What the master is reached by: a port, or the channel of a process of its own. */
+/** What the master is reached by: a port, or the line of a process of its own. */
 export type Line = Pick<MessagePort, 'postMessage'> & { on(event: 'message', listener: (value: unknown) => void): unknown }
 
 interface Answer {
@@ -31,7 +31,7 @@ export class MasterLink {
   }
 
   /** Begins to read. The open line keeps the thread alive, whatever the application does. */
-  open(receive: (message: Exclude<MasterMessage, { type: 'reply' }>) => void): void {
+  open(receive: (message: Exclude<MasterMessage, { type: 'reply' | 'ping' }>) => void): void {
     this.#port.on('message', (value) => {
       const message = parseMasterMessage(value)
       if (message === undefined) return
@@ -41,6 +41,10 @@ export class MasterLink {
         this.#calls.delete(id)
         if (error) call?.reject(fromRecord(error))
         else call?.resolve({ result, value })
+        return
+      }
+      if (message.type === 'ping') {
+        this.tell({ type: 'pong' })
         return
       }
       if (message.type === 'message') this.#countRead()

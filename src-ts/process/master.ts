@@ -7,7 +7,8 @@ import type { HealthReport, LifecycleEvents, LifecycleHandler, ReloadOptions, Re
 import { Board } from './board.ts'
 import { systemClock, within } from './clock.ts'
 import { Core } from './core.ts'
-import type { bear } from './custom/bear.ts'
+import type { ChildCalls } from './custom/child-calls.ts'
+import type { TaskRelay } from './custom/task-relay.ts'
 import { processHandle } from './custom/handle.ts'
 import { Processes, type Birth, type ProcessCaller } from './custom/processes.ts'
 import type { Runner } from './custom/runner.ts'
@@ -27,13 +28,9 @@ import { ThreadHandle, type ThreadOptions, type WorkerHandle } from './worker-ha
 import { CronJobs } from '../cron/cron-jobs.ts'
 import { SharedTimers } from '../timer.ts'
 import { deliverySettings, TaskClient } from '../tasks/client.ts'
-import type { DeliverOptions } from '../tasks/deliver-options.ts'
-import type { TaskHandle } from '../tasks/handle.ts'
-import { openInbox } from '../tasks/inbox.ts'
-import { checkName } from '../tasks/name.ts'
+import { openInbox, type InboxOptions } from '../tasks/inbox.ts'
 import { enterClient, leaveClient } from '../tasks/registry.ts'
 import { SharedTasks } from '../tasks/shared-tasks.ts'
-import type { TaskCall } from '../tasks/task.ts'
 import { configuredTables, openTables, type Tables } from '../table/configured-tables.ts'
 import { PushServer } from '../websocket/push.ts'
 
@@ -74,7 +71,7 @@ export class Master extends PushServer implements Server {
   readonly #places: readonly Place[]
   readonly #supervisor: Supervisor
   readonly #processes: Processes
-  #births: typeof bear | undefined
+  #births: typeof import('./custom/bear.ts') | undefined
   #core: Core | undefined
   #portRecords: readonly PortRecord[] = []
   #ports: readonly Port[] = []
@@ -83,6 +80,8 @@ export class Master extends PushServer implements Server {
   #shutdown: Promise<void> | undefined
   #releaseTables: (() => void) | undefined
   #closeInbox: (() => void) | undefined
+  #closeRelay: (() => void) | undefined
+  #relay: TaskRelay | undefined
 
   /** @throws ERR_SLUICE_INVALID_OPTION for functions that could not reach the workers */
   constructor(config: MasterConfig, native: NativeServer & NativePush & NativeTimers & NativeTasks & NativeCron = binding) {
@@ -96,7 +95,7 @@ export class Master extends PushServer implements Server {
       ...deliverySettings(config.tasks),
       report: (error) => this.#lifecycle.report(error, 'task'),
       classes: 'ignore',
-      open: () => this.#openInbox(),
+      open: () => void (this.#closeInbox = this.#openInbox(this.#taskClient)),
     })
     refuseUnreachable(config)
     this.#config = config
@@ -142,8 +141,6 @@ export class Master extends PushServer implements Server {
       specs: config.processes,
       firstId: this.#places.length,
       maxWaitTime,
-      server: () => this,
-      deliver: (call, options) => this.#deliver(call, options),
       spawn: (birth) => this.#bear(birth),
       receive: (message, unit) => this.#receive(message, { id: unit.id, caller: unit, post: (reply) => unit.post(reply) }),
       events: {
@@ -181,7 +178,7 @@ export class Master extends PushServer implements Server {
       for (const { error } of this.#ports) if (error !== undefined) this.#lifecycle.report(error, 'listen')
       await this.#lifecycle.run('serverStart', this)
       const generation = this.#nextGeneration(this.#config.version)
-      if (this.#processes.names.length > 0) this.#births = (await import('./custom/bear.ts')).bear
+      if (this.#processes.names.length > 0) this.#births = await import('./custom/bear.ts')
       this.#processes.check(generation)
       await this.#supervisor.start(generation, () => {
         core.accept()
@@ -191,6 +188,7 @@ export class Master extends PushServer implements Server {
     } catch (error) {
       this.#stopping.abort(error)
       this.#closeInbox?.()
+      this.#closeRelay?.()
       core.release()
       this.#releaseTables?.()
       leave(this)
@@ -307,6 +305,7 @@ export class Master extends PushServer implements Server {
     }
     await this.#processes.stop(Math.max(0, timeout - (performance.now() - start)), this.#hurry.signal)
     this.#closeInbox?.()
+    this.#closeRelay?.()
     core.release()
     await within(systemClock, STOP_HOOK_MS, this.#lifecycle.tell('serverStop', this))
     this.#releaseTables?.()
@@ -365,18 +364,19 @@ export class Master extends PushServer implements Server {
     return this.#enter(new ThreadHandle({ ...this.#threadOptions(place, generation, reason), receive: (message, from) => this.#receive(message, { id: from.id, caller: callerOf(from), post: (reply) => from.post(reply) }) }))
   }
 
-  /** For processes of their own, which define no tasks: whether this one has a `finish` or a `failed` only those know who run them. */
-  #deliver(call: TaskCall, options: DeliverOptions | undefined): TaskHandle<unknown> {
-    const { input, task } = (call ?? {}) as Partial<TaskCall>
-    checkName(task, 'The name of a task')
-    return this.#taskClient.deliver({ name: task, entry: { finish: true, failed: true }, options: {} }, input, options)
-  }
-
-  /** The master hears of the tasks that it delivers; until it does, there is nothing to attach it for. */
-  #openInbox(): void {
+  /** The master hears of the tasks that it delivers, and of those of its child processes; until one does, there is nothing to attach it for. */
+  #openInbox(client: InboxOptions['client']): () => void {
     const core = this.#started()
     const slot = core.createWorker(() => {})
-    this.#closeInbox = openInbox({ native: binding, server: core.server, slot, client: this.#taskClient, report: (error) => this.#lifecycle.report(error, 'bridge') })
+    return openInbox({ native: binding, server: core.server, slot, client, report: (error) => this.#lifecycle.report(error, 'bridge') })
+  }
+
+  /** What answers the calls of one run of a process of its own. */
+  #callsFor(post: (message: MasterMessage) => void): ChildCalls {
+    const { ChildCalls, TaskRelay } = this.#births!
+    const server = (): number => this.coreServer()
+    this.#relay ??= new TaskRelay(binding, server, (relay) => void (this.#closeRelay = this.#openInbox(relay)))
+    return new ChildCalls({ native: binding, server, tasks: this.#relay, stats: () => this.stats(), health: () => this.health(), post })
   }
 
   /** Puts it on the board until its end. */
@@ -389,11 +389,13 @@ export class Master extends PushServer implements Server {
   /** A run of a custom process; `births` is there when there are any. */
   #bear(birth: Birth): Runner {
     const { generation } = birth
-    return this.#births!({
+    return this.#births!.bear({
       ...birth,
       config: this.#config,
       serverName: this.name,
-      url: this.#ports.length === 0 ? '' : this.url,
+      ports: this.#portRecords,
+      tasks: deliverySettings(this.#config.tasks),
+      calls: (post) => this.#callsFor(post),
       threadOptions: (place) => this.#threadOptions(place, generation, 'start'),
       enter: (thread) => void this.#enter(thread),
       activate: ({ place, slot }) => {

@@ -27,10 +27,19 @@ export type MasterMessage =
   | { readonly type: 'reply'; readonly id: number; readonly error: ErrorRecord | undefined; readonly result: CallResult | undefined; readonly value?: unknown }
   /** To a custom process: somebody's request. */
   | { readonly type: 'ask'; readonly id: number; readonly data: unknown }
+  /** To a process of its own, the first: a {@link ChildBoot}. */
+  | { readonly type: 'boot'; readonly boot: unknown }
+  /** To a custom process: does its event loop still turn? `pong` is the answer. */
+  | { readonly type: 'ping' }
+  /** To a process of its own: what it waited for, a lock or an atomic. */
+  | { readonly type: 'mail'; readonly ticket: number; readonly isAtomic: boolean; readonly value: number }
+  /** To a process of its own: the core's record about a task that it has delivered. */
+  | { readonly type: 'task'; readonly record: Uint8Array }
 
 export type WorkerMessage =
   /** Attached to the core; may be activated. */
   | { readonly type: 'ready' }
+  | { readonly type: 'pong' }
   /** The application failed to load, or `workerStart` rejected. The thread is ending. */
   | { readonly type: 'start-failed'; readonly error: ErrorRecord }
   /** An error outside any handler: the thread is ending. */
@@ -121,6 +130,8 @@ export interface PortRecord {
 
 /** What `postMessage` throws for data that structured clone refuses. */
 export function notCloneable(cause: unknown): Error {
+  // Whoever refused it may have said so.
+  if (cause instanceof Error && 'code' in cause && String(cause.code).startsWith('ERR_SLUICE_')) return cause
   return sluiceTypeError('ERR_SLUICE_INVALID_ARG', 'The message cannot be cloned', { cause })
 }
 
@@ -157,6 +168,18 @@ export function parseMasterMessage(value: unknown): MasterMessage | undefined {
       const { id, data } = value
       return isIndex(id) ? { type: 'ask', id, data } : undefined
     }
+    case 'boot':
+      return { type: 'boot', boot: value['boot'] }
+    case 'ping':
+      return { type: 'ping' }
+    case 'mail': {
+      const { isAtomic, ticket, value: news } = value
+      return isIndex(ticket) && typeof isAtomic === 'boolean' && typeof news === 'number' ? { type: 'mail', ticket, isAtomic, value: news } : undefined
+    }
+    case 'task': {
+      const { record } = value
+      return record instanceof Uint8Array ? { type: 'task', record } : undefined
+    }
     default:
       return undefined
   }
@@ -168,6 +191,8 @@ export function parseWorkerMessage(value: unknown): WorkerMessage | undefined {
   switch (value['type']) {
     case 'ready':
       return { type: 'ready' }
+    case 'pong':
+      return { type: 'pong' }
     case 'stopped':
       return { type: 'stopped' }
     case 'start-failed': {

@@ -13,7 +13,7 @@ export interface InboxOptions {
   readonly server: number
   /** Reserved for it. */
   readonly slot: number
-  readonly client: TaskClient
+  readonly client: Pick<TaskClient, 'attach' | 'detach' | 'progress' | 'result'>
   readonly report: (error: unknown) => void
 }
 

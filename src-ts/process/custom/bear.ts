@@ -1,7 +1,9 @@
 import type { ResolvedConfig } from '../../options.ts'
 import { systemClock } from '../clock.ts'
 import { roleOf, threadName, type Place } from '../place.ts'
+import type { MasterMessage, PortRecord } from '../messages.ts'
 import type { ThreadHandle, ThreadOptions } from '../worker-handle.ts'
+import type { ChildCalls } from './child-calls.ts'
 import { ChildRunner } from './child-runner.ts'
 import { CommandRunner } from './command-runner.ts'
 import type { Birth } from './processes.ts'
@@ -9,12 +11,19 @@ import type { Runner } from './runner.ts'
 import type { ProcessOutput } from './spec.ts'
 import { ThreadRunner } from './thread-runner.ts'
 
+// For the master, which imports nothing of processes before there are any.
+export { ChildCalls } from './child-calls.ts'
+export { TaskRelay } from './task-relay.ts'
+
 /** What the master gives to every run beside what it is. */
 export interface Surroundings {
   readonly config: ResolvedConfig
   readonly serverName: string
-  /** Of its first port. */
-  readonly url: string
+  readonly ports: readonly PortRecord[]
+  /** Of tasks, what those who deliver have to know. */
+  readonly tasks: { readonly queues: readonly string[]; readonly isDurable: boolean }
+  /** Answers the calls of a process of its own. */
+  readonly calls: (post: (message: MasterMessage) => void) => ChildCalls
   readonly threadOptions: (place: Place) => Omit<ThreadOptions, 'receive'>
   readonly enter: (thread: ThreadHandle) => void
   /** The thread is ready. */
@@ -23,7 +32,7 @@ export interface Surroundings {
 }
 
 /** Begins a run of a process. Imported by servers that have any: it needs more of Node than others load. @throws when no thread or process is to be had */
-export function bear({ activate, boot, config, enter, generation, id, index, output, receive, redirect, serverName, spec, threadOptions, url }: Birth & Surroundings): Runner {
+export function bear({ activate, boot, calls, config, enter, generation, id, index, output, ports, receive, redirect, serverName, spec, tasks, threadOptions }: Birth & Surroundings): Runner {
   const { env, namedStateDir, reload, source, tables } = config
   const environment: NodeJS.ProcessEnv = {
     ...process.env,
@@ -36,12 +45,13 @@ export function bear({ activate, boot, config, enter, generation, id, index, out
     case 'process':
       return new ChildRunner({
         entry: new URL('./child-main.js', import.meta.url),
-        boot: { ...boot, id, serverName, configFile: spec.run === undefined ? undefined : source, env, version: generation.version, url, tables, stateDir: namedStateDir },
+        boot: { ...boot, id, serverName, configFile: source, env, ports, tasks, version: generation.version, tables, stateDir: namedStateDir },
         env: environment,
         startTimeout: reload.startTimeout,
         clock: systemClock,
         output,
         receive,
+        calls,
       })
     case 'thread': {
       const place: Place = { id, kind: 'process', role: roleOf('process'), index, name: threadName('process', index), recycle: {} }

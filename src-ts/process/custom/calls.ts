@@ -15,15 +15,13 @@ export type ProcessCall =
   | { readonly op: 'give'; readonly data: unknown }
   /** Of a process: what was written to it, as `read`. */
   | { readonly op: 'take' }
-  /** Of a process of its own: a call of the server. */
-  | { readonly op: 'invoke'; readonly method: string; readonly args: readonly unknown[] }
   /** The caller does not wait any more for the answer to this call of it. */
   | { readonly op: 'forget'; readonly call: number }
 
 /** Reads a call that came from another thread or process; undefined when it is none. */
 export function parseProcessCall(value: unknown): ProcessCall | undefined {
   if (typeof value !== 'object' || value === null) return undefined
-  const { args, call, data, method, name, op, timeout } = value as Record<string, unknown>
+  const { call, data, name, op, timeout } = value as Record<string, unknown>
   switch (op) {
     case 'write':
     case 'push':
@@ -40,8 +38,6 @@ export function parseProcessCall(value: unknown): ProcessCall | undefined {
       return { op }
     case 'give':
       return { op, data }
-    case 'invoke':
-      return typeof method === 'string' && Array.isArray(args) ? { op, method, args } : undefined
     case 'forget':
       return typeof call === 'number' ? { op, call } : undefined
     default:

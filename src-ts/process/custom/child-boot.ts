@@ -1,4 +1,5 @@
 import type { TableSpec } from '../../table/spec.ts'
+import type { PortRecord } from '../messages.ts'
 
 /** What the code of a process is told at its birth, in a thread or in a process of its own. */
 export interface ProcessBoot {
@@ -17,12 +18,14 @@ export interface ProcessBoot {
 export interface ChildBoot extends ProcessBoot {
   /** Its number in the server. */
   readonly id: number
+  /** File with the configuration, for the functions in it; undefined when there is none. */
   readonly configFile: string | undefined
   readonly env: string | undefined
   readonly serverName: string
   readonly version: string | undefined
-  /** Of the first port. */
-  readonly url: string
+  readonly ports: readonly PortRecord[]
+  /** As {@link Boot.tasks} has them. */
+  readonly tasks: { readonly queues: readonly string[]; readonly isDurable: boolean }
   readonly tables: Readonly<Record<string, TableSpec>>
   /** Where the tables can be attached. */
   readonly stateDir: string | undefined

@@ -1,95 +1,155 @@
 /**
- * The entry of a custom process that is a Node.js process of its own. What it has of its server is the channel to the master;
- * it ends with that.
+ * The entry of a custom process that is a Node.js process of its own. What it has of its server are two lines to the master, one for messages and one for
+ * calls that are answered at once; it ends with them.
  */
+import { RecordKind, TaskNewsWord } from '../../bridge/record.ts'
+import { end as endWaiting } from '../../ending.ts'
 import { sluiceError } from '../../errors.ts'
+import { native, replaceNative } from '../../native.ts'
+import { TaskClient } from '../../tasks/client.ts'
+import { enterClient } from '../../tasks/registry.ts'
+import type { WorkerInfo } from '../api.ts'
 import { within, systemClock } from '../clock.ts'
 import { toRecord } from '../error-record.ts'
 import { Lifecycle } from '../lifecycle.ts'
 import { loadFunctions } from '../load-app.ts'
 import { MasterLink } from '../master-link.ts'
-import { notCloneable } from '../messages.ts'
+import type { LeaveReason } from '../messages.ts'
 import { enter } from '../running.ts'
 import { tellErrors } from '../tell-errors.ts'
 import type { ChildBoot } from './child-boot.ts'
-import { remoteServer } from './remote-server.ts'
+import { ChildLine } from './child-line.ts'
+import { attachTables, ChildServer } from './child-server.ts'
+import { refuseSharedMemory, remoteNative, takeRemoteMail } from './remote-native.ts'
 import { loadProcess, RunningProcess } from './run-process.ts'
+import { SyncCalls } from './sync-calls.ts'
+import { laneOf } from './task-relay.ts'
 
-process.once('message', (first) => {
-  // Written by `child-runner.ts` of this very version, the only code that starts this entry.
-  const { boot } = first as { boot: ChildBoot }
-  const link = new MasterLink({
-    on: (_event, listener) => process.on('message', listener),
-    postMessage: (message) => {
-      try {
-        process.send?.(message)
-      } catch (error) {
-        // The channel has ended, and so does this process; what cannot be copied is the caller's fault.
-        if (process.connected) throw error
-      }
-    },
-  })
-  const lifecycle = new Lifecycle(boot.id)
-  const leaving = new AbortController()
-  let custom: RunningProcess | undefined
+/** What is left at the end of the time for what waits and for the last hook, in milliseconds. */
+const GRACE_MS = 250
+
+const line = new ChildLine(() => {
   // Its master is gone, however that ended.
-  process.on('disconnect', () => process.exit(1))
-  tellErrors(link, lifecycle)
-  link.open((message) => {
-    switch (message.type) {
-      case 'drain':
-        leaving.abort(sluiceError('ERR_SLUICE_SHUTTING_DOWN', `The process "${boot.name}" is leaving (${message.reason})`))
-        custom?.leave(message.reason === 'reload' ? 'reload' : 'stop')
-        break
-      case 'stop':
-        void within(systemClock, message.timeout, custom?.settled() ?? Promise.resolve()).then(() => {
-          link.tell({ type: 'stopped' })
-          end(0)
-        })
-        break
-      case 'ask':
-        custom?.answer(message)
-        break
-      case 'message':
-        void lifecycle.tell('message', message.from, message.data)
-        break
+  process.exit(1)
+})
+const calls = new SyncCalls()
+replaceNative({ ...remoteNative(calls), ...(process.env['SLUICE_TABLES'] === undefined && refuseSharedMemory()) })
+const link = new MasterLink(line)
+const leaving = new AbortController()
+let child: { readonly boot: ChildBoot; readonly lifecycle: Lifecycle; readonly tasks: TaskClient; readonly worker: WorkerInfo } | undefined
+let custom: RunningProcess | undefined
+let isStarted = false
+let exitHooks: Promise<void> | undefined
+
+link.open((message) => {
+  switch (message.type) {
+    case 'boot':
+      if (child !== undefined) return
+      // Written by `child-runner.ts` of this very version, the only code that starts this entry.
+      start(message.boot as ChildBoot).catch((error: unknown) => {
+        link.tell({ type: 'start-failed', error: toRecord(error) })
+        void end(1)
+      })
+      break
+    case 'drain':
+      leave(message.reason)
+      break
+    case 'stop':
+      void stop(message.timeout)
+      break
+    case 'ask':
+      custom?.answer(message)
+      break
+    case 'message':
+      void child?.lifecycle.tell('message', message.from, message.data)
+      break
+    case 'mail':
+      takeRemoteMail(message.ticket, message.isAtomic, message.value)
+      break
+    case 'task': {
+      const { lane, at } = laneOf(message.record)
+      if ((lane.words[at + TaskNewsWord.KIND]! & 0xff) === RecordKind.TASK_PROGRESS) child?.tasks.progress(lane, at)
+      else child?.tasks.result(lane, at)
+      break
     }
-  })
-  const start = async (): Promise<void> => {
-    const server = await remoteServer(boot, link, lifecycle, leaving.signal)
-    enter(server)
-    const code = await loadProcess(boot, async () => (await loadFunctions(boot))?.processes)
-    custom = new RunningProcess({
-      boot,
-      code,
-      server,
-      asker: link,
-      tell: (message) => {
-        try {
-          link.tell(message)
-        } catch (cause) {
-          throw notCloneable(cause)
-        }
-      },
-      report: (error) => lifecycle.report(error, 'process'),
-    })
-    link.tell({ type: 'ready' })
-    custom.start().then(
-      () => end(0),
-      (error: unknown) => {
-        link.tell({ type: 'fatal', reason: 'throw', error: toRecord(error) })
-        end(1)
-      },
-    )
   }
-  start().catch((error: unknown) => {
-    link.tell({ type: 'start-failed', error: toRecord(error) })
-    end(1)
-  })
 })
 
+async function start(boot: ChildBoot): Promise<void> {
+  const lifecycle = new Lifecycle(boot.id)
+  const worker: WorkerInfo = {
+    id: boot.id,
+    kind: 'process',
+    name: boot.name,
+    version: boot.version,
+    threadId: 0,
+    get status() {
+      if (leaving.signal.aborted) return 'exiting'
+      return isStarted ? 'busy' : 'starting'
+    },
+  }
+  const tasks = new TaskClient({
+    native,
+    server: () => 0,
+    ...boot.tasks,
+    report: (error) => lifecycle.report(error, 'task'),
+    // A process imports what it likes.
+    classes: 'ignore',
+  })
+  // Which attachment is the master's business.
+  tasks.attach(0)
+  child = { boot, lifecycle, tasks, worker }
+  tellErrors(link, lifecycle)
+  const server = new ChildServer(boot, worker, await attachTables(boot), { calls, link, lifecycle, signal: leaving.signal })
+  enter(server)
+  enterClient(tasks)
+  const functions = await loadFunctions(boot)
+  if (functions) lifecycle.configure(functions.lifecycle, ['workerStart', 'workerExit', 'workerStop', 'message'])
+  await lifecycle.run('workerStart', { ...worker, status: 'starting', reason: 'start' })
+  const code = await loadProcess(boot, () => Promise.resolve(functions?.processes))
+  if (leaving.signal.aborted) return
+  custom = new RunningProcess({
+    boot,
+    code,
+    server,
+    asker: link,
+    tell: (message) => link.tell(message),
+    report: (error) => lifecycle.report(error, 'process'),
+  })
+  isStarted = true
+  link.tell({ type: 'ready' })
+  custom.start().then(
+    () => end(0),
+    (error: unknown) => {
+      link.tell({ type: 'fatal', reason: 'throw', error: toRecord(error) })
+      return end(1)
+    },
+  )
+}
+
+function leave(reason: LeaveReason): void {
+  if (leaving.signal.aborted || child === undefined) return
+  const { boot, lifecycle, worker } = child
+  leaving.abort(sluiceError('ERR_SLUICE_SHUTTING_DOWN', `The process "${boot.name}" is leaving (${reason})`))
+  exitHooks = lifecycle.tell('workerExit', worker, leaving.signal)
+  custom?.leave(reason === 'reload' ? 'reload' : 'stop')
+}
+
+/** Finishes what it does and ends the process, within `timeout` milliseconds. */
+async function stop(timeout: number): Promise<void> {
+  leave('shutdown')
+  const settled = Promise.all([exitHooks, custom?.settled()])
+  if (!(await within(systemClock, Math.max(0, timeout - 2 * GRACE_MS), settled))) {
+    endWaiting(leaving.signal.reason)
+    await within(systemClock, GRACE_MS, settled)
+  }
+  if (child) await within(systemClock, GRACE_MS, child.lifecycle.tell('workerStop', child.worker))
+  link.tell({ type: 'stopped' })
+  await end(0)
+}
+
 /** Ends the process when everything before has been sent. */
-function end(code: number): void {
-  if (!process.connected || process.send === undefined) process.exit(code)
-  process.send({ type: 'bye' }, () => process.exit(code))
+async function end(code: number): Promise<void> {
+  await line.flushed()
+  process.exit(code)
 }

@@ -1,14 +1,18 @@
 import type { ChildProcess } from 'node:child_process'
+import type { Socket } from 'node:net'
 import { fileURLToPath } from 'node:url'
 
 import { sluiceError } from '../../errors.ts'
 import { fromRecord, toRecord } from '../error-record.ts'
 import { Deferred } from '../deferred.ts'
 import type { Clock } from '../clock.ts'
-import { notCloneable, parseWorkerMessage, type MasterMessage, type WorkerMessage } from '../messages.ts'
+import { parseWorkerMessage, type MasterMessage, type WorkerMessage } from '../messages.ts'
 import { UNREAD_MAX } from '../worker-handle.ts'
 import type { ChildBoot } from './child-boot.ts'
+import type { ChildCalls } from './child-calls.ts'
+import { CALLS_FD, LINE_FD } from './child-line.ts'
 import { readLines } from './command-runner.ts'
+import { FRAME_BYTES_MAX, FrameReader, toFrame } from './frames.ts'
 import { signalChild, spawnChild } from './orphans.ts'
 import type { ProcessEnd, Runner } from './runner.ts'
 import type { ProcessLeave, ProcessOutput } from './spec.ts'
@@ -22,49 +26,64 @@ export interface ChildOptions {
   readonly output: (output: ProcessOutput) => void
   /** Messages that concern others than supervision. */
   readonly receive: (message: WorkerMessage) => void
+  /** Answers its calls of the server; `post` reaches the process. */
+  readonly calls: (post: (message: MasterMessage) => void) => ChildCalls
 }
 
 /** How long the last words of a process that has ended may take to be read. */
 const LAST_WORDS_MS = 1_000
 
-/** A Node.js process of its own. It hears of everything by its channel, whose end is the end of the server to it. */
+/** A Node.js process of its own. It hears of everything by its line, whose end is the end of the server to it. */
 export class ChildRunner implements Runner {
   readonly #child: ChildProcess
+  readonly #line: Socket
+  readonly #calls: ChildCalls
   readonly #receive: ChildOptions['receive']
   readonly #ready = new Deferred()
   readonly #ended = new Deferred<ProcessEnd>()
   readonly ready: Promise<void> = this.#ready.promise
   readonly ended: Promise<ProcessEnd> = this.#ended.promise
   #unread = 0
-  #why: { reason: 'throw' | 'reject' | 'start-failed'; error: Error } | undefined
+  #hasEnded = false
+  #why: { reason: 'throw' | 'reject' | 'start-failed' | 'signal'; error: Error } | undefined
+  #isCondemned = false
+  #ponged: (() => void) | undefined
 
-  constructor({ boot, clock, entry, env, output, receive, startTimeout }: ChildOptions) {
+  constructor({ boot, calls, clock, entry, env, output, receive, startTimeout }: ChildOptions) {
     this.#receive = receive
-    const child = spawnChild(process.execPath, [...process.execArgv, fileURLToPath(entry)], { env, serialization: 'advanced', stdio: ['ignore', 'pipe', 'pipe', 'ipc'] })
+    const stdio = ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'] as const
+    const child = spawnChild(process.execPath, [...process.execArgv.filter((flag) => !flag.startsWith('--inspect')), fileURLToPath(entry)], { env, stdio: [...stdio] })
     this.#child = child
+    this.#line = child.stdio[LINE_FD] as Socket
+    this.#calls = calls((message) => this.post(message))
     const cancel = clock.after(startTimeout, () => {
       this.#why ??= { reason: 'start-failed', error: new Error(`It was not ready after ${startTimeout} ms (reload.startTimeout)`) }
       this.kill()
     })
     void this.ready.then(cancel)
-    child.on('message', (value) => this.#onMessage(value))
     child.once('error', (error) => {
       cancel()
-      if (child.pid === undefined) this.#ended.resolve({ reason: 'start-failed', exitCode: -1, signal: undefined, error })
+      if (child.pid === undefined) this.#end({ reason: 'start-failed', exitCode: -1, signal: undefined, error })
     })
     child.once('exit', (code, signal) => {
       cancel()
       const end = (): void => {
         const { error, reason = signal === null ? ('exit' as const) : ('signal' as const) } = this.#why ?? {}
-        this.#ended.resolve({ reason, exitCode: code ?? -1, signal: signal ?? undefined, error })
+        this.#end({ reason, exitCode: code ?? -1, signal: signal ?? undefined, error })
       }
-      if (!child.connected) return end()
+      if (this.#line.closed) return end()
       // Its last words may still be on their way.
-      child.once('disconnect', end)
-      clock.after(LAST_WORDS_MS, end)
+      const forget = clock.after(LAST_WORDS_MS, end)
+      this.#line.once('close', () => {
+        forget()
+        end()
+      })
     })
     readLines(child.stdout, (line) => output({ process: boot.name, stream: 'stdout', line }))
     readLines(child.stderr, (line) => output({ process: boot.name, stream: 'stderr', line }))
+    this.#listen(this.#line, (value) => this.#onMessage(value))
+    const answers = child.stdio[CALLS_FD] as Socket
+    this.#listen(answers, (call) => this.#write(answers, this.#answerTo(call)))
     this.#send({ type: 'boot', boot })
   }
 
@@ -73,31 +92,83 @@ export class ChildRunner implements Runner {
   }
 
   stop(reason: ProcessLeave, timeout: number): void {
-    this.#send({ type: 'drain', reason: reason === 'reload' ? 'reload' : 'shutdown' } satisfies MasterMessage)
-    this.#send({ type: 'stop', timeout } satisfies MasterMessage)
+    this.#send({ type: 'drain', reason: reason === 'reload' ? 'reload' : 'shutdown' })
+    this.#send({ type: 'stop', timeout })
   }
 
   kill(): void {
     signalChild(this.#child, 'SIGKILL')
   }
 
+  ping(ponged: () => void): void {
+    this.#ponged = ponged
+    this.#send({ type: 'ping' })
+  }
+
   post(message: MasterMessage): void {
     if (message.type === 'message') {
       if (this.#unread >= UNREAD_MAX) throw sluiceError('ERR_SLUICE_INVALID_STATE', `The process has ${UNREAD_MAX} messages that it has not read yet`)
+      this.#send(message)
       this.#unread += 1
+      return
     }
     try {
       this.#send(message)
     } catch (cause) {
       // What threads can share a process cannot have.
-      if (message.type !== 'reply') throw notCloneable(cause)
-      this.#send({ ...message, error: toRecord(notCloneable(cause)), value: undefined } satisfies MasterMessage)
+      if (message.type !== 'reply') throw cause
+      this.#send({ ...message, error: toRecord(cause), value: undefined })
     }
   }
 
-  #send(message: object): void {
+  /** @throws ERR_SLUICE_INVALID_ARG for what cannot be cloned, or is too long */
+  #send(message: MasterMessage): void {
+    this.#write(this.#line, toFrame(message))
+  }
+
+  #write(socket: Socket, frame: Buffer): void {
     // To one that has just died nothing can be said; its end is on its way.
-    if (this.#child.connected) this.#child.send(message, () => undefined)
+    if (!socket.writable) return
+    if (socket.writableLength > FRAME_BYTES_MAX) this.#condemn(`${socket.writableLength} bytes for it are unread`)
+    else socket.write(frame)
+  }
+
+  #answerTo(call: unknown): Buffer {
+    try {
+      return toFrame({ value: this.#calls.answer(call) })
+    } catch (error) {
+      return toFrame({ error: toRecord(error) })
+    }
+  }
+
+  /** Takes what comes; what is no message ends the process, which nobody could understand any more. */
+  #listen(socket: Socket, take: (value: unknown) => void): void {
+    const reader = new FrameReader((value) => {
+      if (!this.#isCondemned) take(value)
+    })
+    socket.on('data', (chunk: Buffer) => {
+      if (this.#isCondemned) return
+      try {
+        reader.write(chunk)
+      } catch (error) {
+        this.#condemn(`What it writes to file descriptor ${socket === this.#line ? LINE_FD : CALLS_FD}, which are the server's, makes no sense`, error)
+      }
+    })
+    // It goes away in the middle of it.
+    socket.on('error', () => {})
+  }
+
+  #condemn(why: string, cause?: unknown): void {
+    this.#isCondemned = true
+    this.#why = { reason: 'signal', error: new Error(`The process was killed: ${why}`, { cause }) }
+    this.kill()
+  }
+
+  #end(end: ProcessEnd): void {
+    if (this.#hasEnded) return
+    this.#hasEnded = true
+    this.#calls.end()
+    this.#ended.resolve(end)
   }
 
   #onMessage(value: unknown): void {
@@ -105,6 +176,9 @@ export class ChildRunner implements Runner {
     switch (message?.type) {
       case undefined:
       case 'stopped':
+        break
+      case 'pong':
+        this.#ponged?.()
         break
       case 'read':
         this.#unread = Math.max(0, this.#unread - message.count)

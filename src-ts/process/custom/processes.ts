@@ -3,7 +3,6 @@ import { resolve } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 
 import { sluiceError, sluiceTypeError } from '../../errors.ts'
-import type { Server } from '../api.ts'
 import { systemClock, type Clock } from '../clock.ts'
 import { Deferred } from '../deferred.ts'
 import { fromRecord } from '../error-record.ts'
@@ -15,9 +14,7 @@ import type { Asker } from './handle.ts'
 import { ProcessInstance } from './instance.ts'
 import { Mailbox } from './mailbox.ts'
 import type { Runner } from './runner.ts'
-import type { DeliverOptions } from '../../tasks/deliver-options.ts'
-import type { TaskCall } from '../../tasks/task.ts'
-import { remoteMethods, timerMethods, type ProcessErrorEvent, type ProcessInfo, type ResolvedProcess } from './spec.ts'
+import type { ProcessErrorEvent, ProcessInfo, ResolvedProcess } from './spec.ts'
 
 /** Messages that wait in one direction of a pipe. */
 const PIPE_MAX = 8_192
@@ -50,9 +47,6 @@ export interface ProcessesOptions {
   readonly maxWaitTime: number
   readonly clock?: Clock
   readonly spawn: (birth: Birth) => Runner
-  readonly server: () => Server
-  /** Delivers a task; gives its id. */
-  readonly deliver: (call: TaskCall, options: DeliverOptions | undefined) => PromiseLike<unknown> & { readonly id: string }
   /** Messages of a process's code to others. */
   readonly receive: (message: WorkerMessage, from: Unit) => void
   readonly events: {
@@ -208,8 +202,6 @@ export class Processes implements Asker, ProcessCaller {
         return undefined
       case 'take':
         return this.#read(this.#unitOf(caller).inbox, caller, id)
-      case 'invoke':
-        return this.#invoke(call.method, call.args)
       case 'forget':
         this.#readings.get(caller)?.get(call.call)?.()
         return undefined
@@ -349,19 +341,6 @@ export class Processes implements Asker, ProcessCaller {
       this.#requests.delete(id)
       this.#counts.set(unit, this.#counts.get(unit)! - 1)
     }
-  }
-
-  #invoke(method: string, args: readonly unknown[]): unknown {
-    if (method === 'deliver' || method === 'run') {
-      const handle = this.#options.deliver(args[0] as TaskCall, args[1] as DeliverOptions | undefined)
-      return method === 'run' ? handle : handle.id
-    }
-    const server = this.#options.server()
-    const call = ((remoteMethods as readonly string[]).includes(method) ? server : undefined) as unknown as Record<string, (...args: readonly unknown[]) => unknown> | undefined
-    if (call) return call[method]!(...args)
-    const [, timerMethod = ''] = /^timer\.(\w+)$/.exec(method) ?? []
-    if (!(timerMethods as readonly string[]).includes(timerMethod)) throw sluiceTypeError('ERR_SLUICE_INVALID_ARG', `server.${method}() cannot be called from a process of its own`)
-    return (server.timer as unknown as Record<string, (...args: readonly unknown[]) => unknown>)[timerMethod]!(...args)
   }
 }
 

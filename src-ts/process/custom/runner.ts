@@ -15,6 +15,10 @@ export interface Runner {
   stop(reason: ProcessLeave, timeout: number): void
   /** Ends it without asking. */
   kill(): void
+  /** Has its event loop answer, `ponged`; of a command there is none. */
+  ping?(ponged: () => void): void
+  /** It was killed and does not end: what it holds of others is theirs. */
+  abandon?(): void
   /** To its code; nothing for a command. */
   post(message: MasterMessage): void
   /** Its input, where it has one that takes bytes. False: it takes no more for now. */

@@ -1,7 +1,5 @@
 /** Custom processes: what a user may write, and what a process sees of its server. `docs/reference/processes.md` describes them. */
 import type { Awaitable, Cloneable, Server } from '../api.ts'
-import type { DeliverOptions } from '../../tasks/deliver-options.ts'
-import type { TaskCall } from '../../tasks/task.ts'
 import type { Bytes } from '../../websocket/payload.ts'
 
 /** What a process is: a thread of the server, a Node.js process of its own, or any program. */
@@ -23,24 +21,24 @@ interface CommonSpec {
   queue?: { /** Entries that wait, 1 to 1 000 000. @default 8192 */ capacity?: number | undefined } | undefined
 }
 
-interface ModuleSpec<S> extends CommonSpec {
+interface ModuleSpec extends CommonSpec {
   /** A module, a path from `root` or a `file:` URL: its default export is run, its exports `onReload` and `onStop` are the hooks. */
   file?: string | URL | undefined
   /** What it does, instead of `file`; only in a configuration file, which the process imports. */
-  run?(ctx: ProcessContext<S>): Awaitable<void>
+  run?(ctx: ProcessContext): Awaitable<void>
   /** The code is replaced: `ctx.signal` is aborted, and what this returns is waited for. */
-  onReload?(ctx: ProcessContext<S>): Awaitable<void>
+  onReload?(ctx: ProcessContext): Awaitable<void>
   /** The server stops, or somebody restarts the process: as `onReload`. */
-  onStop?(ctx: ProcessContext<S>): Awaitable<void>
+  onStop?(ctx: ProcessContext): Awaitable<void>
 }
 
 /** A process on a thread of the server. */
-export interface ThreadSpec extends ModuleSpec<Server> {
+export interface ThreadSpec extends ModuleSpec {
   kind?: 'thread' | undefined
 }
 
 /** A process that is a Node.js process of its own. */
-export interface ChildSpec extends ModuleSpec<RemoteServer> {
+export interface ChildSpec extends ModuleSpec {
   kind: 'process'
 }
 
@@ -61,32 +59,10 @@ export function defineProcess<const T extends ProcessSpec>(spec: T): T {
   return spec
 }
 
-/** Calls of the server that can be made from a Node.js process of its own: the same as in a thread, each gives a promise. */
-export type RemoteServer = { readonly name: string; readonly version: string | undefined; readonly url: string; readonly signal: AbortSignal } & Pick<
-  Server,
-  'postMessage' | 'on' | 'off' | 'process' | 'processes' | 'reload' | 'stopWorker' | 'shutdown' | 'tables'
-> & {
-    readonly [K in RemoteMethod]: (...args: Parameters<Server[K]>) => Promise<ReturnType<Server[K]>>
-  } & {
-    /** Delivers a task, fire and forget; gives its id. Rejects with what `deliver()` of a task throws. */
-    deliver(call: TaskCall, options?: DeliverOptions): Promise<string>
-    /** Delivers a task and waits for what its handler returns. Rejects as `run()` of a task. */
-    run(call: TaskCall, options?: DeliverOptions): Promise<unknown>
-  } & { readonly timer: { readonly [K in TimerMethod]: (...args: Parameters<Server['timer'][K]>) => Promise<ReturnType<Server['timer'][K]>> } }
-
-/** Methods whose arguments and results can be copied. */
-export const remoteMethods = [
-  'push', 'send', 'sendTo', 'close', 'reset', 'exists', 'isEstablished', 'getConnection', 'broadcast', 'publish', 'subscribers',
-  'bindUid', 'sendToUid', 'sendToGroup', 'isUidOnline', 'kick', 'stats', 'health',
-] as const satisfies (keyof Server)[]
-type RemoteMethod = (typeof remoteMethods)[number]
-
-export const timerMethods = ['after', 'every', 'clear', 'has', 'info', 'list', 'clearAll'] as const satisfies (keyof Server['timer'])[]
-type TimerMethod = (typeof timerMethods)[number]
-
-/** What a process gets. `S`: {@link Server} in a thread, {@link RemoteServer} in a process of its own. */
-export interface ProcessContext<S = Server> {
-  readonly server: S
+/** What a process gets. */
+export interface ProcessContext {
+  /** The same in a thread and in a process of its own; `docs/reference/processes.md` lists the exceptions. */
+  readonly server: Server
   /** The instance's: `test`, or `test0` where there are several. */
   readonly name: string
   /** Its number among the instances. */

@@ -9,11 +9,20 @@ export class ThreadRunner implements Runner {
   readonly pid: number = process.pid
   readonly ready: Promise<void>
   readonly ended: Promise<ProcessEnd>
+  readonly #core: ThreadOptions['core']
   #wasStopped = false
+  #ponged: (() => void) | undefined
 
   /** `activate` says that the thread is there, when it is. */
   constructor(options: ThreadOptions, activate: (thread: ThreadHandle) => void) {
-    this.thread = new ThreadHandle(options)
+    this.#core = options.core
+    this.thread = new ThreadHandle({
+      ...options,
+      receive: (message, thread) => {
+        if (message.type === 'pong') this.#ponged?.()
+        else options.receive(message, thread)
+      },
+    })
     let startError: Error | undefined
     let isReady = false
     const started = this.thread.ready.then(
@@ -44,6 +53,15 @@ export class ThreadRunner implements Runner {
   kill(): void {
     this.#wasStopped = true
     this.thread.terminate()
+  }
+
+  ping(ponged: () => void): void {
+    this.#ponged = ponged
+    this.thread.post({ type: 'ping' })
+  }
+
+  abandon(): void {
+    this.#core.writeOffThread(this.thread.threadId)
   }
 
   post(message: MasterMessage): void {
