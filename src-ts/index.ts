@@ -23,6 +23,7 @@ export { defineProcess } from './process/custom/spec.ts'
 export type {
   ChildSpec,
   CommandSpec,
+  PipeKind,
   ProcessContext,
   ProcessErrorEvent,
   ProcessHandle,
@@ -32,6 +33,7 @@ export type {
   ProcessOutput,
   ProcessPipe,
   ProcessQueue,
+  QueueMode,
   ProcessSpec,
   ThreadSpec,
 } from './process/custom/spec.ts'

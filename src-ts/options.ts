@@ -745,7 +745,7 @@ export function parseConfig(input: unknown, source?: string): ResolvedConfig {
     static: options.static.map((entry) => ({ ...entry, root: resolve(root, entry.root) })),
     core: { ...options.core, threads: options.core.threads === 'auto' ? autoReactors(options.workers) : options.core.threads },
     requestTimeout: { soft: options.requestTimeout.soft, hard },
-    processes: Object.fromEntries(Object.entries(options.processes).map(([name, spec]) => [name, resolveProcess(spec)])),
+    processes: Object.fromEntries(Object.entries(options.processes).map(([name, spec]) => [name, resolveProcess(spec, options.stuckAfter)])),
     tasks: resolveTasks(options.tasks, root),
     recycle: { requests, grace, ...recycle },
     hooks: { requestReceived: options.hooks.requestReceived, responseGenerated: options.hooks.responseGenerated },
@@ -760,13 +760,13 @@ export function parseConfig(input: unknown, source?: string): ResolvedConfig {
   return resolved
 }
 
-function resolveProcess(spec: v.InferOutput<typeof configSchema>['processes'][string]): ResolvedProcess {
-  const { enable, instances, maxRestarts, queue, restartInterval } = spec
-  const common = { enable, instances, maxRestarts, queue, restartInterval }
+function resolveProcess(spec: v.InferOutput<typeof configSchema>['processes'][string], stuckAfter: number): ResolvedProcess {
+  const { enable, instances, maxRestarts, pipe, queue, restartInterval } = spec
+  const common = { enable, instances, maxRestarts, pipe, queue, restartInterval }
   const none = { file: undefined, run: undefined, onReload: undefined, onStop: undefined, command: undefined, redirect: false }
-  if ('command' in spec) return { ...none, ...common, kind: 'command', command: spec.command, redirect: spec.redirect }
+  if ('command' in spec) return { ...none, ...common, kind: 'command', stuckAfter: 0, command: spec.command, redirect: spec.redirect }
   const { file, kind, onReload, onStop, run } = spec
-  return { ...none, ...common, kind, file: file instanceof URL ? file.href : file, run, onReload, onStop }
+  return { ...none, ...common, kind, stuckAfter: spec.stuckAfter === undefined ? stuckAfter : spec.stuckAfter || 0, file: file instanceof URL ? file.href : file, run, onReload, onStop }
 }
 
 /** Without `tasks` there are no threads for them alone. */

@@ -1,5 +1,5 @@
 import test, { type ExecutionContext } from 'ava'
-import type { Config, ProcessSpec, Server } from 'sluice'
+import { Lock, type Config, type ProcessSpec, type Server } from 'sluice'
 
 import { answering, AppFolder, ask, next, startServer } from '../support/server.ts'
 
@@ -129,6 +129,147 @@ for (const kind of ['thread', 'process'] as const) {
     if (kind === 'process') t.throws(() => process.kill(pid, 0), { code: 'ESRCH' })
   })
 }
+
+for (const kind of ['thread', 'process'] as const) {
+  serial(`a ${kind} that hangs is noticed, killed and started again; one that may is left alone`, async (t) => {
+    const { server } = await start(t, { monitor: { kind, file: 'monitor.mjs', restartInterval: 10 } as ProcessSpec, busy: { kind, file: 'monitor.mjs', stuckAfter: false } as ProcessSpec }, { stuckAfter: 400 })
+    await Promise.all(['monitor', 'busy'].map((name) => server.process(name).request('who')))
+    const failed = next(server, 'processError')
+    const looping = server.process('busy').request('loop').catch(({ code }: { code: string }) => code)
+    const begin = performance.now()
+    await t.throwsAsync(server.process('monitor').request('loop'), { code: 'ERR_SLUICE_PROCESS_GONE' })
+    t.true(performance.now() - begin >= 300)
+    t.like(await failed, [{ process: { name: 'monitor', stuck: 1 }, reason: 'stuck', restartIn: 10 }])
+    t.deepEqual(await server.process('monitor').request('again'), { got: 'again' })
+    t.like(await server.process('busy').info(), { status: 'running', stuck: 0, restarts: 0 })
+    t.is(server.stats().processesStuck, 1)
+    await server.shutdown({ timeout: 300 })
+    t.is(await looping, 'ERR_SLUICE_PROCESS_GONE')
+  })
+
+  serial(`the pipe of a ${kind} is of messages, of bytes, or none`, async (t) => {
+    const { server: unused, folder } = await start(t, {})
+    await folder.write(`import { pipeline } from 'node:stream/promises'
+export default async function run({ name, pipe, onRequest, signal }) {
+  if (name === 'none') {
+    onRequest(async () => [await pipe.read().catch((error) => error.code), await pipe.write('x').catch((error) => error.code), (() => { try { pipe.duplex } catch (error) { return error.code } })()])
+    return new Promise((resolve) => signal.addEventListener('abort', resolve))
+  }
+  if (name === 'stream') await pipeline(pipe.duplex, async function* (source) { for await (const chunk of source) yield chunk.toString('latin1').toUpperCase() }, pipe.duplex, { end: false }).catch((error) => { if (!signal.aborted) throw error })
+  else for await (const message of pipe.duplex) pipe.duplex.write({ echo: message })
+}`, 'pipe.mjs')
+    const server = await startServer(t, {
+      app: await folder.write(answering('x'), 'other.mjs'),
+      root: folder.path('.'),
+      workers: 1,
+      processes: Object.fromEntries((['none', 'stream', 'datagram'] as const).map((pipe) => [pipe, { kind, pipe, file: 'pipe.mjs' } as ProcessSpec])),
+    })
+    const codes = ['ERR_SLUICE_INVALID_STATE', 'ERR_SLUICE_INVALID_STATE', 'ERR_SLUICE_INVALID_STATE']
+    t.deepEqual(await server.process('none').request(0), codes)
+    const none = server.process('none')
+    t.throws(() => none.duplex, { code: 'ERR_SLUICE_INVALID_STATE' })
+    for (const use of [() => none.write('x'), () => none.read()]) await t.throwsAsync(use, { code: 'ERR_SLUICE_INVALID_STATE' })
+
+    const stream = server.process('stream')
+    await t.throwsAsync(stream.write({ an: 'object' }), { code: 'ERR_SLUICE_INVALID_ARG' })
+    // More than may wait: who writes is held back until it is read.
+    const sent = 'abcdefghij'.repeat(100_000)
+    let got = ''
+    const { duplex } = stream
+    t.is(duplex, stream.duplex)
+    duplex.setEncoding('latin1')
+    const all = new Promise<void>((resolve) => duplex.on('data', (chunk: string) => void ((got += chunk).length >= 20 * sent.length && resolve())))
+    for (let round = 0; round < 20; round += 1) duplex.write(sent)
+    await all
+    t.true(got === sent.toUpperCase().repeat(20))
+
+    const { duplex: messages } = server.process('datagram')
+    const echoes: unknown[] = []
+    const ten = new Promise<void>((resolve) => messages.on('data', (message) => void (echoes.push(message) === 10 && resolve())))
+    for (let count = 0; count < 10; count += 1) messages.write({ count })
+    await ten
+    t.deepEqual(echoes, Array.from({ length: 10 }, (_, count) => ({ echo: { count } })))
+    const ended = new Promise((resolve) => messages.on('end', resolve))
+    await server.shutdown()
+    await ended
+    await unused.shutdown()
+  })
+}
+
+serial('bytes on the lines of a process of its own that are no messages cost that process, and nobody else', async (t) => {
+  const { server: unused, folder } = await start(t, {})
+  await folder.write(`import { writeSync } from 'node:fs'
+export default ({ onRequest }) => { onRequest(([fd, bytes]) => { writeSync(fd, bytes); return new Promise(() => {}) }); return new Promise(() => {}) }`, 'garbage.mjs')
+  const server = await startServer(t, { app: await folder.write(answering('x'), 'other.mjs'), root: folder.path('.'), workers: 1, processes: { child: { kind: 'process', file: 'garbage.mjs', restartInterval: 1 } } })
+  const garbage = [Buffer.from('garbage'), Buffer.alloc(100_000, 255), Buffer.from([4, 0, 0, 0, 1, 2, 3, 4]), Buffer.alloc(4)]
+  for (const fd of [3, 4]) {
+    for (const bytes of garbage) {
+      const failed = next(server, 'processError')
+      await t.throwsAsync(server.process('child').request([fd, bytes]), { code: 'ERR_SLUICE_PROCESS_GONE' })
+      const [{ error, reason, signal }] = await failed
+      t.deepEqual([reason, signal], ['signal', 'SIGKILL'])
+      t.regex(error?.message ?? '', /makes no sense/)
+    }
+  }
+  t.is((await ask(server, '/')).text, 'x')
+  await server.shutdown()
+  await unused.shutdown()
+})
+
+serial('what a process of its own holds and waits for is given back when it dies', async (t) => {
+  const { server: unused, folder } = await start(t, {})
+  const lock = new Lock('held by a child')
+  await folder.write(`import { Lock, server } from '${sluice}'
+export default async ({ onRequest }) => {
+  const lock = new Lock('held by a child')
+  onRequest(async (what) => {
+    if (what === 'hold') return (await lock.acquire()).fence
+    void lock.acquire().then(() => server.postMessage('main', 'granted'))
+    await new Promise(setImmediate)
+    return 'waits'
+  })
+  return new Promise(() => {})
+}`, 'lock.mjs')
+  const server = await startServer(t, { app: await folder.write(answering('x'), 'other.mjs'), root: folder.path('.'), workers: 1, processes: { child: { kind: 'process', file: 'lock.mjs', restartInterval: 1 }, other: { kind: 'process', file: 'lock.mjs', restartInterval: 1 } } })
+  const fence = (await server.process('child').request('hold')) as number
+  t.is(lock.tryAcquire(), undefined)
+  t.is(await server.process('other').request('wait'), 'waits')
+  // It has a place in the line, and dies there.
+  process.kill((await server.process('other').pid())!, 'SIGKILL')
+  await next(server, 'processError')
+  const granted = lock.acquire({ timeout: 20_000 })
+  process.kill((await server.process('child').pid())!, 'SIGKILL')
+  const held = await granted
+  t.true(held.fence > fence)
+  const told = next(server, 'message')
+  t.is(await server.process('child').request('wait'), 'waits')
+  held.release()
+  t.deepEqual(await told, [1, 'granted'])
+  await server.shutdown()
+  await unused.shutdown()
+})
+
+serial('each instance has a queue of its own where who pushes names it', async (t) => {
+  const { server: unused, folder } = await start(t, {})
+  await folder.write(`export default async ({ name, queue, pipe, signal }) => { for (;;) await pipe.write([name, await queue.pop({ signal })]) }`, 'pop.mjs')
+  const server = await startServer(t, { app: await folder.write(answering('x'), 'other.mjs'), root: folder.path('.'), workers: 1, processes: { pop: { file: 'pop.mjs', instances: 2, queue: { capacity: 3, mode: 'orient' } }, plain: { command: ['true'], enable: false, queue: true } } })
+  for (const name of ['pop1', 'pop0']) for (const entry of [1, 2, 3]) t.true(await server.process(name).queue.push([name, entry]))
+  for (const name of ['pop0', 'pop1']) for (const entry of [1, 2, 3]) t.deepEqual(await server.process(name).read(), [name, [name, entry]])
+  t.true(await server.process('plain').queue.push(1))
+  await server.shutdown()
+  await unused.shutdown()
+})
+
+serial('a command whose input is a stream is held back by it, and sees its end; one without a pipe has none', async (t) => {
+  const { server } = await start(t, { count: { command: ['wc', '-c'], redirect: true, maxRestarts: 0 }, none: { command: ['cat'], pipe: 'none', maxRestarts: 0 } })
+  await t.throwsAsync(server.process('none').write('x'), { code: 'ERR_SLUICE_INVALID_STATE' })
+  while ((await server.process('none').info()).status !== 'ended') await next(server, 'processError')
+  const count = server.process('count')
+  if ((await count.info()).status !== 'running') await next(server, 'processStart', ({ name }) => name === 'count')
+  for (let round = 0; round < 20; round += 1) count.duplex.write(Buffer.alloc(1_000_000))
+  count.duplex.end()
+  t.is(Buffer.from((await count.read()) as Uint8Array).toString().trim(), '20000000')
+})
 
 serial('a thread and a process of its own deliver tasks and await them', async (t) => {
   const { server: unused, folder } = await start(t, {})

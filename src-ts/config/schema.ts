@@ -546,18 +546,25 @@ export const tasksSchema = exactObject({
   durable: v.optional(v.union([v.literal(false), exactObject({ path: text, fsync: v.optional(only(['always', 'interval']), 'always') }, 'must be false or { path, fsync }')], 'must be false or { path, fsync }'), false),
 })
 
+const queueRules = section({ capacity: v.optional(whole('', 1, 1_000_000), 8192), mode: v.optional(only(['balance', 'orient']), 'balance') })
+const processQueue = v.pipe(
+  v.lazy((value) => (value === true ? v.literal(true) : queueRules) as unknown as v.GenericSchema<true | v.InferInput<typeof queueRules>, true | v.InferOutput<typeof queueRules>>),
+  v.transform((value) => (value === true ? v.parse(queueRules, undefined) : value)),
+)
 const processRules = {
   instances: v.optional(whole('', 1, 64), 1),
   enable: v.optional(flag, true),
   restartInterval: v.optional(millis(), 5000),
   maxRestarts: v.optional(whole('')),
-  queue: section({ capacity: v.optional(whole('', 1, 1_000_000), 8192) }),
+  queue: v.optional(processQueue, {}),
 }
 const modulePath = v.custom<string | URL>((value) => (typeof value === 'string' && value !== '') || (value instanceof URL && value.protocol === 'file:'), 'must be a path or a file: URL')
 const moduleProcessSchema = v.pipe(
   exactObject(
     {
       kind: v.optional(only(['thread', 'process', 'command']), 'thread'),
+      pipe: v.optional(only(['none', 'stream', 'datagram']), 'datagram'),
+      stuckAfter: v.optional(millisOrFalseRule),
       file: v.optional(modulePath),
       run: v.optional(fn<(ctx: never) => unknown>()),
       onReload: v.optional(fn<(ctx: never) => unknown>()),
@@ -572,6 +579,7 @@ const commandProcessSchema = exactObject(
   {
     kind: v.optional(only(['command']), 'command'),
     command: v.pipe(v.array(v.string('must be a string'), 'must be a list of the program and its arguments'), v.minLength(1, 'must name a program'), v.maxLength(1024, 'must have at most 1024 arguments')),
+    pipe: v.optional(only(['none', 'stream']), 'stream'),
     redirect: v.optional(flag, false),
     ...processRules,
   },

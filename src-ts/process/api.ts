@@ -209,6 +209,8 @@ export interface ServerStats {
   readonly idleTaskWorkers: number
   /** Custom processes that run. */
   readonly processes: number
+  /** Custom processes that were killed because they hung, or did not go in their time. */
+  readonly processesStuck: number
   /** Reloads whose code took over. */
   readonly reloads: number
   /** Workers that ended unasked, {@link ServerStats.stuck} included. */

@@ -16,6 +16,7 @@ const CRASHES = 1
 const STUCK = 2
 const START_TIME = 3
 const PROCESSES = 4
+const PROCESSES_STUCK = 5
 /** Words of a row. */
 const ID = 0
 const STATUS = 1
@@ -52,8 +53,8 @@ export interface BoardRow {
   readonly tasking: number
 }
 
-export type BoardCounter = 'reloads' | 'crashes' | 'stuck'
-const COUNTERS = { reloads: RELOADS, crashes: CRASHES, stuck: STUCK } as const
+export type BoardCounter = 'reloads' | 'crashes' | 'stuck' | 'processesStuck'
+const COUNTERS = { reloads: RELOADS, crashes: CRASHES, stuck: STUCK, processesStuck: PROCESSES_STUCK } as const
 
 export class Board {
   readonly buffer: SharedArrayBuffer

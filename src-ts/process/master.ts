@@ -154,6 +154,7 @@ export class Master extends PushServer implements Server {
         },
         failed: (event) => {
           count()
+          if (event.reason === 'stuck') this.#board.count('processesStuck')
           void this.#lifecycle.tell('processError', event)
         },
       },

@@ -9,6 +9,7 @@ import type { TableSpec } from '../table/spec.ts'
 import type { ReloadResult, ReloadTarget, StartReason, WorkerKind } from './api.ts'
 import { parseProcessCall, type ProcessCall } from './custom/calls.ts'
 import type { ProcessBoot } from './custom/child-boot.ts'
+import type { ProcessName } from './custom/handle.ts'
 import { parseErrorRecord, toRecord, type ErrorRecord } from './error-record.ts'
 
 /** Why a worker has to go. */
@@ -105,8 +106,8 @@ export interface Boot {
   readonly tasks: { readonly files: readonly string[]; readonly queues: readonly string[]; readonly isDurable: boolean }
   /** Shared with every thread of the server, see `board.ts`. */
   readonly board: SharedArrayBuffer
-  /** The names of the custom processes. */
-  readonly processes: readonly string[]
+  /** The custom processes. */
+  readonly processes: readonly ProcessName[]
   /** Of a custom process: what it is. */
   readonly process?: ProcessBoot
 }

@@ -57,6 +57,7 @@ export function serverStats(board: Board, { counters, rejected, workers }: CoreS
     taskWorkers: taskWorkers.length,
     idleTaskWorkers: taskWorkers.filter(({ tasking }) => tasking === 0).length,
     processes: board.processes,
+    processesStuck: board.counter('processesStuck'),
     reloads: board.counter('reloads'),
     crashes: board.counter('crashes'),
     stuck: board.counter('stuck'),

@@ -8,6 +8,7 @@ import { FakeClock, settle } from '../fake-clock.ts'
 class FakeRunner implements Runner {
   readonly pid = 7
   readonly asked: string[] = []
+  answers = true
   readonly #ready = new Deferred()
   readonly #ended = new Deferred<ProcessEnd>()
   readonly ready: Promise<void> = this.#ready.promise
@@ -22,6 +23,15 @@ class FakeRunner implements Runner {
   }
 
   post(): void {}
+
+  abandon(): void {
+    this.asked.push('abandon')
+  }
+
+  ping(answered: () => void): void {
+    this.asked.push('ping')
+    if (this.answers) answered()
+  }
 
   getReady(): void {
     this.#ready.resolve(undefined)
@@ -43,6 +53,7 @@ function stage(options: Partial<InstanceOptions> = {}) {
     enable: true,
     restartInterval: 5_000,
     maxRestarts: undefined,
+    stuckAfter: 0,
     clock,
     maxWaitTime: 10_000,
     spawn: () => {
@@ -174,7 +185,8 @@ test('what does not go in time is killed, and not waited for when it does not ev
   t.deepEqual(last().asked, ['stop reload 10000', 'kill'])
   await clock.pass(2_000)
   t.is(runners.length, 2)
-  t.deepEqual(log, ['gone', 'failed stuck for good'])
+  t.deepEqual(log, ['gone', 'failed stuck 0'])
+  t.deepEqual(runners[0]?.asked, ['stop reload 10000', 'kill', 'abandon'])
   runners[0]?.end()
   await settle()
   t.is(instance.info.status, 'starting', 'its late end concerns nobody')
@@ -223,4 +235,48 @@ test('reloads that are asked for while one runs are one', async (t) => {
   }
   await Promise.all(reloads)
   t.is(runners.length, 3)
+})
+
+test('one that answers no more is killed, counted and started again; one that answers is left alone', async (t) => {
+  const { clock, instance, last, log, runners } = await running({ stuckAfter: 1_000 })
+  await clock.pass(60_000)
+  t.deepEqual(new Set(last().asked), new Set(['ping']))
+  last().answers = false
+  await clock.pass(1_500)
+  t.is(last().asked.at(-1), 'kill')
+  last().end({ reason: 'signal', signal: 'SIGKILL' })
+  await settle()
+  t.deepEqual(log, ['gone', 'failed stuck 5000'])
+  t.is(instance.info.stuck, 1)
+  await clock.pass(5_000)
+  t.is(runners.length, 2)
+  last().answers = false
+  last().getReady()
+  await settle()
+  await clock.pass(1_500 + 2_000)
+  t.deepEqual(last().asked.slice(-2), ['kill', 'abandon'], 'a thread in a native call may never end')
+  t.deepEqual(log.slice(-2), ['gone', 'failed stuck 10000'])
+})
+
+test('one that does not end by itself when it is asked to go, but when it is killed, has not gone as it was asked', async (t) => {
+  const { clock, instance, last, log } = await running()
+  const restart = instance.again('stop')
+  await settle()
+  await clock.pass(10_000)
+  last().end({ reason: 'signal', signal: 'SIGKILL' })
+  await settle()
+  t.deepEqual(log, ['gone', 'failed stuck 0'])
+  last().getReady()
+  await restart
+})
+
+test('failures are waited for longer each time also with an interval of nothing', async (t) => {
+  const { clock, last, log } = await running({ restartInterval: 0 })
+  for (let count = 0; count < 4; count += 1) {
+    last().end({ exitCode: 1 })
+    await clock.pass(100)
+    last().getReady()
+    await settle()
+  }
+  t.deepEqual(log.filter((line) => line.startsWith('failed')), [0, 2, 4, 8].map((ms) => `failed exit ${ms}`))
 })

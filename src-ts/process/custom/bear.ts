@@ -41,7 +41,7 @@ export function bear({ activate, boot, calls, config, enter, generation, id, ind
   }
   switch (spec.kind) {
     case 'command':
-      return new CommandRunner({ name: boot.name, command: spec.command ?? [], cwd: generation.root, env: environment, output, redirect: spec.redirect ? redirect : undefined })
+      return new CommandRunner({ name: boot.name, command: spec.command ?? [], cwd: generation.root, env: environment, output, hasInput: spec.pipe !== 'none', redirect: spec.redirect ? redirect : undefined })
     case 'process':
       return new ChildRunner({
         entry: new URL('./child-main.js', import.meta.url),

@@ -1,3 +1,5 @@
+import type { ProcessName } from './handle.ts'
+import type { PipeKind } from './spec.ts'
 import type { TableSpec } from '../../table/spec.ts'
 import type { PortRecord } from '../messages.ts'
 
@@ -8,10 +10,11 @@ export interface ProcessBoot {
   /** The instance's. */
   readonly name: string
   readonly index: number
+  readonly pipe: PipeKind
   /** File URL of its module; undefined when its functions are in the configuration file. */
   readonly file: string | undefined
   /** All instances there are. */
-  readonly names: readonly string[]
+  readonly names: readonly ProcessName[]
 }
 
 /** What a process of its own is told besides. */

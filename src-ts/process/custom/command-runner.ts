@@ -14,6 +14,8 @@ export interface CommandOptions {
   /** Lines of its output, of what is not redirected. */
   readonly output: (output: ProcessOutput) => void
   /** Takes its standard output in pieces. False: no more until `resume` is called. */
+  /** Whether it has an input that can be written to. */
+  readonly hasInput: boolean
   readonly redirect: ((chunk: Buffer, resume: () => void) => boolean) | undefined
 }
 
@@ -28,8 +30,8 @@ export class CommandRunner implements Runner {
   readonly ready: Promise<void> = this.#ready.promise
   readonly ended: Promise<ProcessEnd> = this.#ended.promise
 
-  constructor({ command: [program = '', ...args], cwd, env, name, output, redirect }: CommandOptions) {
-    const child = spawnChild(program, args, { cwd, env, stdio: ['pipe', 'pipe', 'pipe'] })
+  constructor({ command: [program = '', ...args], cwd, env, hasInput, name, output, redirect }: CommandOptions) {
+    const child = spawnChild(program, args, { cwd, env, stdio: [hasInput ? 'pipe' : 'ignore', 'pipe', 'pipe'] })
     this.#child = child
     child.once('spawn', () => this.#ready.resolve(undefined))
     child.once('error', (error) => this.#ended.resolve({ reason: 'start-failed', exitCode: -1, signal: undefined, error }))
@@ -66,11 +68,33 @@ export class CommandRunner implements Runner {
 
   post(): void {}
 
-  input(data: string | Uint8Array): boolean {
+  input(data: Uint8Array): boolean {
     const { stdin } = this.#child
     if (stdin === null || !stdin.writable || stdin.writableLength > INPUT_BYTES_MAX) return false
     stdin.write(data)
     return true
+  }
+
+  isInputOpen(): boolean {
+    return this.#child.stdin?.writable === true
+  }
+
+  inputRead(): Promise<void> {
+    const { stdin } = this.#child
+    if (stdin === null || !stdin.writable || stdin.writableLength <= INPUT_BYTES_MAX) return Promise.resolve()
+    return new Promise((resolve) => {
+      const done = (): void => {
+        stdin.off('drain', done)
+        stdin.off('close', done)
+        resolve()
+      }
+      stdin.on('drain', done)
+      stdin.on('close', done)
+    })
+  }
+
+  endInput(): void {
+    this.#child.stdin?.end()
   }
 }
 

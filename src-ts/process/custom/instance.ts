@@ -2,6 +2,7 @@ import { sluiceError } from '../../errors.ts'
 import { within, type Cancel, type Clock } from '../clock.ts'
 import { Deferred } from '../deferred.ts'
 import { JoinedRuns } from '../reload.ts'
+import { Pulse } from './pulse.ts'
 import type { ProcessEnd, Runner } from './runner.ts'
 import type { ProcessErrorEvent, ProcessInfo, ProcessKind, ProcessLeave } from './spec.ts'
 
@@ -22,6 +23,8 @@ export interface InstanceOptions {
   readonly enable: boolean
   readonly restartInterval: number
   readonly maxRestarts: number | undefined
+  /** Milliseconds after which a process whose event loop does not turn is ended; 0 = never. */
+  readonly stuckAfter: number
   readonly clock: Clock
   readonly maxWaitTime: number
   /** Starts it. @throws when that is not possible now */
@@ -46,6 +49,8 @@ export class ProcessInstance {
   #since: number | undefined
   #startedAt = 0
   #restarts = 0
+  #stuck = 0
+  #pulse: Pulse | undefined
   /** Restarts in a row. */
   #row = 0
   #failures = 0
@@ -53,6 +58,9 @@ export class ProcessInstance {
   #isFrozen = false
   /** It was asked to go, to be started again. */
   #isComingBack = false
+  /** The run that is there was killed: because it hangs, because it did not go in time. */
+  #isStuck = false
+  #wasKilled = false
   #left: Deferred | undefined
   #running = new Deferred()
   /** Reloads and restarts, one after the other; those that are asked for while one runs are one. */
@@ -66,7 +74,7 @@ export class ProcessInstance {
 
   get info(): ProcessInfo {
     const { id, kind, name } = this.#options
-    return { name, kind, id, pid: this.#runner?.pid, status: this.#status, restarts: this.#restarts, since: this.#since }
+    return { name, kind, id, pid: this.#runner?.pid, status: this.#status, restarts: this.#restarts, stuck: this.#stuck, since: this.#since }
   }
 
   /** The run that is there now, ready or not. */
@@ -107,6 +115,7 @@ export class ProcessInstance {
       if (this.#runner !== runner || this.#status !== 'starting') return
       this.#since = Date.now()
       this.#setStatus('running')
+      this.#watch(runner)
       this.#options.events.started(this.info)
     })
     void runner.ended.then((end) => this.#over(runner, end))
@@ -157,9 +166,33 @@ export class ProcessInstance {
     runner.stop(reason, timeout)
     if (await within(clock, timeout, left, hurry)) return
     if (hurry?.aborted && (await within(clock, STOP_MIN_MS, left))) return
+    this.#wasKilled = true
     runner.kill()
     if (await within(clock, KILL_MS, left)) return
-    // It is not waited for any longer, and what it still does concerns nobody.
+    this.#giveUp(runner)
+  }
+
+  /** From now on it has to show that it lives. */
+  #watch(runner: Runner): void {
+    const { clock, stuckAfter } = this.#options
+    if (stuckAfter === 0 || runner.ping === undefined) return
+    this.#pulse = new Pulse({ clock, stuckAfter, ask: (answered) => runner.ping?.(answered), stuck: () => void this.#stop(runner) })
+  }
+
+  /** It hangs. */
+  async #stop(runner: Runner): Promise<void> {
+    // Who is asked to go meanwhile is killed in its time.
+    if (this.#runner !== runner || this.#status !== 'running') return
+    this.#stuck += 1
+    this.#isStuck = true
+    runner.kill()
+    if (!(await within(this.#options.clock, KILL_MS, runner.ended))) this.#giveUp(runner)
+  }
+
+  /** It is not waited for any longer, and what it still does concerns nobody. */
+  #giveUp(runner: Runner): void {
+    if (this.#runner !== runner) return
+    runner.abandon?.()
     this.#over(runner, { reason: 'stuck', exitCode: -1, signal: undefined, error: undefined })
   }
 
@@ -168,16 +201,23 @@ export class ProcessInstance {
     const { events } = this.#options
     const left = this.#left
     const info = this.info
+    const isStuck = this.#isStuck
+    const wasKilled = this.#wasKilled
+    this.#isStuck = false
+    this.#wasKilled = false
+    this.#pulse?.stop()
+    this.#pulse = undefined
     this.#runner = undefined
     this.#since = undefined
     this.#left = undefined
     events.gone()
     if (left === undefined) {
-      this.#failed(end)
+      this.#failed(isStuck ? { ...end, reason: 'stuck' } : end)
       return
     }
     this.#setStatus(this.#isComingBack && !this.#isFrozen ? 'waiting' : 'ended')
-    if (end.reason === 'stuck') events.failed({ process: this.info, ...end, restartIn: undefined })
+    // It did not go by itself in its time.
+    if (wasKilled) events.failed({ process: this.info, ...end, reason: 'stuck', restartIn: this.#status === 'waiting' ? 0 : undefined })
     else events.stopped({ ...info, status: this.#status })
     left.resolve(undefined)
   }
@@ -191,7 +231,9 @@ export class ProcessInstance {
     }
     const isFailure = end.reason !== 'exit' || end.exitCode !== 0
     if (!isFailure) this.#failures = 0
-    const delay = Math.min(restartInterval * 2 ** this.#failures, Math.max(RESTART_MAX_MS, restartInterval))
+    // Nothing doubled is nothing.
+    const base = this.#failures === 0 ? restartInterval : Math.max(restartInterval, 1)
+    const delay = Math.min(base * 2 ** this.#failures, Math.max(RESTART_MAX_MS, restartInterval))
     if (isFailure) this.#failures = Math.min(this.#failures + 1, 30)
     if (this.#isFrozen || this.#row >= maxRestarts) {
       this.#setStatus('ended')

@@ -10,7 +10,7 @@ import type { Generation } from '../generation.ts'
 import { cloneMessage, type WorkerMessage } from '../messages.ts'
 import type { ProcessCall } from './calls.ts'
 import type { ProcessBoot } from './child-boot.ts'
-import type { Asker } from './handle.ts'
+import type { Asker, ProcessName } from './handle.ts'
 import { ProcessInstance } from './instance.ts'
 import { Mailbox } from './mailbox.ts'
 import type { Runner } from './runner.ts'
@@ -75,9 +75,10 @@ interface OpenRequest {
 
 /** The custom processes of a server, in its master. */
 export class Processes implements Asker, ProcessCaller {
-  readonly names: readonly string[]
+  readonly names: readonly ProcessName[]
   readonly #options: ProcessesOptions
   readonly #units: readonly Unit[]
+  /** By process, or by instance where each has its own. */
   readonly #queues = new Map<string, Mailbox>()
   readonly #requests = new Map<number, OpenRequest>()
   readonly #counts = new Map<Unit, number>()
@@ -91,15 +92,16 @@ export class Processes implements Asker, ProcessCaller {
     const units: Unit[] = []
     let threads = 0
     for (const [key, spec] of Object.entries(options.specs)) {
-      this.#queues.set(key, new Mailbox(spec.queue.capacity))
       for (let index = 0; index < spec.instances; index += 1) {
         const name = spec.instances === 1 ? key : `${key}${index}`
+        const queue = queueName(key, name, spec)
+        if (!this.#queues.has(queue)) this.#queues.set(queue, new Mailbox(spec.queue.capacity))
         units.push(this.#unit(key, name, index, spec, options.firstId + units.length, spec.kind === 'thread' ? threads++ : 0))
       }
     }
     this.#units = units
-    this.names = units.map(({ instance }) => instance.name)
-    const twice = this.names.find((name, at) => this.names.indexOf(name) !== at)
+    this.names = units.map(({ instance, spec }) => ({ name: instance.name, pipe: spec.pipe }))
+    const twice = units.map(({ instance }) => instance.name).find((name, at, names) => names.indexOf(name) !== at)
     if (twice !== undefined) throw sluiceTypeError('ERR_SLUICE_INVALID_OPTION', `processes: two of them are named "${twice}"`)
   }
 
@@ -175,10 +177,15 @@ export class Processes implements Asker, ProcessCaller {
   async call(call: ProcessCall, caller: ProcessCaller, id: number): Promise<unknown> {
     switch (call.op) {
       case 'write':
-        this.#write(this.#named(call.name), call.data)
+        return this.#write(this.#named(call.name), call.data, call.waits ? caller : undefined)
+      case 'end': {
+        const { instance, spec } = this.#named(call.name)
+        if (spec.kind === 'command') instance.runner?.endInput?.()
         return undefined
+      }
       case 'read': {
         const { outbox, spec } = this.#named(call.name)
+        if (spec.kind !== 'command') checkPipe(call.name, spec)
         if (spec.kind === 'command' && !spec.redirect) {
           throw sluiceError('ERR_SLUICE_INVALID_STATE', `What the command "${call.name}" writes goes to the log; with \`redirect: true\` it can be read`)
         }
@@ -198,10 +205,12 @@ export class Processes implements Asker, ProcessCaller {
       case 'infos':
         return this.infos
       case 'give':
-        if (!this.#unitOf(caller).outbox.offer(call.data)) throw full('Nobody reads what the process writes', PIPE_MAX)
-        return undefined
-      case 'take':
-        return this.#read(this.#unitOf(caller).inbox, caller, id)
+        return this.#give(this.#unitOf(caller), call.data, call.waits)
+      case 'take': {
+        const { inbox, instance, spec } = this.#unitOf(caller)
+        checkPipe(instance.name, spec)
+        return this.#read(inbox, caller, id)
+      }
       case 'forget':
         this.#readings.get(caller)?.get(call.call)?.()
         return undefined
@@ -210,7 +219,9 @@ export class Processes implements Asker, ProcessCaller {
 
   #unit(key: string, name: string, index: number, spec: ResolvedProcess, id: number, thread: number): Unit {
     const { clock = systemClock, events, maxWaitTime, spawn } = this.#options
-    const outbox = new Mailbox(PIPE_MAX)
+    const isStream = spec.pipe === 'stream'
+    // What a command writes is bytes.
+    const outbox = new Mailbox(PIPE_MAX, isStream || spec.kind === 'command')
     const instance = new ProcessInstance({
       name,
       kind: spec.kind,
@@ -218,6 +229,7 @@ export class Processes implements Asker, ProcessCaller {
       enable: spec.enable,
       restartInterval: spec.restartInterval,
       maxRestarts: spec.maxRestarts,
+      stuckAfter: spec.stuckAfter,
       clock,
       maxWaitTime,
       spawn: () =>
@@ -225,7 +237,7 @@ export class Processes implements Asker, ProcessCaller {
           id,
           index: thread,
           spec,
-          boot: { key, name, index, file: fileOf(spec, this.#generation as Generation), names: this.names },
+          boot: { key, name, index, pipe: spec.pipe, file: fileOf(spec, this.#generation as Generation), names: this.names },
           generation: this.#generation as Generation,
           receive: (message) => this.#receive(message, unit),
           redirect: (chunk, resume) => {
@@ -239,6 +251,8 @@ export class Processes implements Asker, ProcessCaller {
         ...events,
         gone: () => {
           this.#readings.delete(unit)
+          // It may come back, and then reads what was written to it.
+          if (instance.isOver) unit.inbox.refuseWriters()
           for (const [request, { answer, unit: asked }] of this.#requests) {
             if (asked !== unit) continue
             this.#requests.delete(request)
@@ -252,7 +266,7 @@ export class Processes implements Asker, ProcessCaller {
       key,
       spec,
       instance,
-      inbox: new Mailbox(PIPE_MAX),
+      inbox: new Mailbox(PIPE_MAX, isStream),
       outbox,
       isAlive: () => instance.runner !== undefined,
       post: (message) => instance.runner?.post(message),
@@ -279,7 +293,8 @@ export class Processes implements Asker, ProcessCaller {
   }
 
   #queueOf(name: string): Mailbox {
-    return this.#queues.get(this.#named(name).key)!
+    const { instance, key, spec } = this.#named(name)
+    return this.#queues.get(queueName(key, instance.name, spec))!
   }
 
   #unitOf(caller: ProcessCaller): Unit {
@@ -288,15 +303,36 @@ export class Processes implements Asker, ProcessCaller {
     return unit
   }
 
-  #write({ inbox, instance, spec }: Unit, data: unknown): void {
-    if (instance.isOver) throw gone(instance.name)
-    if (spec.kind !== 'command') {
-      if (!inbox.offer(data)) throw full(`The process "${instance.name}" does not read what is written to it`, PIPE_MAX)
+  /** `waiter`: who waits for room, as long as it lives. */
+  async #write(unit: Unit, data: unknown, waiter: ProcessCaller | undefined): Promise<void> {
+    const { inbox, instance, spec } = unit
+    const { name } = instance
+    checkPipe(name, spec)
+    if (instance.isOver) throw gone(name)
+    const message = spec.pipe === 'stream' ? bytesFor(name, data) : data
+    if (spec.kind === 'command') {
+      if (!instance.isRunning) throw gone(name)
+      const { runner } = instance
+      if (runner?.input?.(message as Uint8Array)) return
+      if (waiter === undefined) throw sluiceError('ERR_SLUICE_PROCESS_FULL', `The command "${name}" does not read its input`)
+      do await runner?.inputRead?.()
+      while (instance.runner === runner && runner?.isInputOpen?.() && !runner.input?.(message as Uint8Array))
+      if (instance.runner !== runner || !runner?.isInputOpen?.()) throw gone(name)
       return
     }
-    if (typeof data !== 'string' && !(data instanceof Uint8Array)) throw sluiceTypeError('ERR_SLUICE_INVALID_ARG', 'The input of a command must be a text or bytes')
-    if (!instance.isRunning) throw gone(instance.name)
-    if (!instance.runner?.input?.(data)) throw sluiceError('ERR_SLUICE_PROCESS_FULL', `The command "${instance.name}" does not read its input`)
+    if (waiter === undefined) {
+      if (!inbox.offer(message)) throw full(`The process "${name}" does not read what is written to it`, PIPE_MAX)
+    } else if (!(await room(inbox, message, () => waiter.isAlive()))) throw gone(name)
+  }
+
+  async #give(unit: Unit, data: unknown, waits: boolean): Promise<void> {
+    const { instance, outbox, spec } = unit
+    checkPipe(instance.name, spec)
+    const message = spec.pipe === 'stream' ? bytesFor(instance.name, data) : data
+    if (waits) {
+      const { runner } = instance
+      if (!(await room(outbox, message, () => instance.runner === runner))) throw sluiceError('ERR_SLUICE_SHUTTING_DOWN', 'The server is stopping')
+    } else if (!outbox.offer(message)) throw full('Nobody reads what the process writes', PIPE_MAX)
   }
 
   /** The next message in a list, an empty one when none comes any more, undefined when the caller does not wait for it any longer. */
@@ -352,6 +388,29 @@ function isUnit(caller: ProcessCaller): caller is Unit {
 function fileOf({ file }: ResolvedProcess, { root }: Generation): string | undefined {
   if (file === undefined || file.startsWith('file:')) return file
   return pathToFileURL(resolve(root, file)).href
+}
+
+/** Settles when it is kept; false when it will not be. */
+function room(mailbox: Mailbox, message: unknown, isWaiting: () => boolean): Promise<boolean> {
+  return new Promise((done) => mailbox.write({ message, isWaiting, done }))
+}
+
+/** Of whom a process has its queue. */
+function queueName(key: string, name: string, { queue }: ResolvedProcess): string {
+  return queue.mode === 'orient' ? name : key
+}
+
+/** @throws ERR_SLUICE_INVALID_STATE for one without */
+function checkPipe(name: string, { pipe }: ResolvedProcess): void {
+  if (pipe === 'none') throw sluiceError('ERR_SLUICE_INVALID_STATE', `The process ${JSON.stringify(name)} has no pipe: \`pipe: 'none'\``)
+}
+
+/** @throws ERR_SLUICE_INVALID_ARG for what is neither text nor bytes */
+function bytesFor(name: string, data: unknown): Uint8Array {
+  if (typeof data === 'string') return new TextEncoder().encode(data)
+  if (data instanceof ArrayBuffer) return new Uint8Array(data)
+  if (data instanceof Uint8Array) return data
+  throw sluiceTypeError('ERR_SLUICE_INVALID_ARG', `What is written to the stream of ${JSON.stringify(name)} must be a text or bytes, got ${data === null ? 'null' : typeof data}`)
 }
 
 function gone(name: string): Error {

@@ -7,7 +7,8 @@ import { toRecord } from '../error-record.ts'
 import { notCloneable, type WorkerMessage } from '../messages.ts'
 import type { ResolvedProcess, ProcessContext, ProcessLeave } from './spec.ts'
 import type { ProcessBoot } from './child-boot.ts'
-import { pipe, processQueue, type Asker } from './handle.ts'
+import { processQueue, type Asker } from './handle.ts'
+import { pipe } from './pipe.ts'
 
 /** The functions of a process. */
 export interface ProcessCode {
@@ -69,8 +70,12 @@ export class RunningProcess {
       index: boot.index,
       signal,
       pipe: pipe(
-        (data) => asker.ask({ op: 'give', data }),
-        (ended) => asker.ask({ op: 'take' }, ended),
+        boot.pipe,
+        {
+          write: (data, waits) => asker.ask({ op: 'give', data, waits }),
+          take: (ended) => asker.ask({ op: 'take' }, ended),
+          end: () => Promise.resolve(),
+        },
         signal,
       ),
       queue: processQueue(boot.name, asker),

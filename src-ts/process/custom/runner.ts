@@ -21,6 +21,11 @@ export interface Runner {
   abandon?(): void
   /** To its code; nothing for a command. */
   post(message: MasterMessage): void
-  /** Its input, where it has one that takes bytes. False: it takes no more for now. */
-  input?(data: string | Uint8Array): boolean
+  /** Its input, where it has one that takes bytes. False: it takes no more for now, or any more. */
+  input?(data: Uint8Array): boolean
+  isInputOpen?(): boolean
+  /** Settles when it takes some again, or none any more. */
+  inputRead?(): Promise<void>
+  /** No more comes. */
+  endInput?(): void
 }

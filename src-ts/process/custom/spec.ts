@@ -1,4 +1,5 @@
 /** Custom processes: what a user may write, and what a process sees of its server. `docs/reference/processes.md` describes them. */
+import type { Duplex } from 'node:stream'
 import type { Awaitable, Cloneable, Server } from '../api.ts'
 import type { Bytes } from '../../websocket/payload.ts'
 
@@ -7,6 +8,12 @@ export type ProcessKind = 'thread' | 'process' | 'command'
 
 /** Why a process has to go: its code is replaced, or the server stops. */
 export type ProcessLeave = 'reload' | 'stop'
+
+/** Who takes the entries of a queue. */
+export type QueueMode = 'balance' | 'orient'
+
+/** What goes through a pipe: nothing, bytes, or messages. */
+export type PipeKind = 'none' | 'stream' | 'datagram'
 
 interface CommonSpec {
   /** How many of it run, 1 to 64; more than one are named `test0`, `test1`, … @default 1 */
@@ -17,11 +24,23 @@ interface CommonSpec {
   restartInterval?: number | undefined
   /** Restarts in a row, without 30 s of running between them, after which it is left alone; 0 = it runs once. @default undefined no bound */
   maxRestarts?: number | undefined
-  /** Its queue, which all instances share. */
-  queue?: { /** Entries that wait, 1 to 1 000 000. @default 8192 */ capacity?: number | undefined } | undefined
+  /** Its queue. `true`: as without. */
+  queue?:
+    | true
+    | {
+        /** Entries that wait, in each queue, 1 to 1 000 000. @default 8192 */
+        capacity?: number | undefined
+        /** `'balance'`: all instances take from one queue; `'orient'`: each has its own, and who pushes names the instance. @default 'balance' */
+        mode?: QueueMode | undefined
+      }
+    | undefined
 }
 
 interface ModuleSpec extends CommonSpec {
+  /** What goes through its pipe, both ways. `'stream'`: bytes, of which any number is read at once; `'datagram'`: messages, each read as it was written; `'none'`: nothing. @default 'datagram' */
+  pipe?: PipeKind | undefined
+  /** A process that is running and whose event loop does not turn for this long is ended and started again, milliseconds; false = it may compute as long as it likes. @default `stuckAfter` of the server, 10_000 */
+  stuckAfter?: number | false | undefined
   /** A module, a path from `root` or a `file:` URL: its default export is run, its exports `onReload` and `onStop` are the hooks. */
   file?: string | URL | undefined
   /** What it does, instead of `file`; only in a configuration file, which the process imports. */
@@ -47,6 +66,8 @@ export interface CommandSpec extends CommonSpec {
   kind?: 'command' | undefined
   /** The program and its arguments; no shell is asked. */
   command: readonly [program: string, ...args: string[]]
+  /** Its input, and with `redirect` its output. `'none'`: its input is empty, and nothing can be written to it. @default 'stream' */
+  pipe?: Exclude<PipeKind, 'datagram'> | undefined
   /** Its output goes to those who read `server.process(name)`, not to the log. @default false */
   redirect?: boolean | undefined
 }
@@ -71,7 +92,7 @@ export interface ProcessContext {
   readonly signal: AbortSignal
   /** Messages between this process and those who have its handle. */
   readonly pipe: ProcessPipe
-  /** The queue of all instances of this process. */
+  /** The queue of all instances of this process, or its own: `queue.mode`. */
   readonly queue: ProcessQueue
   /** Answers `server.process(name).request(data)` from now on. What it throws or rejects with is the caller's error. */
   onRequest(handler: (data: Cloneable) => unknown): void
@@ -79,13 +100,19 @@ export interface ProcessContext {
 
 /** Messages from one end to the other: in order, each read once. Read to the end, it ends when this side has to go. */
 export interface ProcessPipe extends AsyncIterable<Cloneable> {
-  /** Resolves when the message waits at the other end. @throws ERR_SLUICE_PROCESS_FULL when as many as can be wait there */
+  /** Resolves when the message waits at the other end; of a stream it must be text or bytes. @throws ERR_SLUICE_PROCESS_FULL when as many as can be wait there; ERR_SLUICE_INVALID_STATE for `pipe: 'none'` */
   write(data: Cloneable): Promise<void>
   /** The next message; undefined when none comes any more. Rejects with the signal's reason when that aborts. */
   read(options?: { signal?: AbortSignal }): Promise<Cloneable | undefined>
+  /**
+   * This end as a stream of Node.js, made once: of bytes, or of messages (`objectMode`; null is none of them). Who writes waits for room instead of an error.
+   * What it reads nobody else does. It ends as {@link read} does; its `end()` ends the input of a command, and says nothing to another process.
+   * @throws ERR_SLUICE_INVALID_STATE for `pipe: 'none'`
+   */
+  readonly duplex: Duplex
 }
 
-/** Entries for whoever takes them first: pushed by any thread, popped by any instance. */
+/** Entries for whoever takes them first: pushed by any thread, popped by any instance, or by one alone (`queue.mode`). */
 export interface ProcessQueue {
   /** False: it is full. */
   push(data: Cloneable): Promise<boolean>
@@ -125,6 +152,8 @@ export interface ProcessInfo {
   readonly status: 'starting' | 'running' | 'waiting' | 'stopping' | 'ended'
   /** How often it was started again because it had ended. */
   readonly restarts: number
+  /** How often its event loop did not turn any more. */
+  readonly stuck: number
   /** When it began to run, milliseconds since the epoch; undefined while it does not. */
   readonly since: number | undefined
 }
@@ -132,13 +161,13 @@ export interface ProcessInfo {
 /** A process ended without being asked to. */
 export interface ProcessErrorEvent {
   readonly process: ProcessInfo
-  /** `exit` with an `exitCode` of 0: it came to its end. `signal`: it was killed. */
+  /** `exit` with an `exitCode` of 0: it came to its end. `signal`: it was killed. `stuck`: its event loop did not turn any more, or it was asked to go and did not in time. */
   readonly reason: 'exit' | 'throw' | 'reject' | 'oom' | 'stuck' | 'signal' | 'start-failed'
   readonly exitCode: number
   /** What killed it, where something did: `SIGKILL`. */
   readonly signal: string | undefined
   readonly error: Error | undefined
-  /** Milliseconds until it is started again; undefined when it is left alone. */
+  /** Milliseconds until it is started again, 0 of one that was asked to go to be started again; undefined when it is left alone. */
   readonly restartIn: number | undefined
 }
 
@@ -164,5 +193,8 @@ export interface ResolvedProcess {
   readonly enable: boolean
   readonly restartInterval: number
   readonly maxRestarts: number | undefined
-  readonly queue: { readonly capacity: number }
+  /** 0 = off. */
+  readonly stuckAfter: number
+  readonly pipe: PipeKind
+  readonly queue: { readonly capacity: number; readonly mode: QueueMode }
 }
