@@ -37,7 +37,7 @@ test('nobody is blamed for the time in which the asker itself was late', (t) => 
   let now = 0
   let stuck = 0
   let answer: (() => void) | undefined
-  new Pulse({
+  const pulse = new Pulse({
     clock: { now: () => now, after: (_ms, run) => (due.push(run), () => {}) },
     stuckAfter: 1_000,
     ask: (answered) => void (answer = answered),
@@ -56,6 +56,7 @@ test('nobody is blamed for the time in which the asker itself was late', (t) => 
     due.shift()!()
   }
   t.is(stuck, 1)
+  pulse.stop()
 })
 
 test('one that was stopped asks and tells nothing', async (t) => {

@@ -312,12 +312,9 @@ export class Processes implements Asker, ProcessCaller {
     const message = spec.pipe === 'stream' ? bytesFor(name, data) : data
     if (spec.kind === 'command') {
       if (!instance.isRunning) throw gone(name)
-      const { runner } = instance
-      if (runner?.input?.(message as Uint8Array)) return
+      if (instance.runner?.input?.(message as Uint8Array)) return
       if (waiter === undefined) throw sluiceError('ERR_SLUICE_PROCESS_FULL', `The command "${name}" does not read its input`)
-      do await runner?.inputRead?.()
-      while (instance.runner === runner && runner?.isInputOpen?.() && !runner.input?.(message as Uint8Array))
-      if (instance.runner !== runner || !runner?.isInputOpen?.()) throw gone(name)
+      if (!(await roomForInput(instance, message as Uint8Array))) throw gone(name)
       return
     }
     if (waiter === undefined) {
@@ -393,6 +390,16 @@ function fileOf({ file }: ResolvedProcess, { root }: Generation): string | undef
 /** Settles when it is kept; false when it will not be. */
 function room(mailbox: Mailbox, message: unknown, isWaiting: () => boolean): Promise<boolean> {
   return new Promise((done) => mailbox.write({ message, isWaiting, done }))
+}
+
+/** Settles when a command has it among its input; false when it has none any more. */
+async function roomForInput(instance: ProcessInstance, data: Uint8Array): Promise<boolean> {
+  const { runner } = instance
+  for (;;) {
+    await runner?.inputRead?.()
+    if (instance.runner !== runner || runner?.isInputOpen?.() !== true) return false
+    if (runner.input?.(data)) return true
+  }
 }
 
 /** Of whom a process has its queue. */

@@ -35,8 +35,9 @@ export function takeRemoteMail(ticket: number, isAtomic: boolean, value: number)
 
 /** Where there is no memory in common: not even what looks like it. */
 export function refuseSharedMemory(): Pick<Native, 'atomicCell'> & { openTable: () => never } {
-  const refuse = (): never => {
-    throw sluiceError('ERR_SLUICE_INVALID_STATE', 'A process of its own shares tables and atomics with its server only if the state directory is named: `stateDir`')
-  }
   return { atomicCell: refuse, openTable: refuse }
+}
+
+function refuse(): never {
+  throw sluiceError('ERR_SLUICE_INVALID_STATE', 'A process of its own shares tables and atomics with its server only if the state directory is named: `stateDir`')
 }
