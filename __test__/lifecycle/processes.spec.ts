@@ -212,7 +212,7 @@ export default ({ onRequest }) => { onRequest(([fd, bytes]) => { writeSync(fd, b
     }
   }
   t.is((await ask(server, '/')).text, 'x')
-  await server.shutdown()
+  await server.shutdown({ timeout: 300 })
   await unused.shutdown()
 })
 
@@ -245,7 +245,7 @@ export default async ({ onRequest }) => {
   t.is(await server.process('child').request('wait'), 'waits')
   held.release()
   t.deepEqual(await told, [1, 'granted'])
-  await server.shutdown()
+  await server.shutdown({ timeout: 300 })
   await unused.shutdown()
 })
 
