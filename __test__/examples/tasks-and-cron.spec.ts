@@ -52,6 +52,12 @@ test('mail is tried again until it is sent or given up, and an event has its lis
   await events.said(new RegExp(`order ${String(large)} is held back`))
 })
 
+test('a task that ends its worker is tried again in another one', async (t) => {
+  const { command, url } = await startConfig(t, 'examples/tasks-and-cron/sluice.config.js')
+  t.deepEqual(await post(`${url}/accident`), { attempt: 2 })
+  await command.said(/Task worker \d ended: exit/)
+})
+
 test('scores come by themselves, and the monitor has seen the port', async (t) => {
   const { command, url } = await startConfig(t, 'examples/tasks-and-cron/sluice.config.js')
   const scores = await lines(t, `${url}/scores`)

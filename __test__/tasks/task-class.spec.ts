@@ -132,4 +132,18 @@ test.serial('the master delivers what it does not know itself', (t) => {
   }
   Task.deliver(new OfTheApp())
   t.is(tasks.last.name, 'OfTheApp')
+  // Of another class with this name it says nothing: which of them the workers have they know.
+  const { Other } = { Other: class OfTheApp extends Task { handle(): void {} } }
+  t.notThrows(() => Task.deliver(new Other()))
+})
+
+test.serial('a process that delivers a class runs its finish', async (t) => {
+  const tasks = thread(t, { classes: 'ignore' })
+  log.length = 0
+  class OfAProcess extends SendMail {}
+  Task.deliver(new OfAProcess('eve'))
+  tasks.run()
+  while (tasks.ended.length === 0) await undefined
+  tasks.run(tasks.last, { mode: 1, extra: tasks.ended[0]!.bytes })
+  t.deepEqual(log, ['constructor', ['finish', true, 'to eve', 1]])
 })

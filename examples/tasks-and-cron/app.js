@@ -1,5 +1,6 @@
 // Work that does not belong into a request: handed to task workers, done at its times, watched by a process.
 import { defineApp, Event, server, Task } from 'sluice'
+import { accident } from './work/accident.js'
 import { SendMail } from './work/mail.js'
 import { Paid } from './work/paid.js'
 import { report } from './work/report.js'
@@ -34,6 +35,8 @@ export default defineApp({
         return ctx.sse({ topics: ['scores'], retry: 1000 }).response
       case 'GET /events':
         return ctx.sse({ topics: ['events'], retry: 1000 }).response
+      case 'POST /accident':
+        return Response.json(await accident.run())
       case 'GET /monitor':
         return Response.json(await server.process('monitor').request('state', { timeout: 5000 }))
       default:

@@ -10,7 +10,7 @@ export const jobs = [
     timeZone: 'Europe/Berlin',
     missed: 'once',
     // One report of a day, whoever asks for it.
-    run: async ({ plannedAt }) => void (await report.run({ day: plannedAt.toISOString().slice(0, 10) }, { key: 'nightly' })),
+    run: ({ plannedAt }) => report.run({ day: plannedAt.toISOString().slice(0, 10) }, { key: 'nightly' }),
   }),
-  defineCron({ name: 'scores', every: 1000, immediate: true, run: async () => void (await pushScores.run()) }),
+  defineCron({ name: 'scores', every: 1000, immediate: true, run: () => pushScores.run() }),
 ]

@@ -13,7 +13,7 @@ export interface CronContext {
   readonly plannedAt: Date
   /** Aborted when the run takes longer than `timeout`, and when the cron worker must go and has waited long enough. */
   readonly signal: AbortSignal
-  /** Greater than that of every run before, for whatever must not hear of an older run after a newer one. It also grows over a restart, unless the clock was set back. */
+  /** Greater than that of every run before on this server, for whatever must not hear of an older run after a newer one. It also grows over a restart, unless the clock was set back. */
   readonly fence: number
   /** Ends the job: it is not run any more, until the next reload or restart. What runs goes on. */
   stop(): void

@@ -33,7 +33,7 @@ export interface TaskClientOptions {
   readonly report: (error: unknown) => void
   /**
    * What becomes of a class when the first object of it is delivered. `register`: all workers are this thread, and know it from then on; `require`: it
-   * must be known, as others only know what they have imported; `ignore`: this thread imports nothing of the application.
+   * must be known, as others only know what they have imported; `ignore`: this thread imports what it likes, and the workers know what it cannot see.
    */
   readonly classes: 'register' | 'require' | 'ignore'
   /** Attaches the thread when it delivers its first task, where nothing else does. */

@@ -1,5 +1,6 @@
 import { sluiceError, sluiceTypeError } from '../errors.ts'
 import type { Awaitable, Cloneable } from '../process/api.ts'
+import { running } from '../process/running.ts'
 import type { TaskClient, TaskSpec } from './client.ts'
 import type { TaskContext } from './context.ts'
 import { defaultNumbers, writeOptions, type DeliverOptions, type DeliveryOptions } from './deliver-options.ts'
@@ -72,8 +73,9 @@ export function defineTask<I = undefined, R = unknown>(name: string, handle: Tas
 /** The tasks of the server that runs in this thread. @throws ERR_SLUICE_NOT_RUNNING when there is none */
 export function needClient(name: string): TaskClient {
   const client = currentClient()
-  if (client === undefined) throw sluiceError('ERR_SLUICE_NOT_RUNNING', `Task "${name}" was delivered where no server runs; start one with serve() or \`sluice start\``)
-  return client
+  if (client !== undefined) return client
+  const instead = running() === undefined ? 'start one with serve() or `sluice start`' : 'a process of its own delivers by server.run(task.call(input)) and server.deliver(task.call(input))'
+  throw sluiceError('ERR_SLUICE_NOT_RUNNING', `Task "${name}" was delivered where no server runs; ${instead}`)
 }
 
 /** @throws what a wrong option of a delivery throws; its queue is looked for when it is used, for a module may be loaded before the server is started */

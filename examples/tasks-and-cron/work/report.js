@@ -19,6 +19,6 @@ export const report = defineTask(
     tries: 3,
     backoff: 1000,
     timeout: 30_000,
-    finish: ({ day }) => void server.publish('events', `the report of ${day} is ready`),
+    finish: ({ day }) => server.publish('events', `the report of ${day} is ready`),
   },
 )
