@@ -47,7 +47,7 @@ export interface ContextHost {
   /** A request id that no other request of this server has. */
   nextId(): string
   /** Keeps the worker alive until `promise` settles; its error is reported as of `phase`. */
-  waitUntil(promise: Promise<unknown>, context: Context, phase: 'waitUntil' | 'after'): void
+  waitUntil(promise: PromiseLike<unknown>, context: Context, phase: 'waitUntil' | 'after'): void
   upgrade(exchange: Exchange, context: Context, options: UpgradeOptions | undefined): SluiceResponse
   sse(exchange: Exchange, context: Context, options: SseOptions | undefined): SseStream
   /** Bounds of forms that the core does not read. */
@@ -164,7 +164,7 @@ export class Context {
   }
 
   /** Keeps the worker alive until `promise` settles, across a reload and up to `maxWaitTime`. A rejection is reported. */
-  waitUntil(promise: Promise<unknown>): void {
+  waitUntil(promise: PromiseLike<unknown>): void {
     this.#exchange.keep()
     this.#host.waitUntil(promise, this, 'waitUntil')
   }

@@ -1,5 +1,6 @@
 /** Events and their listeners, in one thread on a core that the test plays. */
 import test, { type ExecutionContext } from 'ava'
+import { sluiceError } from '../../src-ts/errors.ts'
 import { Event } from '../../src-ts/events/event.ts'
 import { Listener } from '../../src-ts/events/listener.ts'
 import type { TaskContext } from '../../src-ts/tasks/context.ts'
@@ -167,4 +168,12 @@ test.serial('a listener that cannot be made has failed as one that throws, and t
   t.is((await run(tasks)).outcome, 0)
   t.deepEqual(log, ['third'])
   t.deepEqual(tasks.reports.map((error) => (error as Error).message), ['made 2 times'])
+})
+
+test.serial('a worker that must go still runs the listeners of an event', async (t) => {
+  const tasks = thread(t)
+  tasks.calls.abort(sluiceError('ERR_SLUICE_SHUTTING_DOWN', 'going'))
+  Event.fire(new Paid(1))
+  t.is((await run(tasks)).outcome, 0)
+  t.deepEqual(log, [['first', 1, true], ['second', 'first', 1, 1], 'third'])
 })

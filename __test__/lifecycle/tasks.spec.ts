@@ -280,6 +280,17 @@ serial('a shutdown finishes what runs, and leaves what is delayed', async (t) =>
   t.false(bench.notes.some(({ what }) => what === 'begun'))
 })
 
+serial('an inline server has no workers but itself, whatever its configuration says', async (t) => {
+  const path = new Workplace(t, {}).file('tasks.log')
+  const echo = defineTask('inline echo', (text: string) => text)
+  const server = await serve({ port: 0, stateDir: false, fetch: () => new Response('x'), tasks: { workers: 2, queues: { own: { workers: 1 } }, durable: { path } } })
+  t.teardown(() => server.shutdown({ timeout: 500 }))
+  const handle = echo.deliver('default')
+  await handle.stored
+  t.is(await handle, 'default')
+  t.is(await echo.run('own', { queue: 'own' }), 'own')
+})
+
 serial('an inline server runs tasks and classes itself', async (t) => {
   class Double extends Task<number> {
     readonly n: number

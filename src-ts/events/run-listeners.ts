@@ -28,8 +28,8 @@ export function stop(event: object): void {
 /** Runs the listeners of an event one after the other. One that fails is reported, and does not stop the others. */
 export async function runListeners(event: Event, { listeners, tries, backoff }: Fired, ctx: TaskContext, report: (error: unknown) => void): Promise<void> {
   for (const name of listeners) {
-    // Nobody waits for the event any more: what has not begun of it does not.
-    ctx.signal.throwIfAborted()
+    // Nobody waits for the event any more: what has not begun of it does not. A worker that must go still does what it can.
+    if (!isHurried(ctx.signal)) ctx.signal.throwIfAborted()
     const constructor = findListener(name) ?? declared(event, name)
     if (constructor === undefined) {
       report(sluiceError('ERR_SLUICE_TASK_UNKNOWN', `No listener "${name}" is known in this worker: export it from the app's module or from one of \`tasks.files\``))
@@ -48,7 +48,7 @@ async function runListener(constructor: new () => unknown, event: Event, { tries
       listener ??= new constructor() as Listener
       return (await listener.handle(event, new ListenerContext(ctx, attempt, tries))) !== false
     } catch (error) {
-      // Nor is it tried again.
+      // Nor is it tried again, in either case.
       ctx.signal.throwIfAborted()
       if (attempt >= tries) {
         report(error)
@@ -57,6 +57,10 @@ async function runListener(constructor: new () => unknown, event: Event, { tries
       if (backoff > 0) await pause(backoff, ctx.signal)
     }
   }
+}
+
+function isHurried({ reason }: AbortSignal): boolean {
+  return reason instanceof Error && 'code' in reason && reason.code === 'ERR_SLUICE_SHUTTING_DOWN'
 }
 
 /** Of an event whose `listeners` is a getter: the class is there although no module exports it. */

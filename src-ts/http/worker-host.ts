@@ -169,7 +169,7 @@ export class WorkerHost implements DetachedHost, ContextHost {
     return this.#idPrefix + (++this.#ids).toString(36)
   }
 
-  waitUntil(promise: Promise<unknown>, context: Context, phase: 'waitUntil' | 'after'): void {
+  waitUntil(promise: PromiseLike<unknown>, context: Context, phase: 'waitUntil' | 'after'): void {
     this.#pending++
     void Promise.resolve(promise)
       .catch((error: unknown) => this.#report(error, phase, summaryOf(context)))

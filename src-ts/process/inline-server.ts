@@ -100,7 +100,7 @@ export class InlineServer extends PushServer implements Server {
     const { compression, decompression, uploads } = this.#config
     const app = resolveApp(this.#app)
     // Nobody could replace the worker: the watchdog would only take its requests away.
-    const core = new Core(native, toNativeConfig({ ...this.#config, stuckAfter: 0 }), (error, phase) => this.#lifecycle.report(error, phase))
+    const core = new Core(native, toNativeConfig({ ...this.#config, stuckAfter: 0, tasks: withoutWorkers(this.#config.tasks) }), (error, phase) => this.#lifecycle.report(error, phase))
     this.#core = core
     enter(this)
     enterClient(this.#taskClient)
@@ -270,4 +270,9 @@ export class InlineServer extends PushServer implements Server {
 /** For {@link InlineServer}: there is no code to load again and no thread to replace. */
 function notInline(call: string): Error {
   return sluiceError('ERR_SLUICE_INVALID_STATE', `${call} needs worker threads: start the server with \`app\`, the path of a module, instead of functions`)
+}
+
+/** Tasks are run by the one worker that there is: what waited for another would wait for ever. */
+function withoutWorkers({ queues, ...tasks }: ResolvedConfig['tasks']): ResolvedConfig['tasks'] {
+  return { ...tasks, workers: 0, queues: queues.map((queue) => ({ ...queue, workers: 0 })) }
 }
