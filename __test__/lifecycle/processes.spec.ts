@@ -22,7 +22,7 @@ export default async function run(ctx) {
     if (data === 'fail') throw Object.assign(new Error('no such figure'), { code: 'E_FIGURE' })
     if (data === 'function') return () => {}
     if (data === 'requests') return (await server.stats()).requestCount
-    if (data === 'who') return { name: ctx.name, index: ctx.index, pid: process.pid, kind: server.worker.kind }
+    if (data === 'who') return { name: ctx.name, index: ctx.index, pid: process.pid, title: process.title, kind: server.worker.kind }
     return { got: data }
   })
   for await (const message of ctx.pipe) await ctx.pipe.write({ echo: message })
@@ -68,7 +68,7 @@ for (const kind of ['thread', 'process'] as const) {
     t.like(await json(server, '/request?data=function'), { code: 'ERR_SLUICE_INVALID_ARG' })
     t.true(((await json(server, '/request?data=requests')) as number) >= 4)
     const who = (await server.process('monitor').request('who')) as { pid: number }
-    t.like(who, { name: 'monitor', index: 0, kind: 'process' })
+    t.like(who, { name: 'monitor', index: 0, kind: 'process', ...(kind === 'process' && { title: 'sluice: process monitor' }) })
     t.is(who.pid === process.pid, kind === 'thread')
     t.is(await server.process('monitor').pid(), who.pid)
     t.like(await server.process('monitor').info(), { name: 'monitor', kind, id: 1, pid: who.pid, status: 'running', restarts: 0 })
@@ -145,6 +145,33 @@ for (const kind of ['thread', 'process'] as const) {
     t.is(server.stats().processesStuck, 1)
     await server.shutdown({ timeout: 300 })
     t.is(await looping, 'ERR_SLUICE_PROCESS_GONE')
+  })
+
+  serial(`a ${kind} whose onReload throws is reloaded; one whose onReload hangs is ended when the time is over, and reloaded`, async (t) => {
+    const { server, folder } = await start(t, {}, { maxWaitTime: 400 })
+    const code = `export default ({ onRequest, signal }) => { onRequest(() => 'here'); return new Promise((resolve) => signal.addEventListener('abort', resolve)) }`
+    await folder.write(`${code}\nexport function onReload() { throw new Error('not now') }`, 'throws.mjs')
+    await folder.write(`${code}\nexport const onReload = () => new Promise(() => {})`, 'hangs.mjs')
+    const other = await startServer(t, {
+      app: await folder.write(answering('x'), 'other.mjs'),
+      root: folder.path('.'),
+      workers: 1,
+      maxWaitTime: 800,
+      processes: Object.fromEntries(['throws', 'hangs'].map((name) => [name, { kind, file: `${name}.mjs` } as ProcessSpec])),
+    })
+    for (const name of ['throws', 'hangs']) t.is(await other.process(name).request(0), 'here')
+    const told = next(other, 'error', ({ message }) => message === 'not now')
+    const late = next(other, 'error', (error) => 'code' in error && error.code === 'ERR_SLUICE_PROCESS_TIMEOUT')
+    const after = next(other, 'afterReload')
+    t.true((await other.reload({ only: ['processes'] })).ok)
+    t.is((await told)[1].phase, 'process')
+    t.regex((await late)[0].message, /"hangs" did not come to its end in the \d+ ms/)
+    await after
+    for (const name of ['throws', 'hangs']) t.is(await other.process(name).request(0), 'here')
+    t.deepEqual((await other.processes()).map(({ restarts, status }) => [status, restarts]), [['running', 0], ['running', 0]])
+    await other.shutdown()
+    await t.throwsAsync(other.process('throws').restart(), { code: 'ERR_SLUICE_SHUTTING_DOWN' })
+    await server.shutdown()
   })
 
   serial(`the pipe of a ${kind} is of messages, of bytes, or none`, async (t) => {
@@ -382,11 +409,12 @@ serial('a program that is not there, or code that does not load, is told and tri
     root: folder.path('.'),
     workers: 1,
     lifecycle: { processError: ({ process, reason, error }) => void errors.push([process.name, reason, error?.message]) },
-    processes: { gone: { command: ['/no/such/program'], maxRestarts: 0 }, broken: { file: 'broken.mjs', maxRestarts: 0 }, child: { kind: 'process', file: 'broken.mjs', maxRestarts: 0 } },
+    processes: { gone: { command: ['/no/such/program'], maxRestarts: 0 }, plain: { command: [folder.path('broken.mjs')], maxRestarts: 0 }, broken: { file: 'broken.mjs', maxRestarts: 0 }, child: { kind: 'process', file: 'broken.mjs', maxRestarts: 0 } },
   })
-  while (errors.length < 3) await next(other, 'processError')
-  t.deepEqual(errors.map(([name]) => name).sort(), ['broken', 'child', 'gone'])
+  while (errors.length < 4) await next(other, 'processError')
+  t.deepEqual(errors.map(([name]) => name).sort(), ['broken', 'child', 'gone', 'plain'])
   t.deepEqual(errors.find(([name]) => name === 'gone'), ['gone', 'start-failed', 'spawn /no/such/program ENOENT'])
+  t.deepEqual(errors.find(([name]) => name === 'plain')?.[2], `spawn ${folder.path('broken.mjs')} EACCES`)
   t.is(errors.filter((error) => String(error).includes('start-failed') && String(error).includes('half written')).length, 2, JSON.stringify(errors))
   t.is((await ask(other, '/')).text, 'x')
   await t.throwsAsync(startServer(t, { app, root: folder.path('.'), processes: { absent: { file: 'absent.mjs' } } }), { code: 'ERR_SLUICE_WORKER_START' })

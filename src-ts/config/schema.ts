@@ -578,7 +578,7 @@ const moduleProcessSchema = v.pipe(
 const commandProcessSchema = exactObject(
   {
     kind: v.optional(only(['command']), 'command'),
-    command: v.pipe(v.array(v.string('must be a string'), 'must be a list of the program and its arguments'), v.minLength(1, 'must name a program'), v.maxLength(1024, 'must have at most 1024 arguments')),
+    command: v.pipe(v.array(v.string('must be a string'), 'must be a list of the program and its arguments'), v.minLength(1, 'must name a program'), v.check(([program]) => program !== '', 'must name a program'), v.maxLength(1024, 'must have at most 1024 arguments')),
     pipe: v.optional(only(['none', 'stream']), 'stream'),
     redirect: v.optional(flag, false),
     ...processRules,

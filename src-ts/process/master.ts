@@ -404,8 +404,8 @@ export class Master extends PushServer implements Server {
         this.#board.setStatus(slot, 'serving')
       },
       output: (output) => {
-        if (this.#lifecycle.has('processOutput')) void this.#lifecycle.tell('processOutput', output)
-        else process[output.stream].write(`${output.process}: ${output.line}\n`)
+        if (this.#lifecycle.has('processOutput')) return this.#lifecycle.tell('processOutput', output)
+        process[output.stream].write(`${output.process}: ${output.line}\n`)
       },
     })
   }

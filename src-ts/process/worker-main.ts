@@ -181,6 +181,7 @@ async function stop(timeout: number): Promise<void> {
   await within(systemClock, Math.min(timeout, LOAD_GRACE_MS), starting)
   const settled = Promise.all([exitHooks, runtime?.settled(), custom?.settled()])
   if (!(await within(systemClock, timeout - ABORT_GRACE_MS, settled))) {
+    custom?.late(timeout)
     runtime?.abort(leaving.signal.reason)
     end(leaving.signal.reason)
     await within(systemClock, ABORT_GRACE_MS, settled)

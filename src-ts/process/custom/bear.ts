@@ -6,9 +6,9 @@ import type { ThreadHandle, ThreadOptions } from '../worker-handle.ts'
 import type { ChildCalls } from './child-calls.ts'
 import { ChildRunner } from './child-runner.ts'
 import { CommandRunner } from './command-runner.ts'
+import type { OutputTaker } from './output.ts'
 import type { Birth } from './processes.ts'
 import type { Runner } from './runner.ts'
-import type { ProcessOutput } from './spec.ts'
 import { ThreadRunner } from './thread-runner.ts'
 
 // For the master, which imports nothing of processes before there are any.
@@ -28,7 +28,7 @@ export interface Surroundings {
   readonly enter: (thread: ThreadHandle) => void
   /** The thread is ready. */
   readonly activate: (thread: ThreadHandle) => void
-  readonly output: (output: ProcessOutput) => void
+  readonly output: OutputTaker
 }
 
 /** Begins a run of a process. Imported by servers that have any: it needs more of Node than others load. @throws when no thread or process is to be had */

@@ -76,6 +76,8 @@ link.open((message) => {
 })
 
 async function start(boot: ChildBoot): Promise<void> {
+  // For `ps`. Not the server's alone, which `pidof` finds to send it signals.
+  process.title = `${boot.serverName}: process ${boot.name}`
   const lifecycle = new Lifecycle(boot.id)
   const worker: WorkerInfo = {
     id: boot.id,
@@ -140,6 +142,7 @@ async function stop(timeout: number): Promise<void> {
   leave('shutdown')
   const settled = Promise.all([exitHooks, custom?.settled()])
   if (!(await within(systemClock, Math.max(0, timeout - 2 * GRACE_MS), settled))) {
+    custom?.late(timeout)
     endWaiting(leaving.signal.reason)
     await within(systemClock, GRACE_MS, settled)
   }

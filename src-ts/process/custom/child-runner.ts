@@ -11,11 +11,11 @@ import { UNREAD_MAX } from '../worker-handle.ts'
 import type { ChildBoot } from './child-boot.ts'
 import type { ChildCalls } from './child-calls.ts'
 import { CALLS_FD, LINE_FD } from './child-line.ts'
-import { readLines } from './command-runner.ts'
+import { readLines, type OutputTaker } from './output.ts'
 import { FRAME_BYTES_MAX, FrameReader, toFrame } from './frames.ts'
 import { signalChild, spawnChild } from './orphans.ts'
 import type { ProcessEnd, Runner } from './runner.ts'
-import type { ProcessLeave, ProcessOutput } from './spec.ts'
+import type { ProcessLeave } from './spec.ts'
 
 export interface ChildOptions {
   readonly entry: URL
@@ -23,7 +23,7 @@ export interface ChildOptions {
   readonly env: NodeJS.ProcessEnv
   readonly startTimeout: number
   readonly clock: Clock
-  readonly output: (output: ProcessOutput) => void
+  readonly output: OutputTaker
   /** Messages that concern others than supervision. */
   readonly receive: (message: WorkerMessage) => void
   /** Answers its calls of the server; `post` reaches the process. */
@@ -54,7 +54,10 @@ export class ChildRunner implements Runner {
     const stdio = ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'] as const
     const child = spawnChild(process.execPath, [...process.execArgv.filter((flag) => !flag.startsWith('--inspect')), fileURLToPath(entry)], { env, stdio: [...stdio] })
     this.#child = child
-    this.#line = child.stdio[LINE_FD] as Socket
+    const [, , , line, answers] = (child.stdio ?? []) as readonly (Socket | undefined)[]
+    // Node has no streams for a process that it could not give any; the reason comes by an event.
+    if (line === undefined || answers === undefined) throw new Error('There are not enough file descriptors left for a process')
+    this.#line = line
     this.#calls = calls((message) => this.post(message))
     const cancel = clock.after(startTimeout, () => {
       this.#why ??= { reason: 'start-failed', error: new Error(`It was not ready after ${startTimeout} ms (reload.startTimeout)`) }
@@ -82,7 +85,6 @@ export class ChildRunner implements Runner {
     readLines(child.stdout, (line) => output({ process: boot.name, stream: 'stdout', line }))
     readLines(child.stderr, (line) => output({ process: boot.name, stream: 'stderr', line }))
     this.#listen(this.#line, (value) => this.#onMessage(value))
-    const answers = child.stdio[CALLS_FD] as Socket
     this.#listen(answers, (call) => this.#write(answers, this.#answerTo(call)))
     this.#send({ type: 'boot', boot })
   }
@@ -103,6 +105,10 @@ export class ChildRunner implements Runner {
   ping(ponged: () => void): void {
     this.#ponged = ponged
     this.#send({ type: 'ping' })
+  }
+
+  abandon(): void {
+    this.#calls.end()
   }
 
   post(message: MasterMessage): void {

@@ -1,10 +1,9 @@
 import type { ChildProcess } from 'node:child_process'
 
 import { Deferred } from '../deferred.ts'
-import { Lines } from './lines.ts'
 import { signalChild, spawnChild } from './orphans.ts'
+import { readLines, type OutputTaker } from './output.ts'
 import type { ProcessEnd, Runner } from './runner.ts'
-import type { ProcessOutput } from './spec.ts'
 
 export interface CommandOptions {
   readonly name: string
@@ -12,7 +11,7 @@ export interface CommandOptions {
   readonly cwd: string
   readonly env: NodeJS.ProcessEnv
   /** Lines of its output, of what is not redirected. */
-  readonly output: (output: ProcessOutput) => void
+  readonly output: OutputTaker
   /** Takes its standard output in pieces. False: no more until `resume` is called. */
   /** Whether it has an input that can be written to. */
   readonly hasInput: boolean
@@ -96,12 +95,4 @@ export class CommandRunner implements Runner {
   endInput(): void {
     this.#child.stdin?.end()
   }
-}
-
-/** Reads a stream of text line by line. */
-export function readLines(stream: NodeJS.ReadableStream | null, take: (line: string) => void): void {
-  const lines = new Lines(take)
-  stream?.on('data', (chunk: Buffer) => lines.write(chunk))
-  stream?.on('error', () => {})
-  stream?.on('end', () => lines.end())
 }

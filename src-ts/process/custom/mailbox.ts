@@ -32,7 +32,7 @@ export class Mailbox {
   #first = 0
   #bytes = 0
   #isClosed = false
-  #drained: (() => void) | undefined
+  #drained: (() => void)[] = []
 
   /** `isStream`: the messages are bytes, where one ends says nothing. */
   constructor(capacity: number, isStream = false) {
@@ -51,7 +51,7 @@ export class Mailbox {
 
   /** `drained` is called once, when it is not {@link isHigh} any more. */
   whenLow(drained: () => void): void {
-    this.#drained = drained
+    this.#drained.push(drained)
   }
 
   /** False: there is no room, and the message is not kept. */
@@ -104,11 +104,7 @@ export class Mailbox {
       if (reader.isWaiting()) reader.take(this.#shift())
     }
     if (this.#isClosed) this.refuseWriters()
-    if (this.#drained !== undefined && !this.isHigh) {
-      const drained = this.#drained
-      this.#drained = undefined
-      drained()
-    }
+    if (this.#drained.length > 0 && !this.isHigh) for (const drained of this.#drained.splice(0)) drained()
   }
 
   #admit(): void {

@@ -3,7 +3,7 @@
  * in its last moment; and when it is killed itself the kernel kills them, where `setpriv` of util-linux is there to ask it for that.
  */
 import { spawn, spawnSync, type ChildProcess, type SpawnOptions } from 'node:child_process'
-import { accessSync, constants as fileConstants } from 'node:fs'
+import { accessSync, constants as fileConstants, statSync } from 'node:fs'
 import { constants } from 'node:os'
 import { join, resolve } from 'node:path'
 
@@ -36,11 +36,20 @@ export function spawnChild(program: string, args: readonly string[], options: Sp
   return child
 }
 
-/** @throws ENOENT for what cannot be run */
+/** @throws ENOENT for what is not there, EACCES for what is there and cannot be run */
 function checkProgram(program: string, path: string, cwd: string): void {
   const candidates = program.includes('/') ? [resolve(cwd, program)] : path.split(':').map((folder) => join(folder, program))
-  if (candidates.some((file) => canRun(file))) return
-  throw Object.assign(new Error(`spawn ${program} ENOENT`), { code: 'ENOENT', syscall: `spawn ${program}`, path: program })
+  if (candidates.some((file) => isFile(file) && canRun(file))) return
+  const code = candidates.some((file) => isFile(file)) ? 'EACCES' : 'ENOENT'
+  throw Object.assign(new Error(`spawn ${program} ${code}`), { code, syscall: `spawn ${program}`, path: program })
+}
+
+function isFile(file: string): boolean {
+  try {
+    return statSync(file).isFile()
+  } catch {
+    return false
+  }
 }
 
 function canRun(file: string): boolean {

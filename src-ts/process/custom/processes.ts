@@ -84,6 +84,7 @@ export class Processes implements Asker, ProcessCaller {
   readonly #counts = new Map<Unit, number>()
   readonly #readings = new WeakMap<ProcessCaller, Map<number, () => void>>()
   #generation: Generation | undefined
+  #isFrozen = false
   #lastRequest = 0
   #lastCall = 0
 
@@ -140,6 +141,7 @@ export class Processes implements Asker, ProcessCaller {
 
   /** Nothing is started any more. */
   freeze(): void {
+    this.#isFrozen = true
     for (const { instance } of this.#units) instance.freeze()
   }
 
@@ -200,6 +202,7 @@ export class Processes implements Asker, ProcessCaller {
       case 'length':
         return this.#queueOf(call.name).length
       case 'restart':
+        if (this.#isFrozen) throw sluiceError('ERR_SLUICE_SHUTTING_DOWN', 'The server is stopping')
         await this.#named(call.name).instance.again('stop')
         return undefined
       case 'infos':

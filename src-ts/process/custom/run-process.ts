@@ -1,7 +1,7 @@
 import { fileURLToPath } from 'node:url'
 
 import { importModule } from '../../config/import-module.ts'
-import { sluiceTypeError } from '../../errors.ts'
+import { sluiceError, sluiceTypeError } from '../../errors.ts'
 import type { Server } from '../api.ts'
 import { toRecord } from '../error-record.ts'
 import { notCloneable, type WorkerMessage } from '../messages.ts'
@@ -50,6 +50,7 @@ export class RunningProcess {
   #waiting: Ask[] = []
   #run: Promise<void> = Promise.resolve()
   #hook: Promise<void> = Promise.resolve()
+  #hasSettled = false
 
   constructor(options: {
     readonly boot: ProcessBoot
@@ -115,6 +116,13 @@ export class RunningProcess {
   /** Settles when nothing of it runs any more. Never rejects. */
   async settled(): Promise<void> {
     await Promise.all([this.#run, this.#hook])
+    this.#hasSettled = true
+  }
+
+  /** Its time is over. If it has not settled, it is told of, and ended. */
+  late(timeout: number): void {
+    if (this.#hasSettled) return
+    this.#report(sluiceError('ERR_SLUICE_PROCESS_TIMEOUT', `The process "${this.#context.name}" did not come to its end in the ${timeout} ms that it had`))
   }
 
   /** Answers a request, when there is somebody to do so. */

@@ -134,7 +134,7 @@ export interface ProcessHandle extends ProcessPipe {
    * ERR_SLUICE_PROCESS_FULL with 1024 requests open, what its handler threw
    */
   request(data: Cloneable, options?: { timeout?: number }): Promise<Cloneable>
-  /** Ends it as a stop of the server would, and starts it again, also one that is left alone. Resolves when it runs, or has failed to. */
+  /** Ends it as a stop of the server would, and starts it again, also one that is left alone. Resolves when it runs, or has failed to. Rejects with ERR_SLUICE_SHUTTING_DOWN. */
   restart(): Promise<void>
   /** The number of the operating system's process, that of the server for a thread; undefined while it does not run. */
   pid(): Promise<number | undefined>
