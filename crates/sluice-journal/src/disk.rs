@@ -4,12 +4,13 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 /// A file that is written at places.
-pub(crate) trait LogFile: Send {
+pub(crate) trait LogFile: Send + Sync {
     fn len(&self) -> io::Result<u64>;
     fn read_exact_at(&self, bytes: &mut [u8], at: u64) -> io::Result<()>;
     fn write_all_at(&self, bytes: &[u8], at: u64) -> io::Result<()>;
@@ -20,8 +21,8 @@ pub(crate) trait LogFile: Send {
 
 /// Where the files are.
 pub(crate) trait Disk: Send + Sync {
-    /// An empty and locked file. `WouldBlock`: somebody else makes one of that name.
-    fn create(&self, path: &Path) -> io::Result<Box<dyn LogFile>>;
+    /// An empty and locked file, with the rights of the one at `like` if there is one. `WouldBlock`: somebody else makes one of that name.
+    fn create(&self, path: &Path, like: &Path) -> io::Result<Arc<dyn LogFile>>;
     /// Puts a file in the place of another, for good.
     fn replace(&self, from: &Path, to: &Path) -> io::Result<()>;
     fn remove(&self, path: &Path);
@@ -32,12 +33,15 @@ pub(crate) trait Disk: Send + Sync {
 pub(crate) struct RealDisk;
 
 impl Disk for RealDisk {
-    fn create(&self, path: &Path) -> io::Result<Box<dyn LogFile>> {
+    fn create(&self, path: &Path, like: &Path) -> io::Result<Arc<dyn LogFile>> {
         match open(path, true)? {
             Found::File(file) => {
                 // What a process left that was killed here.
                 file.set_len(0)?;
-                Ok(Box::new(file))
+                if let Ok(like) = fs::metadata(like) {
+                    file.set_permissions(like.permissions())?;
+                }
+                Ok(Arc::new(file))
             }
             Found::Locked | Found::Nothing => Err(io::ErrorKind::WouldBlock.into()),
         }

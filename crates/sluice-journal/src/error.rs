@@ -68,6 +68,9 @@ impl JournalError {
 /// Why a file is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
+    /// It is a folder, a device or a pipe.
+    #[error("found something that is no file")]
+    NoFile,
     /// It is too short to be one.
     #[error("found {len} bytes, expected at least {expected}")]
     Short {

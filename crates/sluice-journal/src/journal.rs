@@ -1,16 +1,21 @@
-//! The journal: who uses it, and the thread that writes it.
+//! The journal: who uses it, and its two threads.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use crate::announce::Announcer;
 use crate::backlog::Backlog;
 use crate::disk::{self, Disk, Found, RealDisk};
-use crate::error::JournalError;
-use crate::log::{Log, LogError, Op};
+use crate::error::{Fault, JournalError};
+use crate::log::{Log, Op};
 use crate::read::{self, Contents, ReadError};
+use crate::stats::{Counts, JournalStats};
+use crate::syncer::{Syncer, Unsynced};
+use crate::writer::Writer;
 
 /// When a commit counts as stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,11 +29,11 @@ pub enum Fsync {
 /// How a journal is kept.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The file. Beside it there is another one at times, with `.new` behind its name.
+    /// The file, or a link to it. Beside it there is another one at times, with `.new` behind its name.
     pub path: PathBuf,
     /// See [`Fsync`].
     pub fsync: Fsync,
-    /// Bytes that may wait to be written.
+    /// Bytes that may wait for the disk.
     pub backlog_max: usize,
 }
 
@@ -58,6 +63,8 @@ pub enum Event {
         after: Ticket,
         /// The last of them.
         upto: Ticket,
+        /// What they were put as.
+        ids: Vec<u64>,
         /// Why.
         error: JournalError,
     },
@@ -89,7 +96,8 @@ pub struct Journal {
     backlog_max: usize,
     /// Taken by [`start`](Self::start).
     log: Mutex<Option<Log>>,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    counts: Arc<Counts>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl std::fmt::Debug for Journal {
@@ -112,11 +120,16 @@ impl Journal {
     }
 
     pub(crate) fn open_on(disk: Arc<dyn Disk>, options: Options) -> Result<Opened, JournalError> {
-        let path = &options.path;
+        let path = &target(options.path)?;
+        let begun = Instant::now();
         loop {
             let found = disk::open(path, false)
                 .map_err(|error| JournalError::system("open", path, error))?;
             let (contents, old) = match found {
+                Found::Locked if begun.elapsed() < LOCK_WAIT => {
+                    thread::sleep(LOCK_LOOK);
+                    continue;
+                }
                 Found::Locked => return Err(JournalError::Locked { path: path.clone() }),
                 Found::Nothing => (Contents::default(), None),
                 Found::File(file) => (read_all(&file, path)?, Some(file)),
@@ -144,23 +157,28 @@ impl Journal {
                 .map(|(id, bytes)| Stored { id, bytes })
                 .collect();
             stored.sort_unstable_by_key(|stored| stored.id);
+            let backlog = Arc::<Backlog>::default();
+            backlog.lock().known = stored.iter().map(|stored| stored.id).collect();
+            let counts = Arc::<Counts>::default();
+            counts.cut.store(contents.cut, Ordering::Relaxed);
             return Ok(Opened {
                 stored,
                 last_id: contents.last_id,
                 cut: contents.cut,
                 journal: Self {
-                    backlog: Arc::default(),
-                    path: options.path,
+                    backlog,
+                    path: path.clone(),
                     fsync: options.fsync,
                     backlog_max: options.backlog_max,
                     log: Mutex::new(Some(log)),
-                    thread: Mutex::default(),
+                    counts,
+                    threads: Mutex::default(),
                 },
             });
         }
     }
 
-    /// Starts the thread that writes. It calls `on_event`, which may call the journal but not [close](Self::close) it. Without effect the second time.
+    /// Starts the threads. One of them calls `on_event`, which may call the journal but not [close](Self::close) it. Without effect the second time.
     ///
     /// # Errors
     ///
@@ -169,20 +187,41 @@ impl Journal {
         let Some(log) = lock(&self.log).take() else {
             return Ok(());
         };
+        let unsynced = Arc::new(Unsynced::new(log.file()));
+        let announcer = Arc::new(Announcer::new(
+            Arc::clone(&self.backlog),
+            self.path.clone(),
+            Arc::clone(&self.counts),
+            on_event,
+        ));
+        let syncer = Syncer {
+            unsynced: Arc::clone(&unsynced),
+            announcer: Arc::clone(&announcer),
+            interval: match self.fsync {
+                Fsync::Always => DELETES_WAIT,
+                Fsync::Interval(interval) => interval,
+            },
+        };
         let writer = Writer {
             log,
             backlog: Arc::clone(&self.backlog),
+            unsynced: Arc::clone(&unsynced),
+            announcer,
             path: self.path.clone(),
             fsync: self.fsync,
             done: 0,
-            written_at: None,
-            on_event,
+            is_broken: false,
         };
-        let thread = thread::Builder::new()
-            .name("sluice-journal".to_owned())
-            .spawn(move || writer.run())
-            .map_err(|error| JournalError::system("start the thread of", &self.path, error))?;
-        *lock(&self.thread) = Some(thread);
+        let spawn = |name: &str, run: Box<dyn FnOnce() + Send>| {
+            thread::Builder::new()
+                .name(name.to_owned())
+                .spawn(run)
+                .map_err(|error| JournalError::system("start a thread of", &self.path, error))
+        };
+        let syncer = spawn("sluice-fsync", Box::new(move || syncer.run()))?;
+        let writer = spawn("sluice-journal", Box::new(move || writer.run()))
+            .inspect_err(|_| unsynced.close())?;
+        *lock(&self.threads) = vec![writer, syncer];
         Ok(())
     }
 
@@ -202,24 +241,27 @@ impl Journal {
             });
         }
         // One is always taken, however large it is.
-        if state.bytes > 0 && state.bytes + bytes.len() > self.backlog_max {
+        if state.bytes > 0 && state.bytes.saturating_add(bytes.len()) > self.backlog_max {
+            self.counts.refused.fetch_add(1, Ordering::Relaxed);
             return Err(JournalError::Backlog {
                 path: self.path.clone(),
                 max: self.backlog_max,
             });
         }
-        state.bytes += bytes.len() + OP_LEN;
-        state.ops.push(Op::Put(id, bytes.into()));
+        let op = Op::Put(id, bytes.into());
+        state.bytes += op.waiting_bytes();
+        state.ops.push(op);
+        state.known.insert(id);
         state.ticket += 1;
         let ticket = state.ticket;
         self.backlog.wake(state);
         Ok(ticket)
     }
 
-    /// Forgets what was put as `id`. Without effect when it is broken or closed: then it is there again after the next start.
+    /// Forgets what was put as `id`. Without effect when nothing was, and when it is broken or closed: then it is there again after the next start.
     pub fn delete(&self, id: u64) {
         let mut state = self.backlog.lock();
-        if state.broken.is_some() || state.is_closing {
+        if state.is_closing || !state.known.remove(&id) {
             return;
         }
         state.ops.push(Op::Delete(id));
@@ -236,18 +278,25 @@ impl Journal {
         self.backlog.lock().broken.clone()
     }
 
+    /// What it has done, and what is in it.
+    pub fn stats(&self) -> JournalStats {
+        self.counts.stats(&self.backlog)
+    }
+
     /// Waits until all that was put is on the disk, and lets go of the file.
     pub fn close(&self) {
         let mut state = self.backlog.lock();
         state.is_closing = true;
         self.backlog.wake(state);
         lock(&self.log).take();
-        let thread = lock(&self.thread).take();
-        // Who drops the last of it in `on_event` is the thread itself.
-        if let Some(thread) = thread
-            && thread.thread().id() != thread::current().id()
-        {
-            let _ = thread.join();
+        let threads = std::mem::take(&mut *lock(&self.threads));
+        // Who drops the last of it in `on_event` is one of them, and cannot wait for itself.
+        let me = thread::current().id();
+        if threads.iter().all(|thread| thread.thread().id() != me) {
+            for thread in threads {
+                // It panics on a bug alone, and then there is nothing to wait for.
+                let _ = thread.join();
+            }
         }
     }
 }
@@ -262,6 +311,21 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// The file that a path means. It is put in the place of the old one at times, which a link is not to be.
+fn target(path: PathBuf) -> Result<PathBuf, JournalError> {
+    let Ok(found) = fs::metadata(&path) else {
+        return Ok(path);
+    };
+    if !found.is_file() {
+        let fault = Fault::NoFile;
+        return Err(JournalError::File { path, fault });
+    }
+    match fs::canonicalize(&path) {
+        Ok(target) if path.is_symlink() => Ok(target),
+        _ => Ok(path),
+    }
+}
+
 fn read_all(file: &File, path: &Path) -> Result<Contents, JournalError> {
     read::read(file).map_err(|error| match error {
         ReadError::System(error) => JournalError::system("read", path, error),
@@ -272,117 +336,9 @@ fn read_all(file: &File, path: &Path) -> Result<Contents, JournalError> {
     })
 }
 
-/// What an operation takes beside its bytes.
-const OP_LEN: usize = 32;
-/// After so long deletes are on the disk, and those that the disk refused are tried again.
+/// After so long deletes are on the disk.
 const DELETES_WAIT: Duration = Duration::from_secs(1);
-
-/// The thread of a journal.
-struct Writer<F> {
-    log: Log,
-    backlog: Arc<Backlog>,
-    path: PathBuf,
-    fsync: Fsync,
-    /// The last ticket that an event was about.
-    done: Ticket,
-    /// When the first of what is not on the disk yet was written.
-    written_at: Option<Instant>,
-    on_event: F,
-}
-
-impl<F: FnMut(Event)> Writer<F> {
-    fn run(mut self) {
-        let mut ops = Vec::new();
-        // Deletes that were refused.
-        let mut again: Vec<Op> = Vec::new();
-        loop {
-            let (ticket, is_closing) = self.backlog.take(&mut ops, self.wait(!again.is_empty()));
-            if !again.is_empty() {
-                again.append(&mut ops);
-                std::mem::swap(&mut ops, &mut again);
-            }
-            let done = self.write(&ops, ticket);
-            match done {
-                Ok(()) => {}
-                Err(LogError::Refused(error)) => {
-                    let error = JournalError::system("write to", &self.path, error);
-                    if ticket > self.done {
-                        let after = std::mem::replace(&mut self.done, ticket);
-                        (self.on_event)(Event::Refused {
-                            after,
-                            upto: ticket,
-                            error,
-                        });
-                    }
-                    again.extend(ops.drain(..).filter(|op| matches!(op, Op::Delete(_))));
-                }
-                Err(LogError::Broken(error)) => return self.breaks(error),
-            }
-            ops.clear();
-            if is_closing {
-                if self.written_at.is_some()
-                    && let Err(error) = self.log.sync()
-                {
-                    self.breaks(error);
-                }
-                return;
-            }
-        }
-    }
-
-    /// How long nothing need be done if nothing comes.
-    fn wait(&self, again: bool) -> Option<Duration> {
-        let interval = self.interval();
-        match self.written_at {
-            Some(at) => Some(interval.saturating_sub(at.elapsed())),
-            None => again.then_some(DELETES_WAIT),
-        }
-    }
-
-    fn interval(&self) -> Duration {
-        match self.fsync {
-            Fsync::Always => DELETES_WAIT,
-            Fsync::Interval(interval) => interval,
-        }
-    }
-
-    fn write(&mut self, ops: &[Op], ticket: Ticket) -> Result<(), LogError> {
-        if self.log.commit(ops)? {
-            self.written_at.get_or_insert_with(Instant::now);
-        }
-        let has_puts = ticket > self.done;
-        let is_due = self
-            .written_at
-            .is_some_and(|at| at.elapsed() >= self.interval());
-        if is_due || (has_puts && self.fsync == Fsync::Always && self.written_at.is_some()) {
-            self.log.sync().map_err(LogError::Broken)?;
-            self.written_at = None;
-        }
-        if has_puts {
-            self.done = ticket;
-            (self.on_event)(Event::Committed { upto: ticket });
-        }
-        if self.log.is_stale() {
-            match self.log.write_anew() {
-                Ok(()) => self.written_at = None,
-                // There is what there was, and it is tried again when the file is half as long again.
-                Err(LogError::Refused(_)) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    fn breaks(&mut self, error: std::io::Error) {
-        let error = JournalError::Broken {
-            path: self.path.clone(),
-            source: Arc::new(error),
-        };
-        let mut state = self.backlog.lock();
-        state.broken = Some(error.clone());
-        state.ops = Vec::new();
-        state.bytes = 0;
-        drop(state);
-        (self.on_event)(Event::Broken { error });
-    }
-}
+/// How long somebody else may have the file: a process that is being made has for a moment all that the one has which makes it, so a file that was closed
+/// is locked a little longer.
+const LOCK_WAIT: Duration = Duration::from_millis(250);
+const LOCK_LOOK: Duration = Duration::from_millis(10);

@@ -10,6 +10,8 @@ use crate::format::{self, Commit, HEADER_LEN};
 
 /// A file is not written anew before it has so many bytes.
 const ANEW_MIN: u64 = 16 << 20;
+/// What a put takes beside its bytes.
+const OP_LEN: usize = 32;
 /// Bytes of one commit when a file is written anew.
 const COMMIT_MAX: usize = 1 << 20;
 
@@ -21,7 +23,15 @@ pub(crate) enum Op {
 }
 
 impl Op {
-    fn id(&self) -> u64 {
+    /// Bytes that it has of those that may wait for the disk.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        match self {
+            Self::Put(_, bytes) => bytes.len() + OP_LEN,
+            Self::Delete(_) => 0,
+        }
+    }
+
+    pub(crate) fn id(&self) -> u64 {
         match self {
             Self::Put(id, _) | Self::Delete(id) => *id,
         }
@@ -56,7 +66,7 @@ pub(crate) struct Log {
 
 /// A file and what is in it.
 struct Written {
-    file: Box<dyn LogFile>,
+    file: Arc<dyn LogFile>,
     end: u64,
     sum: u32,
     live: HashMap<u64, Place>,
@@ -65,8 +75,9 @@ struct Written {
 }
 
 impl Written {
-    fn create(disk: &dyn Disk, path: &Path, last_id: u64) -> io::Result<Self> {
-        let file = disk.create(path)?;
+    /// A file beside `like`, which it is to be in the place of.
+    fn create(disk: &dyn Disk, like: &Path, last_id: u64) -> io::Result<Self> {
+        let file = disk.create(&beside(like), like)?;
         file.write_all_at(&format::header(), 0)?;
         let mut written = Self {
             file,
@@ -129,7 +140,7 @@ impl Log {
         stored: impl Iterator<Item = (u64, &'a [u8])>,
     ) -> io::Result<Self> {
         let mut commit = Commit::new();
-        let mut written = Written::create(&*disk, &beside(path), last_id)?;
+        let mut written = Written::create(&*disk, path, last_id)?;
         for (id, bytes) in stored {
             let at = written.end + commit.put(id, bytes) as u64;
             written.has(id, at, bytes.len());
@@ -212,8 +223,25 @@ impl Log {
         Ok(true)
     }
 
-    pub(crate) fn sync(&self) -> io::Result<()> {
-        self.written.file.sync()
+    /// The file that is written.
+    pub(crate) fn file(&self) -> Arc<dyn LogFile> {
+        Arc::clone(&self.written.file)
+    }
+
+    /// Whether something was put as this and not deleted.
+    pub(crate) fn has(&self, id: u64) -> bool {
+        self.written.live.contains_key(&id)
+    }
+
+    /// Bytes of the file, what is in it, and bytes of that.
+    pub(crate) fn size(&self) -> (u64, u64, u64) {
+        let Written {
+            end,
+            live,
+            live_bytes,
+            ..
+        } = &self.written;
+        (*end, live.len() as u64, *live_bytes)
     }
 
     /// Whether most of the file is about what is not there any more.
@@ -250,7 +278,7 @@ impl Log {
 
     fn copied(&mut self) -> io::Result<Written> {
         let old = &self.written;
-        let mut new = Written::create(&*self.disk, &beside(&self.path), old.last_id)?;
+        let mut new = Written::create(&*self.disk, &self.path, old.last_id)?;
         let mut places: Vec<(u64, Place)> =
             old.live.iter().map(|(id, place)| (*id, *place)).collect();
         places.sort_unstable_by_key(|(_, place)| place.at);

@@ -25,9 +25,30 @@ struct Faults {
     set_len_fails: AtomicBool,
     syncs: AtomicU64,
     replaced: AtomicU64,
+    /// Hears of each `fsync` that begins, and holds it up until its other half is dropped.
+    hang: Mutex<Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>>,
+    /// Hears of each write.
+    wrote: Mutex<Option<mpsc::Sender<()>>>,
 }
 
-struct FaultyFile(Box<dyn LogFile>, Arc<Faults>);
+impl Faults {
+    /// The next `fsync` says that it begins, and ends when what comes second is dropped.
+    fn hang(&self) -> (mpsc::Receiver<()>, mpsc::Sender<()>) {
+        let (begins, waits) = mpsc::channel();
+        let (blocked, end) = mpsc::channel();
+        *self.hang.lock().unwrap() = Some((begins, end));
+        (waits, blocked)
+    }
+
+    /// Says when something was written from now on.
+    fn writes(&self) -> mpsc::Receiver<()> {
+        let (send, writes) = mpsc::channel();
+        *self.wrote.lock().unwrap() = Some(send);
+        writes
+    }
+}
+
+struct FaultyFile(Arc<dyn LogFile>, Arc<Faults>);
 
 impl FaultyDisk {
     fn new() -> Self {
@@ -37,6 +58,8 @@ impl FaultyDisk {
             set_len_fails: AtomicBool::new(false),
             syncs: AtomicU64::new(0),
             replaced: AtomicU64::new(0),
+            hang: Mutex::default(),
+            wrote: Mutex::default(),
         }))
     }
 
@@ -46,9 +69,9 @@ impl FaultyDisk {
 }
 
 impl Disk for FaultyDisk {
-    fn create(&self, path: &Path) -> io::Result<Box<dyn LogFile>> {
-        Ok(Box::new(FaultyFile(
-            RealDisk.create(path)?,
+    fn create(&self, path: &Path, like: &Path) -> io::Result<Arc<dyn LogFile>> {
+        Ok(Arc::new(FaultyFile(
+            RealDisk.create(path, like)?,
             Arc::clone(&self.0),
         )))
     }
@@ -83,6 +106,9 @@ impl LogFile for FaultyFile {
         if fits < bytes.len() {
             return Err(io::ErrorKind::StorageFull.into());
         }
+        if let Some(wrote) = &*self.1.wrote.lock().unwrap() {
+            let _ = wrote.send(());
+        }
         Ok(())
     }
 
@@ -96,6 +122,11 @@ impl LogFile for FaultyFile {
     fn sync(&self) -> io::Result<()> {
         if self.1.fsync_fails.load(Ordering::SeqCst) {
             return Err(io::Error::other("fsync"));
+        }
+        let hang = self.1.hang.lock().unwrap().take();
+        if let Some((begins, end)) = hang {
+            begins.send(()).unwrap();
+            let _ = end.recv();
         }
         // It is not slow.
         self.1.syncs.fetch_add(1, Ordering::SeqCst);
@@ -377,11 +408,16 @@ fn a_full_disk_refuses_what_is_put_and_keeps_what_is_there() {
     ));
     for room in [0, 1, 8, 20, 50] {
         disk.has_room(room);
-        let Event::Refused { error, after, upto } = put(&opened.journal, &events, 2, &[0; 100])
+        let Event::Refused {
+            error,
+            after,
+            upto,
+            ids: refused,
+        } = put(&opened.journal, &events, 2, &[0; 100])
         else {
             panic!("there is no room")
         };
-        assert_eq!(upto, after + 1);
+        assert_eq!((upto, refused), (after + 1, vec![2]));
         assert!(error.to_string().contains("tasks.log"), "{error}");
         // What was taken back was taken back on the disk.
         let copy = folder.path.with_extension("copy");
@@ -579,4 +615,166 @@ fn one_fsync_is_for_all_that_came_meanwhile() {
     ));
     assert_eq!(disk.0.syncs.load(Ordering::SeqCst) - before, 1);
     assert_eq!(opened.journal.last_ticket(), 1000);
+}
+
+#[test]
+fn what_comes_while_the_disk_is_waited_for_is_written_meanwhile() {
+    let folder = folder();
+    let disk = FaultyDisk::new();
+    let opened =
+        Journal::open_on(Arc::new(disk.clone()), options(&folder.path, Fsync::Always)).unwrap();
+    let events = events(&opened.journal);
+    put(&opened.journal, &events, 1, b"done soon");
+    let (waits, blocked) = disk.0.hang();
+    opened.journal.put(2, b"not on the disk".to_vec()).unwrap();
+    waits.recv_timeout(WAIT).unwrap();
+    // From here on the disk is waited for.
+    let writes = disk.0.writes();
+    opened.journal.delete(1);
+    writes.recv_timeout(WAIT).unwrap();
+    // As it is after a kill of the process, which the system outlives.
+    let copy = folder.path.with_extension("copy");
+    fs::copy(&folder.path, &copy).unwrap();
+    assert_eq!(ids(&open(&copy).unwrap().stored), [2]);
+    assert!(
+        events.try_recv().is_err(),
+        "nothing is acknowledged before it is on the disk"
+    );
+    drop(blocked);
+    assert!(matches!(
+        events.recv_timeout(WAIT).unwrap(),
+        Event::Committed { upto: 2 }
+    ));
+}
+
+#[test]
+fn what_is_written_and_not_on_the_disk_counts_as_waiting() {
+    let folder = folder();
+    let disk = FaultyDisk::new();
+    let opened =
+        Journal::open_on(Arc::new(disk.clone()), options(&folder.path, Fsync::Always)).unwrap();
+    let events = events(&opened.journal);
+    let (waits, blocked) = disk.0.hang();
+    opened.journal.put(1, vec![0; 1 << 19]).unwrap();
+    waits.recv_timeout(WAIT).unwrap();
+    let writes = disk.0.writes();
+    opened.journal.put(2, vec![0; (1 << 19) - 100]).unwrap();
+    writes.recv_timeout(WAIT).unwrap();
+    assert!(opened.journal.stats().waiting_bytes >= (1 << 20) - 100);
+    assert!(matches!(
+        opened.journal.put(3, vec![0; 100]),
+        Err(JournalError::Backlog { .. })
+    ));
+    drop(blocked);
+    for upto in [1, 2] {
+        let event = events.recv_timeout(WAIT).unwrap();
+        assert!(matches!(event, Event::Committed { upto: found } if found == upto));
+    }
+    assert_eq!(opened.journal.stats().waiting_bytes, 0);
+    opened.journal.put(3, vec![0; 100]).unwrap();
+}
+
+#[test]
+fn a_broken_journal_is_locked_until_it_is_closed() {
+    let folder = folder();
+    let disk = FaultyDisk::new();
+    let opened =
+        Journal::open_on(Arc::new(disk.clone()), options(&folder.path, Fsync::Always)).unwrap();
+    let events = events(&opened.journal);
+    put(&opened.journal, &events, 1, b"kept");
+    disk.0.fsync_fails.store(true, Ordering::SeqCst);
+    assert!(matches!(
+        put(&opened.journal, &events, 2, b"lost"),
+        Event::Broken { .. }
+    ));
+    assert!(matches!(
+        open(&folder.path),
+        Err(JournalError::Locked { .. })
+    ));
+    opened.journal.close();
+    open(&folder.path).unwrap();
+}
+
+#[test]
+fn deletes_do_not_pile_up_while_the_disk_is_full() {
+    let folder = folder();
+    let disk = FaultyDisk::new();
+    let opened =
+        Journal::open_on(Arc::new(disk.clone()), options(&folder.path, Fsync::Always)).unwrap();
+    let events = events(&opened.journal);
+    put(&opened.journal, &events, 1, b"kept");
+    disk.has_room(0);
+    opened.journal.delete(1);
+    for id in 2..200 {
+        assert!(matches!(
+            put(&opened.journal, &events, id, b"refused"),
+            Event::Refused { .. }
+        ));
+        opened.journal.delete(id);
+        // Nothing was put as that.
+        opened.journal.delete(1000 + id);
+    }
+    disk.has_room(u64::MAX);
+    let before = fs::metadata(&folder.path).unwrap().len();
+    put(&opened.journal, &events, 200, b"x");
+    // The put, the delete of 1, and the highest id that was used: no 198 deletes of what is not there.
+    let grown = fs::metadata(&folder.path).unwrap().len() - before;
+    assert!(grown < 60, "{grown}");
+    drop(opened);
+    assert_eq!(ids(&open(&folder.path).unwrap().stored), [200]);
+}
+
+#[test]
+fn only_a_file_is_used_and_a_link_stays_one() {
+    let folder = folder();
+    let refused = open(folder.path.parent().unwrap());
+    assert!(matches!(
+        refused,
+        Err(JournalError::File {
+            fault: Fault::NoFile,
+            ..
+        })
+    ));
+    // It would be replaced, for all who use it.
+    assert!(matches!(
+        open(Path::new("/dev/null")),
+        Err(JournalError::File { .. })
+    ));
+    let target = folder.path.with_extension("target");
+    fs::write(&target, "").unwrap();
+    std::os::unix::fs::symlink(&target, &folder.path).unwrap();
+    let opened = open(&folder.path).unwrap();
+    put(&opened.journal, &events(&opened.journal), 1, b"kept");
+    drop(opened);
+    assert!(folder.path.is_symlink());
+    assert_eq!(ids(&open(&target).unwrap().stored), [1]);
+}
+
+#[test]
+fn the_file_is_for_its_owner_alone_or_has_the_rights_that_it_had() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = folder();
+    let rights = || fs::metadata(&folder.path).unwrap().permissions().mode() & 0o777;
+    drop(open(&folder.path).unwrap());
+    assert_eq!(rights(), 0o600);
+    fs::set_permissions(&folder.path, fs::Permissions::from_mode(0o640)).unwrap();
+    drop(open(&folder.path).unwrap());
+    assert_eq!(rights(), 0o640);
+}
+
+#[test]
+fn it_says_what_it_has_done() {
+    let folder = folder();
+    let opened = open_quickly(&folder.path).unwrap();
+    let events = events(&opened.journal);
+    put(&opened.journal, &events, 1, b"12345");
+    put(&opened.journal, &events, 2, b"678");
+    opened.journal.delete(2);
+    put(&opened.journal, &events, 3, b"90");
+    let stats = opened.journal.stats();
+    assert_eq!((stats.records, stats.record_bytes), (2, 7));
+    assert_eq!(stats.bytes, fs::metadata(&folder.path).unwrap().len());
+    assert!((3..=4).contains(&stats.commits) && (3..=4).contains(&stats.fsyncs));
+    assert_eq!((stats.waiting, stats.waiting_bytes), (0, 0));
+    assert_eq!((stats.refused, stats.failed_writes, stats.cut), (0, 0, 0));
 }
