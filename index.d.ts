@@ -237,10 +237,10 @@ export declare function serverStats(server: number): string
 export declare function setCron(worker: number, jobs: string, revives: boolean): void
 
 /**
- * Sets a timer that calls `task` with `input` in `ms` milliseconds, with `repeats` every `ms`. 1 it is set, 0 there is one of that name, -1 there
- * are as many as there may be, -2 the input is too long.
+ * Sets a timer that calls `task` with `input` in `ms` milliseconds, with `repeats` every `ms`, so as `options` say, which are those of `submitTask`, or once.
+ * 1 it is set, 0 there is one of that name, -1 there are as many as there may be, -2 the input is too long, -3 there is never such a worker.
  */
-export declare function setTimer(server: number, name: string, task: string, input: Uint8Array, ms: number, repeats: boolean): number
+export declare function setTimer(server: number, name: string, task: string, input: Uint8Array, ms: number, repeats: boolean, options?: Uint8Array | undefined | null): number
 
 /** Binds every port of the JSON configuration and starts the reactors. Accepts nothing yet. */
 export declare function startServer(config: string): number

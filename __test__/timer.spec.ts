@@ -89,6 +89,25 @@ test('after() calls a task once, with a copy of its input, in one of several wor
   t.like(server.stats(), { timers: 1, taskCount: 21, taskQueue: 0, tasksFailed: 0, tasksLost: 0 })
 })
 
+test('a call has the options of the task that made it', async (t) => {
+  const { server, notes } = await start(t)
+  server.postMessage(0, { persist: 'x' })
+  for (let attempt = 1; attempt <= 3; attempt++) t.like(await notes.take('try'), { input: 'x', attempt, tries: 3 })
+  t.is((await notes.take('finish')).input, 'x')
+  await until(server, ({ tasking }) => tasking === 0)
+  t.like(server.stats(), { tasksRetried: 2, tasksDone: 1, tasksFailed: 0 })
+})
+
+test('a task for a worker that there never is is refused', async (t) => {
+  const { server, notes } = await start(t)
+  server.postMessage(0, { wrong: true })
+  for (const what of ['Timer "wrong" was not set', 'Task "elsewhere" was not delivered']) {
+    const { input } = await notes.take('wrong')
+    t.like(input, { name: 'RangeError', code: 'ERR_SLUICE_INVALID_ARG' })
+    t.regex((input as { message: string }).message, new RegExp(`^${what}`, 'u'))
+  }
+})
+
 test('a timer that every worker sets is one', async (t) => {
   let notes: Notes | undefined
   const server = await startServer(t, { app, workers: 3, lifecycle: { serverStart: (server) => void (notes = new Notes(server)) } })

@@ -14,6 +14,7 @@ export type {
   Server,
   ServerStats,
   StartReason,
+  TasksJournalStats,
   WorkerErrorEvent,
   WorkerInfo,
   WorkerKind,

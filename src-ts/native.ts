@@ -244,7 +244,7 @@ export interface NativeTasks extends Pick<NativeCalls, 'takeParcel'> {
    * Delivers a task; its end comes as a TASK_RESULT record to `worker`, the calling thread's attachment, and to nobody for -1. `options`, the bytes of doubles: priority, delay, tries, timeout,
    * base of the back-off, its maximum (0: it is fixed), whether it has jitter, index of the queue, number of the worker or -1, flags (1 `finish`, 2 `failed`,
    * 4 durable). The id of the task, or: -1 there are as many as may be, -2 they have as many bytes, -3 the server stops, -4 too many wait for the task of this
-   * key, -5 no such queue, -6 these are no options.
+   * key, -5 no such queue, -6 these are no options, -7 there is never such a worker.
    */
   submitTask(server: number, worker: number, name: string, options: Uint8Array, input: Uint8Array | null, key: string | null): number
   /** 0 there is none of that id, 1 it does not begin any more, 2 it runs, and is told. */
@@ -261,8 +261,8 @@ export interface NativeTasks extends Pick<NativeCalls, 'takeParcel'> {
 
 /** The shared timers, for every thread of a server. */
 export interface NativeTimers {
-  /** Calls `task` with `input` in `ms`, with `repeats` every `ms`. 1 it is set, 0 there is one of that name, -1 there are as many as there may be, -2 the input is too long. */
-  setTimer(server: number, name: string, task: string, input: Uint8Array, ms: number, repeats: boolean): number
+  /** Calls `task` with `input` in `ms`, with `repeats` every `ms`. 1 it is set, 0 there is one of that name, -1 there are as many as there may be, -2 the input is too long, -3 there is never such a worker. `options`: those of `submitTask`. */
+  setTimer(server: number, name: string, task: string, input: Uint8Array, ms: number, repeats: boolean, options?: Uint8Array): number
   clearTimer(server: number, name: string): boolean
   /** How many there were. */
   clearTimers(server: number): number

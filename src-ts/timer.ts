@@ -2,6 +2,9 @@ import { sluiceRangeError, sluiceTypeError } from './errors.ts'
 import type { NativeTimers } from './native.ts'
 import { encodePayload, tooLong } from './tasks/payload.ts'
 import { checkName } from './tasks/name.ts'
+import { specOf } from './tasks/call-specs.ts'
+import type { TaskClient } from './tasks/client.ts'
+import { currentClient } from './tasks/registry.ts'
 import type { TaskCall } from './tasks/task.ts'
 
 /** What is known of a timer. */
@@ -17,6 +20,7 @@ export interface TimerInfo {
 /** What {@link NativeTimers.setTimer} says beside 0 and 1. */
 const FULL = -1
 const TOO_LONG = -2
+const NO_WORKER = -3
 
 /** Longest input, in bytes: it lies in the core until the timer is cleared. */
 const INPUT_BYTES_MAX = 64 * 1024
@@ -29,10 +33,12 @@ const INPUT_BYTES_MAX = 64 * 1024
 export class SharedTimers {
   readonly #native: NativeTimers
   readonly #server: () => number
+  readonly #client: () => TaskClient | undefined
 
-  constructor(native: NativeTimers, server: () => number) {
+  constructor(native: NativeTimers, server: () => number, client: () => TaskClient | undefined = currentClient) {
     this.#native = native
     this.#server = server
+    this.#client = client
   }
 
   /**
@@ -41,7 +47,7 @@ export class SharedTimers {
    *
    * @param name 1 to 255 bytes
    * @param ms 1 or more; fractions are rounded up
-   * @param task what `call()` of a task gives; its input has at most 64 KiB
+   * @param task what `call()` of a task gives: the options of its definition hold, but for `delay`, `key` and `durable`; its input has at most 64 KiB
    * @throws TypeError or RangeError ERR_SLUICE_INVALID_ARG; TypeError ERR_SLUICE_TASK_PAYLOAD with a `path` for an input that cannot be cloned,
    * RangeError for one that is too long; RangeError ERR_SLUICE_TIMERS_FULL
    */
@@ -91,9 +97,12 @@ export class SharedTimers {
     checkName(call.task, 'The name of a task')
     const where = `The input of task "${call.task}"`
     const input = encodePayload(call.input, where, 'input', INPUT_BYTES_MAX)
-    const result = this.#native.setTimer(this.#server(), name, call.task, input, Math.ceil(ms), repeats)
+    const spec = specOf(call)
+    const options = spec === undefined ? undefined : this.#client()?.optionsOf(spec)
+    const result = this.#native.setTimer(this.#server(), name, call.task, input, Math.ceil(ms), repeats, options)
     if (result === FULL) throw sluiceRangeError('ERR_SLUICE_TIMERS_FULL', `There are as many timers as \`timers.max\` and \`timers.bytes\` allow; "${name}" was not set`)
     if (result === TOO_LONG) throw tooLong(where, input.length, INPUT_BYTES_MAX)
+    if (result === NO_WORKER) throw sluiceRangeError('ERR_SLUICE_INVALID_ARG', `Timer "${name}" was not set: there is never a worker of the id that \`worker\` of task "${call.task}" names`)
     return result === 1
   }
 }

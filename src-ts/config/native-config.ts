@@ -18,7 +18,7 @@ export function toNativeConfig(config: ResolvedConfig): string {
     replay: { safeMethods: replay === 'idempotent', maxBody, status },
     topics: config.topics,
     timers: config.timers,
-    tasks: nativeTasks(config.tasks),
+    tasks: { ...nativeTasks(config.tasks), workerIds: workerIds(config) },
     compression: config.compression === false ? null : { minBytes: config.compression.minBytes, level: config.compression.level, types: config.compression.types },
     staticFiles: config.static.map(({ rewrite, ...entry }) => ({ ...entry, rewrite: Object.entries(rewrite) })),
     uploads: config.uploads,
@@ -28,6 +28,13 @@ export function toNativeConfig(config: ResolvedConfig): string {
 
 /** Pools of workers as the core numbers them; those of queues with workers of their own follow in the order of the configuration. */
 const Pool = { ORDINARY: 0, TASKS: 1, OWN: 4 } as const
+
+/** How many ids there are: of workers, of those that run tasks, of the one for cron jobs, and of processes. */
+function workerIds({ cron, processes, tasks, workers }: ResolvedConfig): number {
+  const counts = [workers, tasks.workers, cron === undefined ? 0 : 1, ...tasks.queues.map((queue) => queue.workers), ...Object.values(processes).map(({ instances }) => instances)]
+  // A server without workers of its own is worker 0.
+  return Math.max(1, counts.reduce((sum, count) => sum + count, 0))
+}
 
 function nativeTasks({ bytes, concurrency, durable, keepFailed, max, queues, workers }: ResolvedTasks): object {
   let own: number = Pool.OWN

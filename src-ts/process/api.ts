@@ -131,6 +131,34 @@ export interface LifecycleEvents {
 
 export type LifecycleHandler<K extends keyof LifecycleEvents> = (...args: LifecycleEvents[K]) => Awaitable<void>
 
+/** The file of durable tasks: what is in it, and what was done with it since the start. */
+export interface TasksJournalStats {
+  /** Bytes of the file. */
+  readonly bytes: number
+  /** Tasks in it, failed ones that are kept included. */
+  readonly records: number
+  /** Bytes of those. */
+  readonly recordBytes: number
+  /** What waits to be written. */
+  readonly waiting: number
+  /** Bytes that are neither stored nor refused; beyond 64 MiB tasks are not stored. */
+  readonly waitingBytes: number
+  /** Writes: each is all that came while the one before was written. */
+  readonly commits: number
+  /** How often the disk was waited for. */
+  readonly fsyncs: number
+  /** How long in all, in milliseconds. */
+  readonly fsyncMs: number
+  /** Times that the file was written anew, without what is over. */
+  readonly rewrites: number
+  /** Writes that failed. */
+  readonly failedWrites: number
+  /** Times that a task was not stored, because a write failed or too much waited. */
+  readonly refused: number
+  /** Bytes at the end of the file that were no whole write when the server started, as a kill or a crash may leave them. */
+  readonly cut: number
+}
+
 export interface ServerStats {
   /** When the server started, milliseconds since the epoch. */
   readonly startTime: number
@@ -178,14 +206,26 @@ export interface ServerStats {
   readonly taskQueue: number
   /** Calls of tasks in the hands of workers. */
   readonly tasking: number
-  /** Calls of tasks that have begun. */
+  /** Tasks that wait for their time, that of the next try included. */
+  readonly tasksDelayed: number
+  /** Tries that have begun, of tasks, calls of timers and runs of cron jobs. */
   readonly taskCount: number
-  /** Of those, calls whose handler threw or rejected. */
+  /** Those that are done. */
+  readonly tasksDone: number
+  /** Those that have failed, whichever way. */
   readonly tasksFailed: number
-  /** Of those, calls whose worker died. */
+  /** Of those that have failed: too slow in the last try. */
+  readonly tasksTimedOut: number
+  /** Of those: the worker of the last try died, or the only one that might have run it did not come. */
   readonly tasksLost: number
-  /** Of those, calls of a task that their worker did not know. */
+  /** Of those: their worker did not know them. */
   readonly tasksUnknown: number
+  /** Tries that have failed while others were left. */
+  readonly tasksRetried: number
+  /** Tasks that were cancelled. */
+  readonly tasksCancelled: number
+  /** Where `tasks.durable` keeps them; undefined without it. */
+  readonly tasksJournal: TasksJournalStats | undefined
   /** Ticks of shared timers that were skipped: too late, or the call before was not over. */
   readonly ticksSkipped: number
   /** Cron jobs. */

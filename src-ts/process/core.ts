@@ -1,5 +1,6 @@
 import { sluiceError, sluiceTypeError } from '../errors.ts'
 import type { NativeServer, Notice } from '../native.ts'
+import type { TasksJournalStats } from './api.ts'
 import { Deferred } from './deferred.ts'
 import type { LeaveReason, PortRecord } from './messages.ts'
 
@@ -18,6 +19,8 @@ export interface CoreStats {
   readonly counters: Readonly<Record<string, number>>
   readonly rejected: Readonly<Record<string, number>>
   readonly workers: readonly SlotStats[]
+  /** Where durable tasks are kept, if they are. */
+  readonly tasksJournal?: TasksJournalStats
 }
 
 /** Reasons of a drain as the core knows them. */
@@ -171,9 +174,10 @@ export function coreStats(native: Pick<NativeServer, 'serverStats'>, server: num
   for (const [name, value] of Object.entries(stats)) {
     if (typeof value === 'number') counters[name] = value
   }
-  const { rejected, perWorker: workers } = stats
+  const { rejected, perWorker: workers, tasksJournal } = stats
   return {
     counters,
+    ...(typeof tasksJournal === 'object' && tasksJournal !== null ? { tasksJournal: tasksJournal as TasksJournalStats } : {}),
     rejected: typeof rejected === 'object' && rejected !== null ? (rejected as Record<string, number>) : {},
     workers: Array.isArray(workers) ? (workers as SlotStats[]) : [],
   }

@@ -45,7 +45,7 @@ export class InlineServer extends PushServer implements Server {
   readonly name: string
   readonly version: string | undefined
   readonly worker: WorkerInfo
-  readonly timer: SharedTimers = new SharedTimers(native, () => this.coreServer())
+  readonly timer: SharedTimers = new SharedTimers(native, () => this.coreServer(), () => this.#taskClient)
   readonly tasks: SharedTasks = new SharedTasks(native, () => this.coreServer())
   readonly cron: CronJobs = new CronJobs(native, () => this.coreServer())
   readonly tables: Tables

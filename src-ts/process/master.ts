@@ -86,7 +86,7 @@ export class Master extends PushServer implements Server {
   /** @throws ERR_SLUICE_INVALID_OPTION for functions that could not reach the workers */
   constructor(config: MasterConfig, native: NativeServer & NativePush & NativeTimers & NativeTasks & NativeCron = binding) {
     super(native)
-    this.timer = new SharedTimers(native, () => this.coreServer())
+    this.timer = new SharedTimers(native, () => this.coreServer(), () => this.#taskClient)
     this.cron = new CronJobs(native, () => this.coreServer())
     this.tasks = new SharedTasks(native, () => this.coreServer())
     this.#taskClient = new TaskClient({

@@ -6,7 +6,7 @@ import type { CoreStats } from './core.ts'
 export type VersionOf = (generation: number) => string | undefined
 
 /** Puts together what the core counts and what the threads wrote on the board. Works in every thread of the server. */
-export function serverStats(board: Board, { counters, rejected, workers }: CoreStats, versionOf: VersionOf): ServerStats {
+export function serverStats(board: Board, { counters, rejected, tasksJournal, workers }: CoreStats, versionOf: VersionOf): ServerStats {
   const counter = (name: string): number => counters[name] ?? 0
   const bySlot = new Map(workers.map((worker) => [worker.slot, worker]))
   const serving = board.rows().filter(({ status }) => status === 'serving')
@@ -38,11 +38,17 @@ export function serverStats(board: Board, { counters, rejected, workers }: CoreS
     packetsLost: counter('packetsLost'),
     timers: counter('timers'),
     taskQueue: counter('taskQueue'),
+    tasksDelayed: counter('tasksDelayed'),
     tasking: counter('tasking'),
     taskCount: counter('taskCount'),
+    tasksDone: counter('tasksDone'),
     tasksFailed: counter('tasksFailed'),
+    tasksTimedOut: counter('tasksTimedOut'),
     tasksLost: counter('tasksLost'),
     tasksUnknown: counter('tasksUnknown'),
+    tasksRetried: counter('tasksRetried'),
+    tasksCancelled: counter('tasksCancelled'),
+    tasksJournal,
     ticksSkipped: counter('ticksSkipped'),
     cronJobs: counter('cronJobs'),
     cronRuns: counter('cronRuns'),

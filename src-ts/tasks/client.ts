@@ -1,6 +1,6 @@
 import type { Lane } from '../bridge/lane.ts'
 import { RECORD_WORDS, TaskFlag, TaskNewsWord } from '../bridge/record.ts'
-import { sluiceError } from '../errors.ts'
+import { sluiceError, sluiceRangeError } from '../errors.ts'
 import type { NativeTasks } from '../native.ts'
 import type { ResolvedConfig } from '../options.ts'
 import { defaultNumbers, isDurable, writeOptions, type DeliveryOptions, type DeliverOptions } from './deliver-options.ts'
@@ -46,7 +46,7 @@ export function deliverySettings({ durable, queues }: ResolvedConfig['tasks']): 
 }
 
 /** What `submitTask` says beside an id. */
-const Refusal = { TASKS: -1, BYTES: -2, STOPPING: -3, ORIGINS: -4 } as const
+const Refusal = { TASKS: -1, BYTES: -2, STOPPING: -3, ORIGINS: -4, WORKER: -7 } as const
 /** What `taskStatus` says. */
 const statuses: readonly (TaskStatus | undefined)[] = [undefined, 'queued', 'delayed', 'running']
 /** Which parcel a result is. */
@@ -177,6 +177,11 @@ export class TaskClient implements HandleHost {
     if (end === End.WORKER_LOST) first.then(undefined, this.#options.report)
   }
 
+  /** The options of a task, as the bytes that the core takes. @throws TypeError ERR_SLUICE_INVALID_ARG for a queue that is not there */
+  optionsOf(spec: TaskSpec): Uint8Array {
+    return this.#numbersOf(spec, undefined)
+  }
+
   #numbersOf(spec: TaskSpec, options: DeliveryOptions | undefined): Uint8Array {
     let common = this.#numbers.get(spec)
     if (common === undefined) {
@@ -203,6 +208,8 @@ function refused(why: number, name: string): Error {
       return sluiceError('ERR_SLUICE_TASK_QUEUE_FULL', `Task "${name}" was not delivered: there are as many bytes of tasks as \`tasks.bytes\` allows`)
     case Refusal.ORIGINS:
       return sluiceError('ERR_SLUICE_TASK_QUEUE_FULL', `Task "${name}" was not delivered: too many wait for the one with this \`key\``)
+    case Refusal.WORKER:
+      return sluiceRangeError('ERR_SLUICE_INVALID_ARG', `Task "${name}" was not delivered: there is never a worker of the id that \`worker\` names`)
     case Refusal.STOPPING:
       return sluiceError('ERR_SLUICE_SHUTTING_DOWN', `Task "${name}" was not delivered: the server is stopping`)
     default:

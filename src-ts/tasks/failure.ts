@@ -39,6 +39,7 @@ export function failureOf(end: number, bytes: Uint8Array, { id, name, attempts }
     case End.TIMED_OUT:
       return sluiceError('ERR_SLUICE_TASK_TIMEOUT', `${task} took longer than its \`timeout\`${triedIn(attempts)}`)
     case End.WORKER_LOST:
+      if (attempts === 0) return sluiceError('ERR_SLUICE_TASK_LOST', `The worker that ${task.replace('T', 't')} is for did not come`)
       return sluiceError('ERR_SLUICE_TASK_LOST', `The worker of ${task.replace('T', 't')} died while it ran${triedIn(attempts)}`)
     case End.CANCELLED:
       return sluiceError('ERR_SLUICE_TASK_CANCELLED', `${task} was cancelled`)

@@ -1,6 +1,7 @@
 import { sluiceError, sluiceTypeError } from '../errors.ts'
 import type { Awaitable, Cloneable } from '../process/api.ts'
 import { running } from '../process/running.ts'
+import { noteSpec } from './call-specs.ts'
 import type { TaskClient, TaskSpec } from './client.ts'
 import type { TaskContext } from './context.ts'
 import { defaultNumbers, writeOptions, type DeliverOptions, type DeliveryOptions } from './deliver-options.ts'
@@ -34,7 +35,7 @@ export interface TaskDef<I, R = unknown> {
   run(...args: Arguments<I, [options?: DeliveryOptions]>): Promise<Awaited<R>>
   /** Hands in one task for each input and waits for all of them. Never rejects. */
   runAll(inputs: readonly I[], options?: DeliveryOptions): Promise<PromiseSettledResult<Awaited<R>>[]>
-  /** A call of this task, for a timer. The input is copied when the call is handed over. */
+  /** A call of this task, for a timer, with the options of its definition. The input is copied when the call is handed over. */
   call(...args: Arguments<I, []>): TaskCall
 }
 
@@ -124,7 +125,7 @@ class FunctionTask<I, R> implements TaskDef<I, R> {
   }
 
   call(...[input]: Arguments<I, []>): TaskCall {
-    return { task: this.name, input }
+    return noteSpec({ task: this.name, input }, this.#spec)
   }
 
   #deliver(input: I, options: DeliveryOptions | undefined): TaskHandle<Awaited<R>> {

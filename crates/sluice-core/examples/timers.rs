@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::Instant;
 
-use sluice_core::timer::{NamedTimers, NewTimer, TimerLimits, Wheel};
+use sluice_core::timer::{Calling, NamedTimers, NewTimer, TimerLimits, Wheel};
 
 const TIMERS: u64 = 1_000_000;
 
@@ -26,6 +26,7 @@ fn named(name: &str, number: u64) -> NewTimer<'_> {
     NewTimer {
         name,
         task: "expire",
+        calling: Calling::default(),
         input: &[0xff, 0x0f, 0x49, 2],
         due: due(number),
         interval: 0,

@@ -61,6 +61,10 @@ pub struct Limits {
     pub keep_failed: usize,
     /// Whether [`Output::Journal`] is wanted, for durable tasks.
     pub journal: bool,
+    /// Ids of workers are below this.
+    pub worker_ids: u32,
+    /// Milliseconds that a task for one worker alone waits for it while it is not there.
+    pub pinned_wait: u64,
 }
 
 /// Who wants a task, and hears how it ended.
@@ -75,8 +79,6 @@ pub enum Origin {
         /// Of its slot, to tell it from who had the slot before.
         generation: u32,
     },
-    /// The main thread.
-    Master,
     /// A part of the core, which knows what the number means. Such a task is not kept when it fails.
     Inner(u64),
 }
@@ -102,7 +104,7 @@ pub struct NewTask {
     pub timeout: u64,
     /// While a task of this name and key is not over, this one is that one.
     pub key: Option<Box<str>>,
-    /// The id of the only worker that may run it, whatever the pool of its queue; it waits until that worker is there.
+    /// The id of the only worker that may run it, whatever the pool of its queue. It waits until that worker is there, up to [`Limits::pinned_wait`].
     pub worker: Option<u16>,
     /// Whether its result is to be handed to its origin's worker, or to any of pool 0 if that is gone.
     pub has_finish: bool,
@@ -172,8 +174,8 @@ pub enum SubmitError {
     },
     /// There is no queue of that index.
     Queue,
-    /// [`Tasks::stop`] was called.
-    Stopping,
+    /// There is never a worker of that id.
+    Worker,
 }
 
 /// What came of cancelling a task.
@@ -231,11 +233,11 @@ pub enum End {
     Unknown,
     /// Its last try took too long.
     TimedOut,
-    /// The worker of its last try died.
+    /// The worker of its last try died, or the only one that may run it did not come.
     WorkerLost,
     /// It was cancelled.
     Cancelled,
-    /// The server stops. A durable one goes on when there is a server again.
+    /// The server stops, and it could not be run any more. A durable one goes on when there is a server again.
     Stopped,
 }
 

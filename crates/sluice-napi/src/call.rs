@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use napi::sys;
 use sluice_server::{
-    Backoff, Cancel, NewTask, Origin, Outcome, Part, Payload, Status, SubmitError, What,
+    Backoff, Calling, Cancel, NewTask, Origin, Outcome, Part, Payload, Status, SubmitError, What,
 };
 
 use crate::function::Call;
@@ -68,11 +68,11 @@ extern "C" fn take_parcel(env: sys::napi_env, info: sys::napi_callback_info) -> 
 }
 
 /// The numbers of a task, as `src-ts/tasks` writes them.
-struct Numbers([f64; 10]);
+pub(crate) struct Numbers([f64; 10]);
 
 impl Numbers {
     /// `None` for anything but the bytes of all numbers.
-    fn read(array: Option<&[u8]>) -> Option<Self> {
+    pub(crate) fn read(array: Option<&[u8]>) -> Option<Self> {
         let (array, []) = array?.as_chunks::<8>() else {
             return None;
         };
@@ -88,6 +88,20 @@ impl Numbers {
     fn small(&self, index: usize) -> Option<u16> {
         let number = self.0[index];
         (number >= 0.0).then_some(number as u16)
+    }
+
+    /// How a timer calls it.
+    pub(crate) fn calling(&self) -> Calling {
+        Calling {
+            queue: self.small(7).unwrap_or(0),
+            priority: self.0[0] as i32,
+            tries: self.unsigned(2) as u32,
+            backoff: self.backoff(),
+            timeout: self.unsigned(3),
+            worker: self.small(8),
+            has_finish: self.flag(1),
+            has_failed: self.flag(2),
+        }
     }
 
     fn flag(&self, flag: u64) -> bool {
@@ -147,11 +161,12 @@ extern "C" fn submit_task(env: sys::napi_env, info: sys::napi_callback_info) -> 
         Some(Ok(submitted)) => submitted.id as f64,
         Some(Err(SubmitError::Full { what: What::Tasks })) => -1.0,
         Some(Err(SubmitError::Full { what: What::Bytes })) => -2.0,
-        Some(Err(SubmitError::Stopping)) | None => -3.0,
+        None => -3.0,
         Some(Err(SubmitError::Full {
             what: What::Origins,
         })) => -4.0,
         Some(Err(SubmitError::Queue)) => -5.0,
+        Some(Err(SubmitError::Worker)) => -7.0,
     };
     from_double(env, number)
 }

@@ -4,13 +4,14 @@ use napi::bindgen_prelude::Uint8Array;
 use napi_derive::napi;
 use serde::Serialize;
 use sluice_core::ErrorCode;
-use sluice_server::SetError;
+use sluice_server::{Calling, SetError};
 
+use crate::call::Numbers;
 use crate::error::{Result, error, internal};
 use crate::server::server;
 
-/// Sets a timer that calls `task` with `input` in `ms` milliseconds, with `repeats` every `ms`. 1 it is set, 0 there is one of that name, -1 there
-/// are as many as there may be, -2 the input is too long.
+/// Sets a timer that calls `task` with `input` in `ms` milliseconds, with `repeats` every `ms`, so as `options` say, which are those of `submitTask`, or once.
+/// 1 it is set, 0 there is one of that name, -1 there are as many as there may be, -2 the input is too long, -3 there is never such a worker.
 #[napi(catch_unwind)]
 pub fn set_timer(
     server: u32,
@@ -19,13 +20,17 @@ pub fn set_timer(
     input: Uint8Array,
     ms: f64,
     repeats: bool,
+    options: Option<Uint8Array>,
 ) -> Result<i32> {
     // A number that JavaScript has checked; others are cut to the range.
     let ms = ms as u64;
-    match self::server(server)?.set_timer(&name, &task, &input, ms, repeats) {
+    let numbers = Numbers::read(options.as_deref());
+    let calling = numbers.map_or_else(Calling::default, |numbers| numbers.calling());
+    match self::server(server)?.set_timer(&name, &task, calling, &input, ms, repeats) {
         Ok(is_new) => Ok(i32::from(is_new)),
         Err(SetError::Full) => Ok(-1),
         Err(SetError::Input(_)) => Ok(-2),
+        Err(SetError::Place) => Ok(-3),
         Err(source @ SetError::Name) => Err(error(ErrorCode::InvalidArg, source)),
     }
 }

@@ -4,13 +4,20 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError, Weak};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::server::Shared;
 use crate::wake::lock;
 
 /// Nothing is due.
 pub(crate) const NEVER: u64 = u64::MAX;
+
+/// The clock on the wall, Unix ms; one from before 1970 is one that nobody has set.
+pub(crate) fn unix_ms() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis() as i64)
+}
 
 /// The clock of a server. Times are milliseconds since it began.
 pub(crate) struct Clock {
@@ -44,6 +51,11 @@ impl Clock {
     /// Now, rounded up: what is due so and so long after it is never due too early.
     pub(crate) fn now_or_later(&self) -> u64 {
         self.started.elapsed().as_micros().div_ceil(1000) as u64
+    }
+
+    /// The Unix time in milliseconds at which [`now`](Self::now) was 0, as the clock on the wall has it that may have been set since.
+    pub(crate) fn epoch(&self) -> i64 {
+        unix_ms().saturating_sub(self.now() as i64)
     }
 
     /// The thread is to look at `due` or before. Cheap when it does so anyway.

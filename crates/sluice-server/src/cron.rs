@@ -5,7 +5,6 @@
 use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use jiff::tz::TimeZone;
 use serde::Serialize;
@@ -16,7 +15,7 @@ use sluice_core::cron::{
 use sluice_core::id::WorkerSlot;
 use sluice_core::task::{NewTask, Origin, Payload};
 
-use crate::clock::NEVER;
+use crate::clock::{NEVER, unix_ms};
 use crate::server::{Server, Shared};
 use crate::wake::lock;
 use crate::worker::Worker;
@@ -73,7 +72,11 @@ impl Shared {
     fn on_cron<T>(&self, act: impl FnOnce(&mut State, Now) -> T) -> T {
         let mut state = lock(&self.cron.state);
         let result = act(&mut state, self.both_clocks());
-        let runs: Vec<Run> = std::iter::from_fn(|| state.schedule.next_run()).collect();
+        let mut runs: Vec<Run> = std::iter::from_fn(|| state.schedule.next_run()).collect();
+        if self.cron.is_stopped.load(Ordering::Relaxed) {
+            // What waited for its predecessor, say.
+            runs.clear();
+        }
         let next = state.schedule.next_due();
         drop(state);
         if let Some(next) = next {
@@ -88,10 +91,7 @@ impl Shared {
     fn both_clocks(&self) -> Now {
         Now {
             clock: self.clock.now(),
-            // A clock before 1970 is one that nobody has set.
-            unix: SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |since| since.as_millis() as u64),
+            unix: unix_ms() as u64,
         }
     }
 
@@ -134,7 +134,7 @@ impl Shared {
     pub(crate) fn cron_activated(&self, slot: WorkerSlot) {
         let before = lock(&self.cron.state).worker.replace(slot);
         if let Some(before) = before {
-            self.on_tasks(|state, _| state.tasks.worker_leaving(before));
+            self.on_tasks(|state, now| state.tasks.worker_leaving(now, before));
         }
         self.on_cron(|state, now| {
             if let Some(Staged { jobs, revives }) = state.staged.remove(&slot) {
@@ -264,10 +264,13 @@ impl Server {
         jobs.collect()
     }
 
-    /// Runs a job now.
+    /// Runs a job now. None, [`Trigger::Busy`], while the server stops.
     pub fn run_cron_job(&self, name: &str) -> Trigger {
-        self.shared
-            .on_cron(|state, now| state.schedule.trigger(now, name))
+        let is_stopped = self.shared.cron.is_stopped.load(Ordering::Relaxed);
+        self.shared.on_cron(|state, now| match is_stopped {
+            true if state.schedule.has(name) => Trigger::Busy,
+            _ => state.schedule.trigger(now, name),
+        })
     }
 
     /// A job is not run any more. False when there is none of that name.

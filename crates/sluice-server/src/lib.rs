@@ -43,6 +43,7 @@ mod task_lane;
 mod task_list;
 mod task_store;
 mod tasks;
+mod tasks_journal;
 mod timers;
 mod tls;
 mod udp;
@@ -63,6 +64,7 @@ pub use server::{PortInfo, PortStats, Server, ServerInfo, ServerStats, WorkerSta
 pub use sluice_core::task::{
     Backoff, Cancel, NewTask, Origin, Outcome, Payload, Status, SubmitError, TaskId, What,
 };
+pub use sluice_core::timer::Calling;
 pub use stats::{Counters, PortCounters, Rejected};
 pub use task_lane::{Part, Role};
 pub use timers::{INPUT_MAX, NAME_MAX, SetError, TimerInfo};

@@ -30,6 +30,7 @@ use crate::static_files;
 use crate::stats::{Counters, PortCounters, Rejected};
 use crate::task_lane::{Role, TaskLane};
 use crate::tasks::TaskBoard;
+use crate::tasks_journal::TasksJournal;
 use crate::timers::Timers;
 use crate::tls::{Renewal, TlsPort};
 use crate::udp::PeerFamily;
@@ -594,6 +595,9 @@ pub struct ServerStats {
     pub tasks_lost: u64,
     /// Of those: no worker knew them.
     pub tasks_unknown: u64,
+    /// Where durable tasks are kept, if they are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tasks_journal: Option<TasksJournal>,
     /// Ticks of timers that were skipped: too late, or the call before was not over.
     pub ticks_skipped: u64,
     /// Cron jobs.
@@ -999,6 +1003,7 @@ impl Server {
             tasks_timed_out: tasks.total.timed_out,
             tasks_lost: tasks.total.lost,
             tasks_unknown: tasks.total.unknown,
+            tasks_journal: self.shared.tasks.journal_stats(),
             ticks_skipped: skipped,
             cron_jobs,
             cron_runs: cron.runs,

@@ -1,6 +1,6 @@
 //! Durable tasks: what the tasks want kept goes to the journal, and who has delivered one hears when it is stored.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -9,6 +9,7 @@ use sluice_core::config::{DurableConfig, FsyncConfig};
 use sluice_core::task::{JournalOp, Origin, Payload, QueueSpec, RestoredTask, TaskId, Tasks};
 use sluice_journal::{Event, Fsync, Journal, JournalError, Options, Stored, Ticket};
 
+use crate::clock::Clock;
 use crate::error::Error;
 use crate::notice::Notice;
 use crate::server::Shared;
@@ -19,6 +20,9 @@ const BACKLOG_MAX: usize = 64 << 20;
 /// What can be lost with the machine when the disk is not waited for.
 const INTERVAL: Duration = Duration::from_secs(1);
 
+/// Milliseconds between two notices that the disk refuses.
+const TELL_EVERY: u64 = 1000;
+
 /// As the end of TASK_RESULT records: the task is stored, its end comes later.
 const STORED: u8 = 7;
 /// It is not, and why; it is run all the same.
@@ -27,18 +31,20 @@ const NOT_STORED: u8 = 8;
 /// The journal of the tasks, and who waits for it.
 pub(crate) struct TaskStore {
     journal: Arc<Journal>,
-    /// The Unix time in milliseconds at which the clock of the tasks began.
-    epoch: i64,
     /// By ticket.
     waiting: VecDeque<(Ticket, TaskId, Origin)>,
     /// Who has delivered something since the tasks were last asked what to keep.
     wants: Vec<(TaskId, Origin)>,
     /// What the journal did not take since then.
     refused: Vec<(TaskId, JournalError)>,
+    /// Tasks that are not over and of which the journal does not have what it was last to keep.
+    unstored: HashSet<TaskId>,
     /// All up to this one are stored, or were refused.
     done: Ticket,
     /// It was told that the disk refuses, and has not been otherwise since.
     is_told: bool,
+    /// When it was told last.
+    told_at: Option<u64>,
 }
 
 /// A journal and what it had kept.
@@ -81,15 +87,16 @@ impl TaskStore {
                 .into_iter()
                 .map(restore)
                 .collect::<Result<_, _>>()?,
-            first_id: opened.last_id + 1,
+            first_id: opened.last_id.saturating_add(1),
             store: Self {
                 journal: Arc::new(opened.journal),
-                epoch,
                 waiting: VecDeque::new(),
                 wants: Vec::new(),
                 refused: Vec::new(),
+                unstored: HashSet::new(),
                 done: 0,
                 is_told: false,
+                told_at: None,
             },
         })
     }
@@ -98,24 +105,37 @@ impl TaskStore {
         Arc::clone(&self.journal)
     }
 
-    /// A durable task was delivered: its origin hears whether it is stored, once it is asked what to keep.
-    pub(crate) fn wanted(&mut self, task: TaskId, origin: Origin) {
+    /// A durable task was delivered: its origin hears whether it is stored, once it is asked what to keep. What was there and could not be stored before
+    /// is to be stored now.
+    pub(crate) fn wanted(&mut self, task: TaskId, origin: Origin, clock: &Clock, tasks: &Tasks) {
+        if self.unstored.contains(&task) {
+            self.carry_out(JournalOp::Put(task), clock, tasks);
+        }
         if matches!(origin, Origin::Worker { .. }) {
             self.wants.push((task, origin));
         }
     }
 
-    pub(crate) fn carry_out(&mut self, op: JournalOp, tasks: &Tasks) {
+    pub(crate) fn carry_out(&mut self, op: JournalOp, clock: &Clock, tasks: &Tasks) {
         match op {
             JournalOp::Put(id) => {
                 let Some(task) = tasks.stored(id) else {
                     return;
                 };
-                if let Err(error) = self.journal.put(id, task.encode(self.epoch)) {
-                    self.refused.push((id, error));
+                match self.journal.put(id, task.encode(clock.epoch())) {
+                    Ok(_) => {
+                        self.unstored.remove(&id);
+                    }
+                    Err(error) => {
+                        self.unstored.insert(id);
+                        self.refused.push((id, error));
+                    }
                 }
             }
-            JournalOp::Delete(id) => self.journal.delete(id),
+            JournalOp::Delete(id) => {
+                self.unstored.remove(&id);
+                self.journal.delete(id);
+            }
         }
     }
 }
@@ -160,7 +180,12 @@ impl State {
                 store.is_told = false;
                 (*upto, STORED, String::new())
             }
-            Event::Refused { upto, error, .. } => {
+            Event::Refused {
+                upto, ids, error, ..
+            } => {
+                let tasks = &self.tasks;
+                let there = ids.iter().filter(|id| tasks.stored(**id).is_some());
+                store.unstored.extend(there);
                 store.tell(shared, error, false);
                 (*upto, NOT_STORED, error.to_string())
             }
@@ -188,9 +213,15 @@ impl State {
 }
 
 impl TaskStore {
-    /// Tells the master; of a disk that goes on refusing only once.
+    /// Tells the master; of a disk that goes on refusing only once, and of one that has room for some once a second.
     fn tell(&mut self, shared: &Shared, error: &JournalError, always: bool) {
-        if !std::mem::replace(&mut self.is_told, true) || always {
+        let now = shared.clock.now();
+        let is_late = self
+            .told_at
+            .is_none_or(|at| now.saturating_sub(at) >= TELL_EVERY);
+        if always || (!self.is_told && is_late) {
+            self.is_told = true;
+            self.told_at = Some(now);
             shared.notices.push(Notice::Journal {
                 message: error.to_string(),
             });

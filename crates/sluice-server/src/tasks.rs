@@ -16,18 +16,21 @@ use sluice_core::timer::TimerCall;
 
 use sluice_journal::{Journal, JournalError};
 
-use crate::clock::NEVER;
+use crate::clock::{Clock, NEVER};
 use crate::cron;
 use crate::error::Error;
 use crate::notice::Notice;
 use crate::server::{Server, Shared};
 use crate::task_lane::{Call, Part, Role, TaskLane};
 use crate::task_store::{self, TaskStore};
+use crate::tasks_journal::TasksJournal;
 use crate::wake::lock;
 use crate::worker::{Worker, WorkerLink};
 
 /// Calls in the hands of one worker at once, where the configuration does not say it.
 const IN_HAND_MAX: u32 = 256;
+/// Milliseconds that a task for one worker alone waits for it while it is not there: longer than a worker takes to come back.
+const PINNED_WAIT: u64 = 300_000;
 /// The pool that no queue has.
 const NO_QUEUE: u16 = 3;
 /// The id of a worker that has none.
@@ -39,6 +42,7 @@ pub(crate) struct TaskBoard {
     /// Not used under the mutex: its thread takes that too.
     journal: Option<Arc<Journal>>,
     concurrency: u32,
+    worker_ids: u32,
     /// The index of the queue of cron jobs, behind those that users know.
     pub(crate) cron_queue: u16,
 }
@@ -86,27 +90,36 @@ impl State {
         }
     }
 
-    fn submit(&mut self, now: u64, task: NewTask) -> Result<Submitted, SubmitError> {
+    fn submit(&mut self, now: u64, task: NewTask, clock: &Clock) -> Result<Submitted, SubmitError> {
         let (is_durable, origin) = (task.durable, task.origin);
         let submitted = self.tasks.submit(now, task)?;
         if is_durable && let Some(store) = &mut self.store {
-            store.wanted(submitted.id, origin);
+            store.wanted(submitted.id, origin, clock, &self.tasks);
         }
         Ok(submitted)
     }
 
     /// Carries out what the tasks want done.
     fn settle(&mut self, shared: &Shared, now: u64, news: &mut News) {
-        while let Some(output) = self.tasks.next_output(now) {
-            self.carry_out(output, shared, news);
-        }
+        self.carry_out_all(shared, now, news);
         // What could be assigned has been: what is in nobody's hands now waits for its time, or for a worker that is not there.
         news.is_done = self.is_finishing && !self.tasks.has_calls();
-        self.is_finishing &= !news.is_done;
+        if news.is_done {
+            self.is_finishing = false;
+            // Whoever waits for that hears that it does not come any more.
+            self.tasks.end_idle();
+            self.carry_out_all(shared, now, news);
+        }
         self.settle_store(shared);
         while let Some(slot) = self.dirty.pop() {
             news.wakes
                 .extend(self.lane(slot).and_then(TaskLane::publish));
+        }
+    }
+
+    fn carry_out_all(&mut self, shared: &Shared, now: u64, news: &mut News) {
+        while let Some(output) = self.tasks.next_output(now) {
+            self.carry_out(output, shared, news);
         }
     }
 
@@ -188,7 +201,7 @@ impl State {
             Output::Released { slot } => news.released.push(slot),
             Output::Journal(op) => {
                 if let Some(store) = &mut self.store {
-                    store.carry_out(op, &self.tasks);
+                    store.carry_out(op, &shared.clock, &self.tasks);
                 }
             }
         }
@@ -207,6 +220,8 @@ impl TaskBoard {
             bytes: config.bytes as usize,
             keep_failed: config.keep_failed as usize,
             journal: config.durable.is_some(),
+            worker_ids: config.worker_ids,
+            pinned_wait: PINNED_WAIT,
         };
         let mut queues: Vec<QueueSpec> = config
             .queues
@@ -219,6 +234,7 @@ impl TaskBoard {
                     limit: rate.limit,
                     per: rate.per,
                 }),
+                is_bounded: true,
             })
             .collect();
         if queues.is_empty() {
@@ -227,6 +243,7 @@ impl TaskBoard {
                 pool: PoolId(u16::from(config.workers > 0)),
                 concurrency: 0,
                 rate: None,
+                is_bounded: true,
             });
         }
         let cron_queue = u16::try_from(queues.len()).unwrap_or(u16::MAX);
@@ -235,6 +252,8 @@ impl TaskBoard {
             pool: PoolId(2),
             concurrency: 0,
             rate: None,
+            // The schedule bounds them: what users deliver does not keep a job from its time.
+            is_bounded: false,
         });
         let own = &queues[..usize::from(cron_queue)];
         let open = |durable| TaskStore::open(durable, epoch as i64, own);
@@ -255,6 +274,7 @@ impl TaskBoard {
                 is_finishing: false,
             }),
             concurrency: config.concurrency,
+            worker_ids: config.worker_ids,
             cron_queue,
         })
     }
@@ -272,6 +292,15 @@ impl TaskBoard {
         if let Some(journal) = &self.journal {
             journal.close();
         }
+    }
+
+    /// Whether there is a queue of that index, and can be a worker of that id.
+    pub(crate) fn has_place(&self, queue: u16, worker: Option<u16>) -> bool {
+        queue < self.cron_queue && worker.is_none_or(|id| u32::from(id) < self.worker_ids)
+    }
+
+    pub(crate) fn journal_stats(&self) -> Option<TasksJournal> {
+        Some(self.journal.as_ref()?.stats().into())
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -327,7 +356,7 @@ impl Shared {
             // The clock is read rounded down; no delay is shorter than was asked for.
             task.delay = task.delay.saturating_add(1);
         }
-        self.on_tasks(|state, now| state.submit(now, task))
+        self.on_tasks(|state, now| state.submit(now, task, &self.clock))
     }
 
     /// A worker has a lane now.
@@ -364,8 +393,8 @@ impl Shared {
 
     /// A worker gets no more calls. What it is for, if it was activated.
     pub(crate) fn tasks_leaving(&self, slot: WorkerSlot) -> Option<Role> {
-        self.on_tasks(|state, _| {
-            state.tasks.worker_leaving(slot);
+        self.on_tasks(|state, now| {
+            state.tasks.worker_leaving(now, slot);
             Some(state.lane(slot)?.place?.1)
         })
     }
@@ -470,7 +499,7 @@ impl Server {
         self.shared.submit_task(task)
     }
 
-    /// Asks for a [`Notice::TasksDone`].
+    /// Asks for a [`Notice::TasksDone`]. With it the tasks that wait and cannot be run end as [`End::Stopped`].
     pub fn finish_tasks(&self) {
         self.shared.on_tasks(|state, _| state.is_finishing = true);
     }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use sluice_core::task::{NewTask, Origin, Payload, TaskId};
-use sluice_core::timer::{Clear, Full, NamedTimers, NewTimer, TimerCall, TimerLimits};
+use sluice_core::timer::{Calling, Clear, Full, NamedTimers, NewTimer, TimerCall, TimerLimits};
 
 use crate::clock::NEVER;
 use crate::server::{Server, Shared};
@@ -30,6 +30,9 @@ pub enum SetError {
     /// The name of the timer or of its task has no or more than [`NAME_MAX`] bytes.
     #[error("a name has 1 to 255 bytes")]
     Name,
+    /// Its task is for a queue or a worker that there never is.
+    #[error("there is never such a queue or worker")]
+    Place,
     /// The input has more than [`INPUT_MAX`] bytes.
     #[error("the input has {0} bytes, more than 65536")]
     Input(usize),
@@ -58,7 +61,36 @@ pub(crate) struct Timers {
 struct Fired {
     id: TimerCall,
     task: Arc<str>,
+    calling: Calling,
     input: Payload,
+}
+
+impl Fired {
+    /// The task that it becomes. It is for this process alone, and of no key: with the timer it ends.
+    fn task(&self) -> NewTask {
+        let Calling {
+            queue,
+            priority,
+            tries,
+            backoff,
+            timeout,
+            worker,
+            has_finish,
+            has_failed,
+        } = self.calling;
+        NewTask {
+            queue,
+            priority,
+            tries,
+            backoff,
+            timeout,
+            worker,
+            has_finish,
+            has_failed,
+            origin: Origin::Inner(self.id),
+            ..NewTask::new(Arc::clone(&self.task), Arc::clone(&self.input))
+        }
+    }
 }
 
 impl Timers {
@@ -103,8 +135,14 @@ impl Timers {
             && let Some(call) = timers.next_call()
         {
             let (task, input) = (Arc::from(call.task), Payload::from(call.input));
+            let calling = call.calling;
             let id = timers.handed();
-            calls.push(Fired { id, task, input });
+            calls.push(Fired {
+                id,
+                task,
+                calling,
+                input,
+            });
             timers.skip_cleared();
         }
         calls
@@ -131,11 +169,11 @@ impl Shared {
     fn call_timers(&self, calls: &[Fired]) -> bool {
         let ids: Vec<Option<TaskId>> = self.on_tasks(|state, now| {
             let mut submit = |call: &Fired| {
-                let task = NewTask {
-                    origin: Origin::Inner(call.id),
-                    ..NewTask::new(Arc::clone(&call.task), Arc::clone(&call.input))
-                };
-                state.tasks.submit(now, task).ok().map(|task| task.id)
+                state
+                    .tasks
+                    .submit(now, call.task())
+                    .ok()
+                    .map(|task| task.id)
             };
             calls.iter().map(&mut submit).collect()
         });
@@ -166,7 +204,7 @@ impl Shared {
 }
 
 impl Server {
-    /// Sets a timer that is due in `ms`, 1 or more, and with `repeats` every `ms` from then on: `task` is called with `input` in one worker. False,
+    /// Sets a timer that is due in `ms`, 1 or more, and with `repeats` every `ms` from then on: `task` is called so with `input` in one worker. False,
     /// and nothing changes, when there is one of that name.
     ///
     /// # Errors
@@ -176,6 +214,7 @@ impl Server {
         &self,
         name: &str,
         task: &str,
+        calling: Calling,
         input: &[u8],
         ms: u64,
         repeats: bool,
@@ -187,11 +226,15 @@ impl Server {
         if input.len() > INPUT_MAX {
             return Err(SetError::Input(input.len()));
         }
+        if !self.shared.tasks.has_place(calling.queue, calling.worker) {
+            return Err(SetError::Place);
+        }
         let ms = ms.max(1);
         let due = self.shared.clock.now_or_later().saturating_add(ms);
         let timer = NewTimer {
             name,
             task,
+            calling,
             input,
             due,
             interval: if repeats { ms } else { 0 },

@@ -16,6 +16,8 @@ pub struct TasksConfig {
     pub keep_failed: u32,
     /// Queues, at most 256; the first is the one of tasks that name none. Empty (default): that one alone.
     pub queues: Vec<QueueConfig>,
+    /// Ids of workers and processes are below this. Default 65 536: all that there can be.
+    pub worker_ids: u32,
     /// Where durable tasks are kept; `None` (default): tasks end with the process.
     pub durable: Option<DurableConfig>,
 }
@@ -74,6 +76,7 @@ impl Default for TasksConfig {
             max: 100_000,
             bytes: 64 * 1024 * 1024,
             keep_failed: 1000,
+            worker_ids: 65_536,
             queues: Vec::new(),
             durable: None,
         }

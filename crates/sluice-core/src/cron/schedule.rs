@@ -378,6 +378,11 @@ impl Schedule {
             })
     }
 
+    /// Whether there is a job of that name.
+    pub fn has(&self, name: &str) -> bool {
+        self.names.contains_key(name)
+    }
+
     /// How many jobs there are.
     pub fn len(&self) -> usize {
         self.order.len()

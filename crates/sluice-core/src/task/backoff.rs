@@ -1,7 +1,7 @@
 //! The wait between two tries of a task.
 
 /// How long a task waits before it is tried again, in milliseconds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Backoff {
     /// Always as long.
     Fixed(u64),

@@ -28,7 +28,7 @@ pub(super) struct Entry {
     pub(super) end: super::End,
     /// Tries that have begun.
     pub(super) attempts: u32,
-    /// In the wheel: the end of its delay, or of its try.
+    /// In the wheel: the end of its delay, of its try, or of its wait for the only worker that may run it.
     pub(super) timer: Option<TimerKey>,
     /// When its delay ends.
     pub(super) due: u64,

@@ -1,5 +1,7 @@
 //! Workers, and the calls that they have in their hands.
 
+use std::collections::HashMap;
+
 use super::id_table::IdTable;
 use super::{CallId, Origin, PoolId};
 use crate::id::WorkerSlot;
@@ -56,6 +58,8 @@ pub(super) struct Hands {
     pools: Vec<Pool>,
     calls: IdTable<Call>,
     last_call: CallId,
+    /// By id, when a worker last left.
+    left_at: HashMap<u16, u64>,
 }
 
 impl Hands {
@@ -104,16 +108,19 @@ impl Hands {
     }
 
     /// A worker gets nothing new from now on.
-    pub(super) fn leave(&mut self, slot: WorkerSlot) {
+    pub(super) fn leave(&mut self, now: u64, slot: WorkerSlot) {
         self.leave_pool(slot);
         if let Some(worker) = self.workers.get_mut(slot.index()) {
+            if worker.takes_calls() {
+                self.left_at.insert(worker.id, now);
+            }
             worker.is_leaving = true;
         }
     }
 
     /// A worker is gone; its calls, oldest first, are to be [let go](Self::let_go) of.
-    pub(super) fn depart(&mut self, slot: WorkerSlot) -> Vec<CallId> {
-        self.leave(slot);
+    pub(super) fn depart(&mut self, now: u64, slot: WorkerSlot) -> Vec<CallId> {
+        self.leave(now, slot);
         let Some(worker) = self.workers.get_mut(slot.index()) else {
             return Vec::new();
         };
@@ -172,11 +179,16 @@ impl Hands {
             .any(|worker| worker.id == id && worker.takes_calls())
     }
 
+    /// Since when there is no worker of that id that gets calls; 0 if there never was. None: there is one.
+    pub(super) fn away_since(&self, id: u16) -> Option<u64> {
+        (!self.has_taker(id)).then(|| self.left_at.get(&id).copied().unwrap_or(0))
+    }
+
     /// Whether an origin may be there: a worker that is here, or one that nobody has told of yet.
     pub(super) fn hears(&self, origin: Origin) -> bool {
         match origin {
             Origin::Nobody => false,
-            Origin::Master | Origin::Inner(_) => true,
+            Origin::Inner(_) => true,
             Origin::Worker { slot, generation } => {
                 self.workers.get(slot.index()).is_none_or(|worker| {
                     // Generations count up and around.
@@ -306,13 +318,15 @@ mod tests {
     fn who_is_blocked_leaving_or_gone_gets_nothing() {
         let mut hands = three();
         hands.block(WorkerSlot(0), true);
-        hands.leave(WorkerSlot(1));
+        hands.leave(5, WorkerSlot(1));
         assert_eq!([next(&mut hands), next(&mut hands)], [Some(2), Some(2)]);
         hands.block(WorkerSlot(0), false);
         assert_eq!(next(&mut hands), Some(0));
-        assert_eq!(hands.depart(WorkerSlot(2)), [1, 2]);
+        assert_eq!(hands.depart(7, WorkerSlot(2)), [1, 2]);
         assert_eq!([next(&mut hands), next(&mut hands)], [Some(0), None]);
         assert!(hands.has_taker(10) && !hands.has_taker(11) && !hands.has_taker(12));
+        let away = [10, 11, 12, 13].map(|id| hands.away_since(id));
+        assert_eq!(away, [None, Some(5), Some(7), Some(0)]);
     }
 
     #[test]
@@ -325,12 +339,12 @@ mod tests {
         assert!(hands.hears(of(5)), "nobody has told of it yet");
         hands.arrive(WorkerSlot(0), 5, 0, POOL, 1);
         assert!(hands.hears(of(5)) && !hands.hears(of(4)) && hands.hears(of(6)));
-        hands.leave(WorkerSlot(0));
+        hands.leave(0, WorkerSlot(0));
         assert!(hands.hears(of(5)), "it leaves, but is there");
         assert_eq!(hands.id_of(of(5)), None);
-        hands.depart(WorkerSlot(0));
+        hands.depart(0, WorkerSlot(0));
         assert!(!hands.hears(of(5)) && hands.hears(of(6)));
-        assert!(hands.hears(Origin::Master) && !hands.hears(Origin::Nobody));
+        assert!(hands.hears(Origin::Inner(1)) && !hands.hears(Origin::Nobody));
     }
 
     #[test]

@@ -14,6 +14,8 @@ pub struct QueueSpec {
     pub concurrency: u32,
     /// How often they begin.
     pub rate: Option<Rate>,
+    /// Whether what is submitted to it is refused when there is too much; false where the core itself sees to that.
+    pub is_bounded: bool,
 }
 
 /// Tasks of a queue: how many there are, and what has happened to them so far.
@@ -99,6 +101,7 @@ pub(super) struct Queue {
     pub(super) pool: PoolId,
     concurrency: u32,
     bucket: Option<Bucket>,
+    pub(super) is_bounded: bool,
     /// Calls in workers' hands, those included of which the task is not any more.
     held: u32,
     pub(super) counts: QueueCounts,
@@ -111,6 +114,7 @@ impl Queue {
             pool: spec.pool,
             concurrency: spec.concurrency,
             bucket: spec.rate.map(Bucket::new),
+            is_bounded: spec.is_bounded,
             held: 0,
             counts: QueueCounts::default(),
         }
@@ -123,6 +127,7 @@ impl Queue {
             pool,
             concurrency: 0,
             rate: None,
+            is_bounded: false,
         })
     }
 

@@ -14,7 +14,7 @@ use std::hash::{BuildHasher, RandomState};
 
 use hashbrown::HashTable;
 
-use super::task_names::TaskNames;
+use super::callees::{Callees, Calling};
 use super::wheel::{TimerKey, Wheel};
 use crate::task::TaskId;
 
@@ -61,7 +61,7 @@ pub struct ClearedAll {
     pub withdrawn: Vec<TaskId>,
     _wheel: Wheel<Timer>,
     _names: HashTable<u32>,
-    _tasks: TaskNames,
+    _tasks: Callees,
     _waiting: VecDeque<TimerKey>,
 }
 
@@ -81,6 +81,8 @@ pub struct TimerInfo {
 pub struct Due<'a> {
     /// The task it calls.
     pub task: &'a str,
+    /// How.
+    pub calling: Calling,
     /// What with: bytes that only JavaScript understands.
     pub input: &'a [u8],
 }
@@ -95,7 +97,7 @@ pub struct NamedTimers {
     /// Places in the wheel, by the hash of the name.
     names: HashTable<u32>,
     hasher: RandomState,
-    tasks: TaskNames,
+    tasks: Callees,
     /// Timers whose call waits for a worker. A key without a timer is of one that was cleared.
     waiting: VecDeque<TimerKey>,
     calls: HashMap<TimerCall, Call>,
@@ -165,6 +167,8 @@ pub struct NewTimer<'a> {
     pub name: &'a str,
     /// The task it calls.
     pub task: &'a str,
+    /// How.
+    pub calling: Calling,
     /// What with.
     pub input: &'a [u8],
     /// When it is due, for the first time.
@@ -182,7 +186,7 @@ impl NamedTimers {
             wheel: Wheel::new(),
             names: HashTable::new(),
             hasher: RandomState::new(),
-            tasks: TaskNames::default(),
+            tasks: Callees::default(),
             waiting: VecDeque::new(),
             calls: HashMap::new(),
             last_id: 0,
@@ -217,7 +221,7 @@ impl NamedTimers {
         let own = Timer {
             text: text.into_boxed_slice(),
             interval: timer.interval,
-            task: self.tasks.take(timer.task),
+            task: self.tasks.take(timer.task, timer.calling),
             count: 0,
         };
         let key = self.wheel.insert(timer.due, own).ok_or(Full)?;
@@ -384,8 +388,10 @@ impl NamedTimers {
     /// The call that has waited longest, after [`skip_cleared`](Self::skip_cleared).
     pub fn next_call(&self) -> Option<Due<'_>> {
         let timer = self.wheel.get(*self.waiting.front()?)?;
+        let (task, calling) = self.tasks.get(timer.task);
         Some(Due {
-            task: self.tasks.name(timer.task),
+            task,
+            calling,
             input: timer.input(),
         })
     }
@@ -421,12 +427,14 @@ impl NamedTimers {
         false
     }
 
-    /// The handler of a call is about to run. The name of a timer that is due once is free from now on, for the handler itself, too.
+    /// The handler of a call is about to run, for the first time or again. The name of a timer that is due once is free from now on, for the handler itself, too.
     pub fn begun(&mut self, id: TimerCall) {
         let Some(call) = self.calls.get_mut(&id) else {
             return;
         };
-        call.has_begun = true;
+        if std::mem::replace(&mut call.has_begun, true) {
+            return;
+        }
         let Some(key) = call.timer else {
             return;
         };

@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 use sluice_core::cron::Trigger;
-use sluice_server::{Outcome, Role};
+use sluice_server::{NewTask, Outcome, Role};
 use sluice_shared::record::AdoptReason;
 
-use super::support::{Served, TaskEvent, WorkerDouble};
+use super::support::{Served, TaskEvent, WorkerDouble, config_with};
 
 /// The cron worker with these jobs.
 fn cron_worker(served: &Served, jobs: &Value) -> WorkerDouble {
@@ -156,4 +156,40 @@ fn a_job_is_run_and_stopped_by_name() {
     assert!(served.server.stop_cron_job("job"));
     assert!(served.server.cron_jobs(3)[0].is_stopped);
     assert!(!served.server.stop_cron_job("none"));
+}
+
+#[test]
+fn no_run_begins_after_the_stop() {
+    let served = Served::new();
+    let jobs =
+        json!([{ "name": "job", "every": 3_600_000, "immediate": true, "overlap": "queue" }]);
+    let mut cron = cron_worker(&served, &jobs);
+    let run = cron.task("the first run");
+    assert!(cron.worker.begin_call(run.id));
+    assert_eq!(served.server.run_cron_job("job"), Trigger::Queued);
+    served.server.stop(0, 1001);
+    // The one that waited would begin with this.
+    assert!(cron.worker.end_call(run.id, Outcome::Done, b""));
+    assert_eq!(served.server.run_cron_job("job"), Trigger::Busy);
+    assert_eq!(served.server.run_cron_job("other"), Trigger::Unknown);
+    let stats = served.until("the end", |stats| stats.tasking == 0);
+    assert_eq!((stats.task_queue, stats.task_count), (0, 1));
+    assert_eq!(cron.poll(), None);
+}
+
+#[test]
+fn a_full_queue_of_tasks_does_not_keep_a_job_from_its_time() {
+    let config = config_with(json!({}), json!({ "tasks": { "workers": 1, "max": 1 } }));
+    let served = Served::start(&config);
+    let worker = served.worker(0);
+    let full = NewTask::new("waits".into(), Default::default());
+    worker.worker.submit_task(full).expect("there is room");
+    let jobs = json!([{ "name": "job", "every": 5 }]);
+    let mut cron = cron_worker(&served, &jobs);
+    for tick in 1..=3 {
+        let run = cron.task("a run");
+        assert_eq!(told(&run).0, tick);
+        cron.run(&run);
+    }
+    assert_eq!(served.stats().cron_failures, 0);
 }

@@ -182,3 +182,58 @@ fn a_stored_task_of_a_newer_version_refuses_the_start_and_stays() {
     );
     assert_eq!(open().stored.len(), 1);
 }
+
+#[test]
+fn a_task_that_was_there_is_stored_when_somebody_wants_that() {
+    let folder = tempfile::tempdir().expect("there is a folder for it");
+    let path = folder.path().join("tasks.log");
+    let (served, mut worker) = start(&path);
+    let keyed = |durable| NewTask {
+        key: Some("key".into()),
+        durable,
+        ..task(b"input")
+    };
+    let first = worker.worker.submit_task(keyed(false));
+    let id = first.expect("there is room").id;
+    assert_eq!(deliver(&mut worker, keyed(true)), id);
+    drop((served, worker));
+
+    let (served, _worker) = start(&path);
+    assert_eq!(served.server.task_status(id), Some(Status::Queued));
+}
+
+#[test]
+fn what_could_not_be_stored_is_stored_when_it_is_wanted_again() {
+    let folder = tempfile::tempdir().expect("there is a folder for it");
+    let path = folder.path().join("tasks.log");
+    let mut config = config(&path);
+    config["tasks"]["bytes"] = json!(256 << 20);
+    let served = Served::start(&config);
+    let mut worker = served.worker(0);
+    // As much as may wait for the disk.
+    let large = worker
+        .worker
+        .submit_task(task(&vec![0; 65 << 20]))
+        .expect("there is room")
+        .id;
+    let keyed = || NewTask {
+        key: Some("key".into()),
+        ..task(b"input")
+    };
+    let id = worker
+        .worker
+        .submit_task(keyed())
+        .expect("there is room")
+        .id;
+    let (refused, end, why) = news(&mut worker);
+    assert_eq!((refused, end), (id, 8));
+    assert!(why.contains("is too slow"), "{why}");
+    assert_eq!(news(&mut worker), (large, 7, String::new()));
+    assert_eq!(deliver(&mut worker, keyed()), id);
+    let stats = served.stats().tasks_journal.expect("there is one");
+    assert_eq!((stats.records, stats.refused), (2, 1));
+    drop((served, worker));
+
+    let (served, _worker) = start(&path);
+    assert_eq!(served.server.task_status(id), Some(Status::Queued));
+}

@@ -266,19 +266,19 @@ fn progress_comes_while_a_task_runs() {
 
 #[test]
 fn the_end_of_what_can_be_run_is_told_once() {
-    let (served, worker, mut tasks) = with_task_worker();
+    let (served, mut worker, mut tasks) = with_task_worker();
     for _ in 0..20 {
         deliver(&worker, task(b""));
     }
     // Neither has a worker, or its time, when the rest is done.
-    deliver(
+    let pinned = deliver(
         &worker,
         NewTask {
             worker: Some(99),
             ..task(b"")
         },
     );
-    deliver(
+    let delayed = deliver(
         &worker,
         NewTask {
             delay: 60_000,
@@ -291,6 +291,14 @@ fn the_end_of_what_can_be_run_is_told_once() {
         run(&mut tasks, Outcome::Done, b"");
     }
     served.notice("the end", |notice| *notice == Notice::TasksDone);
+    // Who waits for what does not run any more hears of it.
+    for _ in 0..20 {
+        assert_eq!(end(&mut worker).1, 0);
+    }
+    let mut ends = [end(&mut worker), end(&mut worker)].map(|(id, how, ..)| (id, how));
+    ends.sort_unstable();
+    assert_eq!(ends, [(pinned, 6), (delayed, 6)]);
+    // What workers deliver on their way out is run.
     deliver(&worker, task(b""));
     run(&mut tasks, Outcome::Done, b"");
     let notices = served.notices();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use sluice_server::{Notice, Outcome, SetError};
+use sluice_server::{Calling, Notice, Outcome, Role, SetError};
 use sluice_shared::record::AdoptReason;
 
 use super::support::{LIMIT, Served, WorkerDouble, config_with};
@@ -12,7 +12,7 @@ use super::support::{LIMIT, Served, WorkerDouble, config_with};
 fn after(served: &Served, name: &str, ms: u64) {
     let is_new = served
         .server
-        .set_timer(name, "task", name.as_bytes(), ms, false)
+        .set_timer(name, "task", Calling::default(), name.as_bytes(), ms, false)
         .expect("it can be set");
     assert!(is_new, "{name}");
 }
@@ -20,7 +20,7 @@ fn after(served: &Served, name: &str, ms: u64) {
 fn every(served: &Served, name: &str, ms: u64) {
     let is_new = served
         .server
-        .set_timer(name, "task", name.as_bytes(), ms, true)
+        .set_timer(name, "task", Calling::default(), name.as_bytes(), ms, true)
         .expect("it can be set");
     assert!(is_new, "{name}");
 }
@@ -74,7 +74,11 @@ fn a_timer_calls_its_task_once_and_in_one_worker() {
 fn a_name_is_taken_until_its_call_begins() {
     let served = Served::new();
     let mut worker = served.worker(0);
-    let set = || served.server.set_timer("a", "task", b"", 1, false);
+    let set = || {
+        served
+            .server
+            .set_timer("a", "task", Calling::default(), b"", 1, false)
+    };
     assert!(set().expect("it can be set") && !set().expect("nothing is wrong"));
     let task = worker.task("the call");
     assert!(served.server.has_timer("a") && !set().expect("nothing is wrong"));
@@ -280,7 +284,9 @@ fn large_inputs_pass_a_ring_that_holds_only_some_of_them() {
     for number in 0..100_u8 {
         input[0] = number;
         let name = format!("t{number}");
-        let is_new = served.server.set_timer(&name, "task", &input, 1, false);
+        let is_new = served
+            .server
+            .set_timer(&name, "task", Calling::default(), &input, 1, false);
         assert!(is_new.expect("it can be set"));
     }
     let mut seen = BTreeSet::new();
@@ -296,9 +302,14 @@ fn large_inputs_pass_a_ring_that_holds_only_some_of_them() {
 fn what_cannot_be_set_is_refused() {
     let served = Served::start(&config_with(json!({}), json!({ "timers": { "max": 2 } })));
     let set = |name: &str, task: &str, input: usize| {
-        served
-            .server
-            .set_timer(name, task, &vec![0; input], 1_000, false)
+        served.server.set_timer(
+            name,
+            task,
+            Calling::default(),
+            &vec![0; input],
+            1_000,
+            false,
+        )
     };
     let long = "x".repeat(256);
     assert!(matches!(set("", "task", 0), Err(SetError::Name)));
@@ -343,4 +354,47 @@ fn a_server_that_stops_begins_no_call_and_ends_with_timers_set() {
     assert_eq!(worker.poll(), None);
     served.server.release();
     served.server.release();
+}
+
+#[test]
+fn a_call_is_tried_as_its_task_says() {
+    let served = Served::start(&config_with(
+        json!({}),
+        json!({ "tasks": { "workers": 1 } }),
+    ));
+    let mut tasks = served.worker_for(1, Role::Task);
+    let calling = Calling {
+        tries: 2,
+        timeout: 60_000,
+        has_failed: true,
+        ..Calling::default()
+    };
+    let set = |calling| {
+        let server = &served.server;
+        server.set_timer("again", "task", calling, b"input", 1, false)
+    };
+    assert!(matches!(
+        set(Calling {
+            queue: 1,
+            ..calling
+        }),
+        Err(SetError::Place)
+    ));
+    assert!(set(calling).expect("there is room"));
+    for attempt in 1..=2 {
+        let call = tasks.task("a try");
+        assert_eq!(served.stats().task_count, attempt - 1);
+        assert!(tasks.worker.begin_call(call.id));
+        // Its name is free with the first try.
+        assert!(!served.server.has_timer("again"));
+        assert!(tasks.worker.end_call(call.id, Outcome::Failed, b"{}"));
+    }
+    let failed = tasks.task("what follows the last try");
+    assert_eq!(failed.input, b"input");
+    tasks.run(&failed);
+    let stats = served.until("the end", |stats| stats.tasking == 0);
+    assert_eq!(
+        (stats.task_count, stats.tasks_retried, stats.tasks_failed),
+        (2, 1, 1)
+    );
 }

@@ -1,7 +1,12 @@
 use std::sync::Arc;
 
+use super::submit::ORIGINS_MAX;
 use super::*;
-use crate::task::{Backoff, Rate};
+use crate::id::WorkerSlot;
+use crate::task::{
+    Backoff, Cancel, End, JournalOp, NewTask, Origin, Outcome, Rate, RestoredTask, Status,
+    SubmitError, Submitted, What,
+};
 
 mod model;
 
@@ -13,6 +18,14 @@ const LIMITS: Limits = Limits {
     bytes: 10_000,
     keep_failed: 10,
     journal: false,
+    worker_ids: 100,
+    pinned_wait: 100_000,
+};
+
+/// Of whom nobody has told yet.
+const ME: Origin = Origin::Worker {
+    slot: WorkerSlot(90),
+    generation: 1,
 };
 
 fn spec(name: &str) -> QueueSpec {
@@ -21,6 +34,7 @@ fn spec(name: &str) -> QueueSpec {
         pool: POOL,
         concurrency: 0,
         rate: None,
+        is_bounded: true,
     }
 }
 
@@ -154,7 +168,7 @@ fn a_task_is_called_once_and_its_origin_hears_the_result() {
         [
             Output::Released { slot: A },
             Output::Result {
-                origin: Origin::Master,
+                origin: ME,
                 task: id,
                 end: End::Done,
                 attempts: 1,
@@ -200,7 +214,7 @@ fn what_fails_is_tried_again_after_its_back_off_and_then_kept() {
     let last = begin(&mut tasks, 300);
     assert_eq!(last[0].attempt, 3);
     end(&mut tasks, 300, &last[0], Outcome::Failed, "never");
-    let expected = (Origin::Master, End::Failed, 3, "never".to_owned());
+    let expected = (ME, End::Failed, 3, "never".to_owned());
     assert_eq!(results(&mut tasks, 300), [expected]);
     let kept = tasks.failed().next().expect("it is kept");
     assert_eq!((kept.id, kept.attempts, kept.at), (id, 3, 300));
@@ -228,7 +242,7 @@ fn a_task_that_nobody_knows_fails_at_once() {
     end(&mut tasks, 0, &call[0], Outcome::Unknown, "");
     assert_eq!(
         results(&mut tasks, 0),
-        [(Origin::Master, End::Unknown, 1, String::new())]
+        [(ME, End::Unknown, 1, String::new())]
     );
     assert_eq!((tasks.stats().tasks, tasks.stats().kept), (0, 1));
 }
@@ -236,7 +250,7 @@ fn a_task_that_nobody_knows_fails_at_once() {
 #[test]
 fn a_time_out_tries_again_while_the_call_keeps_its_place() {
     let mut tasks = two();
-    tasks.worker_leaving(B);
+    tasks.worker_leaving(0, B);
     for name in ["a", "b"] {
         let timeout = if name == "a" { 50 } else { 0 };
         submit(
@@ -271,7 +285,7 @@ fn a_time_out_tries_again_while_the_call_keeps_its_place() {
     tasks.tick(120);
     assert_eq!(
         results(&mut tasks, 120),
-        [(Origin::Master, End::TimedOut, 2, String::new())]
+        [(ME, End::TimedOut, 2, String::new())]
     );
     end(&mut tasks, 130, &second[0], Outcome::Failed, "too late");
     assert_eq!(results(&mut tasks, 130), []);
@@ -281,7 +295,7 @@ fn a_time_out_tries_again_while_the_call_keeps_its_place() {
 #[test]
 fn a_worker_that_dies_gives_back_what_it_had_not_begun() {
     let mut tasks = two();
-    tasks.worker_leaving(B);
+    tasks.worker_leaving(0, B);
     for name in ["a", "b", "c"] {
         submit(
             &mut tasks,
@@ -314,7 +328,7 @@ fn a_worker_that_dies_gives_back_what_it_had_not_begun() {
     tasks.worker_gone(2, B);
     assert_eq!(
         results(&mut tasks, 2),
-        [(Origin::Master, End::WorkerLost, 2, String::new())]
+        [(ME, End::WorkerLost, 2, String::new())]
     );
 }
 
@@ -357,7 +371,7 @@ fn a_task_is_cancelled_wherever_it_is() {
     assert_eq!(tasks.cancel(0, delayed), Cancel::Done);
     let queued = submit(&mut tasks, 0, task("queued"));
     assert_eq!(tasks.cancel(0, queued), Cancel::Done);
-    let ended = (Origin::Master, End::Cancelled, 0, String::new());
+    let ended = (ME, End::Cancelled, 0, String::new());
     assert_eq!(results(&mut tasks, 0), [ended.clone(), ended.clone()]);
 
     let handed = submit(&mut tasks, 0, task("handed"));
@@ -379,7 +393,7 @@ fn a_task_is_cancelled_wherever_it_is() {
                 why: Why::Cancelled
             },
             Output::Result {
-                origin: Origin::Master,
+                origin: ME,
                 task: running,
                 end: End::Cancelled,
                 attempts: 1,
@@ -412,7 +426,7 @@ fn a_key_is_one_task_whose_origins_all_hear() {
     assert_eq!(names(&call), ["a", "b"]);
     end(&mut tasks, 0, &call[0], Outcome::Done, "1");
     let heard: Vec<Origin> = results(&mut tasks, 0).iter().map(|one| one.0).collect();
-    assert_eq!(heard, [Origin::Master, worker]);
+    assert_eq!(heard, [ME, worker]);
     assert!(tasks.submit(0, keyed("a", "k")).is_ok_and(|new| new.is_new));
     for _ in 1..ORIGINS_MAX {
         assert!(tasks.submit(0, keyed("a", "k")).is_ok());
@@ -673,6 +687,7 @@ fn nothing_is_kept_beyond_its_bound() {
         bytes: 10,
         keep_failed: 2,
         journal: false,
+        ..LIMITS
     };
     let mut tasks = with(limits, vec![spec("default")]);
     let full = |what| Err(SubmitError::Full { what });
@@ -726,32 +741,110 @@ fn a_part_of_the_core_hears_and_its_failures_are_not_kept() {
 }
 
 #[test]
-fn after_the_stop_nothing_new_is_handed_and_everyone_hears() {
-    let mut tasks = two();
+fn what_is_in_nobodys_hands_can_be_ended() {
+    let limits = Limits {
+        journal: true,
+        ..LIMITS
+    };
+    let mut tasks = with(limits, vec![spec("default")]);
     for name in ["a", "b", "c", "d", "e", "f"] {
+        let durable = name == "f";
         submit(
             &mut tasks,
             0,
             NewTask {
-                tries: 2,
-                has_finish: true,
-                ..task(name)
+                durable,
+                ..keyed(name, "key")
             },
         );
     }
-    let all = calls(&mut tasks, 0);
-    assert!(tasks.begin(0, A, all[0].call) && tasks.begin(0, B, all[1].call));
-    tasks.stop();
-    assert_eq!(tasks.submit(0, task("g")), Err(SubmitError::Stopping));
-    let stopped = |attempts| (Origin::Master, End::Stopped, attempts, String::new());
-    assert_eq!(results(&mut tasks, 0), [stopped(0), stopped(0)]);
-    assert!(tasks.begin(0, A, all[2].call), "it may begin what it has");
-    end(&mut tasks, 0, &all[0], Outcome::Done, "");
-    end(&mut tasks, 0, &all[2], Outcome::Failed, "");
-    tasks.worker_gone(0, B);
-    let ends: Vec<End> = results(&mut tasks, 0).iter().map(|one| one.1).collect();
-    assert_eq!(ends, [End::Done, End::Stopped, End::Stopped, End::Stopped]);
-    assert_eq!((tasks.stats().tasks, tasks.next_due()), (0, None));
+    let later = NewTask {
+        delay: 50,
+        ..task("later")
+    };
+    submit(&mut tasks, 0, later);
+    let mut all: Vec<Output> = outputs(&mut tasks, 0);
+    all.retain(|output| matches!(output, Output::Call { .. }));
+    assert_eq!(all.len(), 4);
+    tasks.end_idle();
+    let stopped = (ME, End::Stopped, 0, String::new());
+    assert_eq!(results(&mut tasks, 0), [&stopped; 3].map(Clone::clone));
+    let stats = tasks.stats();
+    assert_eq!((stats.tasks, stats.handed, stats.kept), (4, 4, 0));
+    assert_eq!(tasks.next_due(), None);
+    // What comes later is taken, also under a key that was taken.
+    assert!(
+        tasks
+            .submit(0, keyed("f", "key"))
+            .expect("there is room")
+            .is_new
+    );
+    tasks.worker_here(A, 1, 10, POOL, 5);
+    assert_eq!(names(&calls(&mut tasks, 0)), ["f"]);
+}
+
+#[test]
+fn a_task_for_a_worker_that_does_not_come_fails_after_a_while() {
+    let limits = Limits {
+        pinned_wait: 100,
+        ..LIMITS
+    };
+    let mut tasks = with(limits, vec![spec("default")]);
+    let pin = |name: &str, worker| NewTask {
+        worker: Some(worker),
+        tries: 3,
+        ..task(name)
+    };
+    let refused = tasks.submit(0, pin("nobody", 100));
+    assert_eq!(refused, Err(SubmitError::Worker));
+    let never = submit(&mut tasks, 0, pin("never", 99));
+    let late = NewTask {
+        delay: 70,
+        ..pin("late", 98)
+    };
+    submit(&mut tasks, 0, late);
+    for name in ["a", "b", "busy"] {
+        submit(&mut tasks, 0, pin(name, 10));
+    }
+    assert_eq!(names(&begin(&mut tasks, 0)), ["a", "b"]);
+    tasks.tick(70);
+    tasks.tick(99);
+    assert_eq!(results(&mut tasks, 99), []);
+    tasks.tick(100);
+    let lost = (ME, End::WorkerLost, 0, String::new());
+    assert_eq!(results(&mut tasks, 100), std::slice::from_ref(&lost));
+    let failed = tasks.failed().next().expect("it is kept");
+    assert_eq!((failed.id, failed.attempts), (never, 0));
+    // It waits from then on from which it may run.
+    tasks.tick(169);
+    assert_eq!(results(&mut tasks, 169), []);
+    tasks.tick(170);
+    assert_eq!(results(&mut tasks, 170), std::slice::from_ref(&lost));
+    // One that is busy is waited for, and a while longer when it leaves.
+    tasks.worker_leaving(190, A);
+    tasks.tick(289);
+    assert_eq!(results(&mut tasks, 289), []);
+    tasks.tick(300);
+    assert_eq!(results(&mut tasks, 300), [lost]);
+    assert_eq!(tasks.stats().tasks, 2);
+}
+
+#[test]
+fn a_queue_of_the_core_has_no_bound() {
+    let limits = Limits { tasks: 1, ..LIMITS };
+    let own = QueueSpec {
+        is_bounded: false,
+        ..spec("cron")
+    };
+    let mut tasks = with(limits, vec![spec("default"), own]);
+    submit(&mut tasks, 0, task("a"));
+    assert!(tasks.submit(0, task("b")).is_err());
+    let run = NewTask {
+        queue: 1,
+        ..task("run")
+    };
+    submit(&mut tasks, 0, run);
+    assert_eq!(names(&calls(&mut tasks, 0)), ["a", "run"]);
 }
 
 /// What the journal is told.
@@ -824,8 +917,51 @@ fn the_journal_is_told_of_durable_tasks() {
         [JournalOp::Put(b), JournalOp::Delete(b)]
     );
     let last = submit(&mut tasks, 11, durable("last"));
-    tasks.stop();
+    tasks.end_idle();
     assert_eq!(journal(&mut tasks, 11), [JournalOp::Put(last)]);
+}
+
+#[test]
+fn a_task_that_somebody_wants_kept_is_kept() {
+    let limits = Limits {
+        journal: true,
+        ..LIMITS
+    };
+    let mut tasks = with(limits, vec![spec("default")]);
+    let wanted = |durable| NewTask {
+        durable,
+        delay: 10,
+        ..keyed("a", "key")
+    };
+    let id = submit(&mut tasks, 0, wanted(false));
+    assert_eq!(journal(&mut tasks, 0), []);
+    assert_eq!(submit(&mut tasks, 0, wanted(true)), id);
+    assert_eq!(journal(&mut tasks, 0), [JournalOp::Put(id)]);
+    for durable in [false, true] {
+        assert_eq!(submit(&mut tasks, 0, wanted(durable)), id);
+        assert_eq!(journal(&mut tasks, 0), []);
+    }
+    tasks.cancel(0, id);
+    assert_eq!(journal(&mut tasks, 0), [JournalOp::Delete(id)]);
+}
+
+#[test]
+fn a_kept_task_for_a_worker_that_there_is_no_more_is_for_any() {
+    let mut tasks = two();
+    let kept = |id, worker| RestoredTask {
+        id,
+        task: NewTask {
+            worker: Some(worker),
+            ..task("a")
+        },
+        due: 0,
+        attempts: 0,
+        failure: None,
+    };
+    tasks.restore(0, vec![kept(1, 100), kept(2, 99)]);
+    assert_eq!(names(&calls(&mut tasks, 0)), ["a"]);
+    assert_eq!(tasks.status(1), Some(Status::Running));
+    assert_eq!(tasks.status(2), Some(Status::Queued));
 }
 
 #[test]
@@ -920,7 +1056,7 @@ fn what_a_task_costs_from_its_submission_to_its_end() {
 /// Without an allocation.
 fn task_of(name: &Arc<str>, input: &Payload) -> NewTask {
     NewTask {
-        origin: Origin::Master,
+        origin: ME,
         ..NewTask::new(name.clone(), input.clone())
     }
 }

@@ -12,6 +12,7 @@ fn every(name: &str, due: u64, interval: u64) -> NewTimer<'_> {
     NewTimer {
         name,
         task: "task",
+        calling: Calling::default(),
         input: name.as_bytes(),
         due,
         interval,
@@ -267,6 +268,7 @@ fn a_million_named_timers_fit_in_100_mib() {
         let timer = NewTimer {
             name: &name,
             task: "expire",
+            calling: Calling::default(),
             input: &[0xff, 0x0f, 0x49, 2],
             due: 3_600_000 + number,
             interval: 60_000,
@@ -438,4 +440,31 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn a_call_that_is_tried_again_is_one() {
+    let mut timers = room(10);
+    let calling = Calling {
+        tries: 3,
+        ..Calling::default()
+    };
+    let timer = NewTimer {
+        calling,
+        ..every("a", 1, 10)
+    };
+    timers.set(&timer).expect("there is room");
+    timers.tick(1);
+    assert_eq!(timers.next_call().map(|call| call.calling), Some(calling));
+    let (id, _) = hand_over(&mut timers).expect("it is due");
+    for _ in 0..3 {
+        timers.begun(id);
+        assert_eq!(timers.info("a").map(|info| info.count), Some(1));
+    }
+    // It goes on, and so does the timer.
+    timers.tick(11);
+    assert_eq!((timers.skipped(), timers.waiting()), (1, 0));
+    timers.over(id);
+    timers.tick(21);
+    assert_eq!(run(&mut timers), ["a"]);
 }

@@ -12,6 +12,8 @@ const LIMITS: Limits = Limits {
     bytes: 100,
     keep_failed: 3,
     journal: true,
+    worker_ids: 4,
+    pinned_wait: 1_000_000,
 };
 
 fn queues() -> Vec<QueueSpec> {
@@ -20,6 +22,7 @@ fn queues() -> Vec<QueueSpec> {
         pool: PoolId(pool),
         concurrency,
         rate,
+        is_bounded: true,
     };
     vec![
         queue("default", 1, 0, None),
@@ -43,7 +46,7 @@ enum Act {
     Blocked(u16, bool),
     Retry(usize),
     Forget(usize),
-    Stop,
+    EndIdle,
 }
 
 #[derive(Clone, Debug)]
@@ -71,7 +74,7 @@ fn act() -> impl Strategy<Value = Act> {
         ),
         (
             prop::option::weighted(0.3, 0u8..3),
-            prop::option::weighted(0.2, 0u16..4),
+            prop::option::weighted(0.2, 0u16..5),
         ),
         (0u8..8, 0u8..8, 0usize..20),
     )
@@ -107,7 +110,7 @@ fn act() -> impl Strategy<Value = Act> {
         8 => (slot(), any::<bool>()).prop_map(|(slot, yes)| Act::Blocked(slot, yes)),
         5 => any::<usize>().prop_map(Act::Retry),
         3 => any::<usize>().prop_map(Act::Forget),
-        1 => Just(Act::Stop),
+        1 => Just(Act::EndIdle),
     ]
 }
 
@@ -163,7 +166,6 @@ type Expected = Vec<String>;
 
 struct Model {
     now: u64,
-    stopped: bool,
     next_id: TaskId,
     next: usize,
     numbers: u64,
@@ -205,7 +207,6 @@ impl Model {
     fn new() -> Self {
         Self {
             now: 0,
-            stopped: false,
             next_id: 1,
             next: 0,
             numbers: 0,
@@ -365,9 +366,6 @@ impl Model {
             End::Failed | End::TimedOut | End::WorkerLost if task.spec.has_failed => Mode::Failed,
             _ => return,
         };
-        if self.stopped {
-            return;
-        }
         let mut after = task;
         let origin = after.origins.first().copied();
         after.pin = match origin {
@@ -402,8 +400,6 @@ impl Model {
             self.tasks.remove(&index);
         } else if task.attempts >= task.spec.tries.max(1) {
             self.over(index, end, bytes);
-        } else if self.stopped {
-            self.over(index, End::Stopped, bytes);
         } else {
             let Backoff::Fixed(wait) = task.spec.backoff else {
                 unreachable!("all are")
@@ -428,7 +424,7 @@ impl Model {
     fn submit(&mut self, tasks: &mut Tasks, wanted: &Wanted) {
         let origin = match wanted.origin {
             0 => Origin::Nobody,
-            1 => Origin::Master,
+            1 => ME,
             2 => Origin::Inner(5),
             slot => {
                 let slot = u16::from(slot) % SLOTS;
@@ -461,15 +457,16 @@ impl Model {
             task.mode == Mode::Run && task.spec.key.is_some() && task.spec.key == spec.key
         });
         let full = |what| Err(SubmitError::Full { what });
-        let expected = if self.stopped {
-            Err(SubmitError::Stopping)
-        } else if let Some((_, task)) = same {
+        let expected = if let Some((_, task)) = same {
+            task.spec.durable |= spec.durable;
             task.origins.push(origin);
             task.origins.retain(|&own| own != Origin::Nobody);
             Ok(Submitted {
                 id: task.id,
                 is_new: false,
             })
+        } else if spec.worker == Some(4) {
+            Err(SubmitError::Worker)
         } else if self.tasks.len() >= LIMITS.tasks {
             full(What::Tasks)
         } else if self.bytes() + spec.bytes() > LIMITS.bytes {
@@ -522,13 +519,9 @@ impl Model {
             };
             if hand.has_begun {
                 self.try_failed(index, End::WorkerLost, 0);
-            } else if !self.stopped {
+            } else {
                 let task = self.tasks.get_mut(&index).expect("it is there");
                 task.at = At::Queued(task.number);
-            } else if self.tasks[&index].mode == Mode::Run {
-                self.over(index, End::Stopped, 0);
-            } else {
-                self.tasks.remove(&index);
             }
         }
         self.free_pinned(slot);
@@ -718,7 +711,7 @@ impl Model {
                     seat.is_leaving = true;
                 }
                 self.free_pinned(slot);
-                tasks.worker_leaving(WorkerSlot(slot));
+                tasks.worker_leaving(self.now, WorkerSlot(slot));
             }
             Act::Gone(slot) => {
                 if let Some(seat) = self.seats.get_mut(&slot) {
@@ -748,9 +741,8 @@ impl Model {
                     spec.key = None;
                 }
                 spec.delay = 0;
-                let fits = !self.stopped
-                    && self.tasks.len() < LIMITS.tasks
-                    && self.bytes() + spec.bytes() <= LIMITS.bytes;
+                let fits =
+                    self.tasks.len() < LIMITS.tasks && self.bytes() + spec.bytes() <= LIMITS.bytes;
                 assert_eq!(got, fits);
                 if fits {
                     self.failed.remove(at);
@@ -764,12 +756,8 @@ impl Model {
                 self.failed.retain(|failed| failed.0 != id);
                 assert_eq!(got, self.failed.len() < count);
             }
-            Act::Stop => {
-                tasks.stop();
-                if self.stopped {
-                    return;
-                }
-                self.stopped = true;
+            Act::EndIdle => {
+                tasks.end_idle();
                 let idle: Vec<usize> = self
                     .tasks
                     .iter()
@@ -831,7 +819,6 @@ impl Model {
         }
         let tried = task.attempts + u32::from(*mode == Mode::Run);
         assert_eq!((*attempt, *end, extra.len()), (tried, task.end, task.extra));
-        assert!(!self.stopped);
         if queue == 2 {
             self.tokens.0 -= 30;
         }
@@ -889,18 +876,20 @@ impl Model {
             .collect();
         self.passed.retain(|queue, _| waiting.contains(queue));
         self.settle_tokens();
-        let idle = (0..6)
-            .all(|queue| self.stopped || !self.queue_is_open(queue) || self.first(queue).is_none());
+        let idle = (0..6).all(|queue| !self.queue_is_open(queue) || self.first(queue).is_none());
         assert!(idle, "something could run");
         let mut due: Vec<u64> = Vec::new();
         for task in self.tasks.values() {
             due.extend(match task.at {
                 At::Delayed(due, _) => Some(due),
                 At::Begun(_, end) => end.map(|end| end.0),
+                At::Queued(_) if task.mode == Mode::Run && task.pin.is_some() => {
+                    Some(self.now + LIMITS.pinned_wait)
+                }
                 _ => None,
             });
         }
-        if !self.stopped && self.tokens.0 < 30 && self.first(2).is_some() {
+        if self.tokens.0 < 30 && self.first(2).is_some() {
             due.push(self.now + (30 - self.tokens.0).div_ceil(2));
         }
         let (first, next) = (due.into_iter().min(), tasks.next_due());
