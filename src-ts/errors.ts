@@ -47,7 +47,7 @@ export const errorTable = {
   ERR_SLUICE_WORKER_START: { base: 'Error', summary: 'A worker did not become ready' },
   ERR_SLUICE_PROCESS_GONE: { base: 'Error', summary: 'A custom process ended, or does not run any more' },
   ERR_SLUICE_PROCESS_FULL: { base: 'Error', summary: 'As much as can wait for a custom process waits already' },
-  ERR_SLUICE_PROCESS_TIMEOUT: { base: 'Error', summary: 'A custom process did not answer in time' },
+  ERR_SLUICE_PROCESS_TIMEOUT: { base: 'Error', summary: 'A custom process did not answer, or come to its end, in time' },
   ERR_SLUICE_LOCK_TIMEOUT: { base: 'Error', summary: 'A lock was not granted in time' },
   ERR_SLUICE_ATOMIC_FULL: { base: 'RangeError', summary: 'There is no room for another atomic' },
   ERR_SLUICE_CACHE_VALUE_TOO_LARGE: { base: 'RangeError', summary: 'A value is too large for its cache' },

@@ -58,7 +58,7 @@ export interface Config {
         hard?: number | undefined
       }
     | undefined
-  /** A worker with work waiting that does not move for this long is replaced; false = off. @default 10_000 */
+  /** A worker with work waiting that does not move for this long is replaced, and a custom process without a `stuckAfter` of its own; false = off. @default 10_000 */
   stuckAfter?: number | false | undefined
   /** What happens to the requests in the hands of a worker that dies. */
   onWorkerCrash?:

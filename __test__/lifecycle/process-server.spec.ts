@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import test, { type ExecutionContext } from 'ava'
 import type { Server } from 'sluice'
 
-import { AppFolder, ask, portOf, startServer } from '../support/server.ts'
+import { AppFolder, ask, next, portOf, startServer } from '../support/server.ts'
 import { SocketClient } from '../support/socket-client.ts'
 
 const { serial } = test
@@ -86,3 +86,53 @@ for (const which of ['members', 'others'] as const) {
     }
   })
 }
+
+serial('without a state directory that is named a process of its own has no memory in common, and is told so', async (t) => {
+  const folder = await AppFolder.create(t)
+  const sluice = import.meta.resolve('sluice')
+  await folder.write(`import { Atomic, AtomicLong, defineTable, server, t } from '${sluice}'
+const codeOf = (use) => { try { use(); return 'none' } catch ({ code }) { return code } }
+export default ({ onRequest, signal }) => {
+  onRequest(() => [() => new Atomic('a'), () => new AtomicLong('b'), () => defineTable('c', { size: 1, columns: { n: t.int() } }), () => server.tables.hits].map(codeOf))
+  return new Promise((resolve) => signal.addEventListener('abort', resolve))
+}`, 'child.mjs')
+  const server = await startServer(t, {
+    app: await folder.write('export default { fetch: () => new Response("x") }'),
+    root: folder.path('.'),
+    workers: 1,
+    tables: { hits: { size: 10, columns: { count: { type: 'int' } } } },
+    processes: { child: { kind: 'process', file: 'child.mjs' } },
+  })
+  t.deepEqual(await server.process('child').request(0), Array(4).fill('ERR_SLUICE_INVALID_STATE'))
+})
+
+serial('a process of its own has the server until its end, and can end it; its threads have none', async (t) => {
+  const folder = await AppFolder.create(t)
+  const sluice = import.meta.resolve('sluice')
+  await folder.write(`import { server } from '${sluice}'
+import { parentPort } from 'node:worker_threads'
+try { server.stats() } catch ({ code }) { parentPort.postMessage(code) }`, 'thread.mjs')
+  await folder.write(`import { once } from 'node:events'
+import { Worker } from 'node:worker_threads'
+import { Lock, server } from '${sluice}'
+export default async ({ onRequest, signal }) => {
+  const held = await new Lock('held to the end').acquire()
+  onRequest(async (what) => {
+    if (what === 'thread') return (await once(new Worker(new URL('thread.mjs', import.meta.url)), 'message'))[0]
+    await server.shutdown({ timeout: 5_000 })
+  })
+  await new Promise((resolve) => signal.addEventListener('abort', resolve))
+  held.release()
+}
+export const onStop = async () => {
+  await new Promise(setImmediate)
+  server.postMessage('main', [server.stats().processes, server.health().live, server.publish('news', 'the end'), server.worker.status])
+}`, 'child.mjs')
+  const server = await startServer(t, { app: await folder.write('export default { fetch: () => new Response("x") }'), root: folder.path('.'), workers: 1, processes: { child: { kind: 'process', file: 'child.mjs' } } })
+  t.is(await server.process('child').request('thread'), 'ERR_SLUICE_NOT_RUNNING')
+  const said = next(server, 'message')
+  const stopped = next(server, 'serverStop')
+  await server.process('child').request('end').catch(() => undefined)
+  t.deepEqual((await said)[1], [1, true, 0, 'exiting'])
+  await stopped
+})

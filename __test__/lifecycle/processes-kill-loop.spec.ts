@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import test from 'ava'
+import { Lock } from 'sluice'
 
 import { isAlive } from '../../src-ts/process/pid-file.ts'
 import { get, Workplace } from '../cli/command.ts'
@@ -70,6 +71,67 @@ serial('processes of every kind that are killed again and again come back, and n
   await server.shutdown()
   for (const pid of pids) t.false(isAlive(pid))
   if (process.platform === 'linux') await until('nothing is left', () => zombies().length === 0)
+})
+
+serial('a process of its own that is killed in the middle of its calls leaves nothing behind', async (t) => {
+  const folder = await AppFolder.create(t)
+  const sluice = import.meta.resolve('sluice')
+  await folder.write(`import { defineTask } from '${sluice}'
+export const echo = defineTask('echo', (input) => input)`, 'tasks.mjs')
+  await folder.write(`import { Atomic, defineCache, Lock, rateLimit, server } from '${sluice}'
+import { echo } from './tasks.mjs'
+const large = 'x'.repeat(200_000)
+export default async ({ onRequest }) => {
+  onRequest(() => 'alive')
+  const lock = new Lock('kill loop')
+  const cache = defineCache('kill loop', { maxBytes: 1_000_000 })
+  const limit = rateLimit('kill loop', { limit: 1_000_000, per: 1_000 })
+  const atomic = new Atomic('kill loop')
+  for (;;) {
+    const held = await lock.acquire()
+    const next = lock.acquire({ timeout: 10_000 })
+    cache.set('large', large)
+    if (cache.get('large') !== large) throw new Error('torn')
+    limit.take('key')
+    server.publish('topic', large)
+    void echo.deliver(large).then(undefined, () => {})
+    void atomic.wait(atomic.get(), { timeout: 1 })
+    held.release()
+    ;(await next).release()
+    if (server.stats().workers !== 1) throw new Error('torn')
+    await new Promise(setImmediate)
+  }
+}`, 'caller.mjs')
+  const server = await startServer(t, {
+    app: await folder.write(`import './tasks.mjs'\n${answering('x')}`),
+    root: folder.path('.'),
+    workers: 1,
+    stateDir: folder.path('state'),
+    tasks: { workers: 1 },
+    processes: { one: { kind: 'process', file: 'caller.mjs', restartInterval: 1 }, two: { kind: 'process', file: 'caller.mjs', restartInterval: 1 } },
+  })
+  const errors: unknown[] = []
+  server.on('processError', ({ error, reason }) => void (reason !== 'signal' && errors.push(reason, error)))
+  for (let round = 0; round < ROUNDS / 2; round += 1) {
+    await Promise.all(['one', 'two'].map(async (name) => {
+      const handle = server.process(name)
+      t.is(await handle.request('hello'), 'alive')
+      const again = next(server, 'processStart', (info) => info.name === name)
+      process.kill((await handle.pid())!, 'SIGKILL')
+      await again
+    }))
+  }
+  t.deepEqual(errors, [])
+  t.is(await server.process('one').request('hello'), 'alive')
+  for (const name of ['one', 'two']) {
+    const gone = next(server, 'processError', ({ process: info }) => info.name === name)
+    process.kill((await server.process(name).pid())!, 'SIGKILL')
+    await gone
+  }
+  // Nothing of theirs is left in the line.
+  const held = await new Lock('kill loop').acquire({ timeout: WAIT_LIMIT })
+  held.release()
+  await server.shutdown({ timeout: 500 })
 })
 
 serial('no process outlives a server that is killed, nor one that exits at once', async (t) => {

@@ -148,7 +148,7 @@ for (const kind of ['thread', 'process'] as const) {
   })
 
   serial(`a ${kind} whose onReload throws is reloaded; one whose onReload hangs is ended when the time is over, and reloaded`, async (t) => {
-    const { server, folder } = await start(t, {}, { maxWaitTime: 400 })
+    const folder = await AppFolder.create(t)
     const code = `export default ({ onRequest, signal }) => { onRequest(() => 'here'); return new Promise((resolve) => signal.addEventListener('abort', resolve)) }`
     await folder.write(`${code}\nexport function onReload() { throw new Error('not now') }`, 'throws.mjs')
     await folder.write(`${code}\nexport const onReload = () => new Promise(() => {})`, 'hangs.mjs')
@@ -171,11 +171,10 @@ for (const kind of ['thread', 'process'] as const) {
     t.deepEqual((await other.processes()).map(({ restarts, status }) => [status, restarts]), [['running', 0], ['running', 0]])
     await other.shutdown()
     await t.throwsAsync(other.process('throws').restart(), { code: 'ERR_SLUICE_SHUTTING_DOWN' })
-    await server.shutdown()
   })
 
   serial(`the pipe of a ${kind} is of messages, of bytes, or none`, async (t) => {
-    const { server: unused, folder } = await start(t, {})
+    const folder = await AppFolder.create(t)
     await folder.write(`import { pipeline } from 'node:stream/promises'
 export default async function run({ name, pipe, onRequest, signal }) {
   if (name === 'none') {
@@ -219,12 +218,11 @@ export default async function run({ name, pipe, onRequest, signal }) {
     const ended = new Promise((resolve) => messages.on('end', resolve))
     await server.shutdown()
     await ended
-    await unused.shutdown()
   })
 }
 
 serial('bytes on the lines of a process of its own that are no messages cost that process, and nobody else', async (t) => {
-  const { server: unused, folder } = await start(t, {})
+  const folder = await AppFolder.create(t)
   await folder.write(`import { writeSync } from 'node:fs'
 export default ({ onRequest }) => { onRequest(([fd, bytes]) => { writeSync(fd, bytes); return new Promise(() => {}) }); return new Promise(() => {}) }`, 'garbage.mjs')
   const server = await startServer(t, { app: await folder.write(answering('x'), 'other.mjs'), root: folder.path('.'), workers: 1, processes: { child: { kind: 'process', file: 'garbage.mjs', restartInterval: 1 } } })
@@ -240,11 +238,10 @@ export default ({ onRequest }) => { onRequest(([fd, bytes]) => { writeSync(fd, b
   }
   t.is((await ask(server, '/')).text, 'x')
   await server.shutdown({ timeout: 300 })
-  await unused.shutdown()
 })
 
 serial('what a process of its own holds and waits for is given back when it dies', async (t) => {
-  const { server: unused, folder } = await start(t, {})
+  const folder = await AppFolder.create(t)
   const lock = new Lock('held by a child')
   await folder.write(`import { Lock, server } from '${sluice}'
 export default async ({ onRequest }) => {
@@ -273,23 +270,29 @@ export default async ({ onRequest }) => {
   held.release()
   t.deepEqual(await told, [1, 'granted'])
   await server.shutdown({ timeout: 300 })
-  await unused.shutdown()
 })
 
 serial('each instance has a queue of its own where who pushes names it', async (t) => {
-  const { server: unused, folder } = await start(t, {})
+  const folder = await AppFolder.create(t)
   await folder.write(`export default async ({ name, queue, pipe, signal }) => { for (;;) await pipe.write([name, await queue.pop({ signal })]) }`, 'pop.mjs')
   const server = await startServer(t, { app: await folder.write(answering('x'), 'other.mjs'), root: folder.path('.'), workers: 1, processes: { pop: { file: 'pop.mjs', instances: 2, queue: { capacity: 3, mode: 'orient' } }, plain: { command: ['true'], enable: false, queue: true } } })
   for (const name of ['pop1', 'pop0']) for (const entry of [1, 2, 3]) t.true(await server.process(name).queue.push([name, entry]))
   for (const name of ['pop0', 'pop1']) for (const entry of [1, 2, 3]) t.deepEqual(await server.process(name).read(), [name, [name, entry]])
   t.true(await server.process('plain').queue.push(1))
   await server.shutdown()
-  await unused.shutdown()
 })
 
 serial('a command whose input is a stream is held back by it, and sees its end; one without a pipe has none', async (t) => {
-  const { server } = await start(t, { count: { command: ['wc', '-c'], redirect: true, maxRestarts: 0 }, none: { command: ['cat'], pipe: 'none', maxRestarts: 0 } })
+  const { server } = await start(t, { count: { command: ['wc', '-c'], redirect: true, maxRestarts: 0 }, none: { command: ['cat'], pipe: 'none', maxRestarts: 0 }, deaf: { command: ['sh', '-c', 'exec 0<&-; echo closed; exec sleep 1000'], redirect: true } })
   await t.throwsAsync(server.process('none').write('x'), { code: 'ERR_SLUICE_INVALID_STATE' })
+  const deaf = server.process('deaf')
+  if ((await deaf.info()).status !== 'running') await next(server, 'processStart', ({ name }) => name === 'deaf')
+  // It has closed its input when it has said so; that the pipe is broken shows with what is written to it.
+  t.truthy(await deaf.read())
+  const refusal = async (): Promise<unknown> => {
+    for (;;) await deaf.write('x')
+  }
+  await t.throwsAsync(refusal(), { code: 'ERR_SLUICE_PROCESS_GONE', message: /closed its input/ })
   while ((await server.process('none').info()).status !== 'ended') await next(server, 'processError')
   const count = server.process('count')
   if ((await count.info()).status !== 'running') await next(server, 'processStart', ({ name }) => name === 'count')
@@ -299,7 +302,7 @@ serial('a command whose input is a stream is held back by it, and sees its end; 
 })
 
 serial('a thread and a process of its own deliver tasks and await them', async (t) => {
-  const { server: unused, folder } = await start(t, {})
+  const folder = await AppFolder.create(t)
   await folder.write(`import { defineTask, server } from '${sluice}'
 export const add = defineTask('add', ([a, b]) => { if (b < 0) throw Object.assign(new RangeError('negative'), { code: 'E_NEGATIVE' }); server.postMessage('main', [server.worker.kind, a + b]); return a + b })`, 'tasks.mjs')
   await folder.write(`import { add } from './tasks.mjs'
@@ -320,11 +323,10 @@ export default ({ onRequest, signal }) => {
   t.is(await server.process('child').request({ method: 'run', input: [5, 6] }), 11)
   await t.throwsAsync(server.process('child').request({ method: 'run', input: [5, -6] }), { code: 'E_NEGATIVE', message: 'negative' })
   await t.throwsAsync(server.process('child').request({ method: 'deliver', input: [3, 4], options: { queue: 'none' } }), { code: 'ERR_SLUICE_INVALID_ARG' })
-  await unused.shutdown()
 })
 
 serial('tables and atomics are the same in a process of its own, where the server has a state directory', async (t) => {
-  const { server: unused, folder } = await start(t, {})
+  const folder = await AppFolder.create(t)
   const shared = `import { AtomicLong, defineTable, server, t } from '${sluice}'
 const total = new AtomicLong('total of processes.spec')
 const rows = defineTable('rows-of-processes.spec', { size: 10, columns: { count: t.int() } })
@@ -337,14 +339,12 @@ export default { fetch: () => Response.json(count(1)) }`, 'counting.mjs')
   t.deepEqual(await json(server, '/'), [1, 1])
   t.deepEqual(await server.process('count').request(100), [101, 101])
   t.deepEqual(await json(server, '/'), [102, 102])
-  await unused.shutdown()
 })
 
 serial('instances have names of their own and share a queue', async (t) => {
-  const { server, folder } = await start(t, {})
+  const folder = await AppFolder.create(t)
   await folder.write(`export default async ({ name, queue, pipe, signal }) => { for (;;) await pipe.write([name, await queue.pop({ signal })]) }`, 'pop.mjs')
   const other = await startServer(t, { app: await folder.write(answering('x'), 'other.mjs'), root: folder.path('.'), workers: 1, processes: { pop: { file: 'pop.mjs', instances: 2, queue: { capacity: 3 } }, idle: { command: ['sleep', '1000'], queue: { capacity: 2 } } } })
-  t.is(server.stats().processes, 0)
   t.deepEqual((await other.processes()).map(({ id, name, kind }) => [id, name, kind]), [[1, 'pop0', 'thread'], [2, 'pop1', 'thread'], [3, 'idle', 'command']])
   const { queue } = other.process('pop0')
   const seen: unknown[] = []
@@ -400,7 +400,7 @@ serial('a process that comes to its end runs again after its interval, as often 
 })
 
 serial('a program that is not there, or code that does not load, is told and tried again', async (t) => {
-  const { server, folder } = await start(t, {})
+  const folder = await AppFolder.create(t)
   await folder.write('throw new Error("half written")', 'broken.mjs')
   const app = await folder.write(answering('x'), 'other.mjs')
   const errors: [string, string, string | undefined][] = []
@@ -419,5 +419,4 @@ serial('a program that is not there, or code that does not load, is told and tri
   t.is((await ask(other, '/')).text, 'x')
   await t.throwsAsync(startServer(t, { app, root: folder.path('.'), processes: { absent: { file: 'absent.mjs' } } }), { code: 'ERR_SLUICE_WORKER_START' })
   await t.throwsAsync(startServer(t, { app, processes: { run: { run: () => undefined } } }), { code: 'ERR_SLUICE_INVALID_OPTION', message: /processes\.run\.run/ })
-  await server.shutdown()
 })

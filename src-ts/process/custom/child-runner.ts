@@ -30,6 +30,9 @@ export interface ChildOptions {
   readonly calls: (post: (message: MasterMessage) => void) => ChildCalls
 }
 
+/** Bytes of messages and requests of others that it has not read; of what it has asked for itself a little more may wait. */
+const UNREAD_BYTES_MAX = 64 * 1024 * 1024
+
 /** How long the last words of a process that has ended may take to be read. */
 const LAST_WORDS_MS = 1_000
 
@@ -112,12 +115,14 @@ export class ChildRunner implements Runner {
   }
 
   post(message: MasterMessage): void {
+    const unread = this.#line.writableLength
     if (message.type === 'message') {
-      if (this.#unread >= UNREAD_MAX) throw sluiceError('ERR_SLUICE_INVALID_STATE', `The process has ${UNREAD_MAX} messages that it has not read yet`)
+      if (this.#unread >= UNREAD_MAX || unread > UNREAD_BYTES_MAX) throw sluiceError('ERR_SLUICE_INVALID_STATE', `The process has ${this.#unread} messages that it has not read yet`)
       this.#send(message)
       this.#unread += 1
       return
     }
+    if (message.type === 'ask' && unread > UNREAD_BYTES_MAX) throw sluiceError('ERR_SLUICE_PROCESS_FULL', `The process has ${unread} bytes that it has not read yet`)
     try {
       this.#send(message)
     } catch (cause) {
@@ -135,7 +140,7 @@ export class ChildRunner implements Runner {
   #write(socket: Socket, frame: Buffer): void {
     // To one that has just died nothing can be said; its end is on its way.
     if (!socket.writable) return
-    if (socket.writableLength > FRAME_BYTES_MAX) this.#condemn(`${socket.writableLength} bytes for it are unread`)
+    if (socket.writableLength > UNREAD_BYTES_MAX + 2 * FRAME_BYTES_MAX) this.#condemn(`${socket.writableLength} bytes that it has asked for are unread`)
     else socket.write(frame)
   }
 

@@ -316,6 +316,7 @@ export class Processes implements Asker, ProcessCaller {
     if (spec.kind === 'command') {
       if (!instance.isRunning) throw gone(name)
       if (instance.runner?.input?.(message as Uint8Array)) return
+      if (instance.runner?.isInputOpen?.() !== true) throw sluiceError('ERR_SLUICE_PROCESS_GONE', `The command "${name}" has closed its input`)
       if (waiter === undefined) throw sluiceError('ERR_SLUICE_PROCESS_FULL', `The command "${name}" does not read its input`)
       if (!(await roomForInput(instance, message as Uint8Array))) throw gone(name)
       return
