@@ -165,7 +165,7 @@ serial('a run that takes too long is aborted and counts as failed; what a run th
   t.is(told[0]![1] as unknown, 'ERR_SLUICE_TASK_TIMEOUT')
   await until(() => server.cron.list()[1]!.failures > 0)
   t.like(server.cron.list()[1], { runs: 1, failures: 1, running: 0, last: { ok: false } })
-  const error = next(server, 'error', ({ message }, { phase }) => phase === 'cron' && message === 'no')
+  const error = next(server, 'error', ({ message }, { phase, task }) => phase === 'cron' && task === 'bad' && message === 'no')
   t.is(server.cron.run('bad'), 'begun')
   // The time-out is one, too, and may come now.
   await error

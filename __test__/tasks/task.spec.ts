@@ -98,6 +98,10 @@ test.serial('one signal for many tasks cancels each of them, and has no listener
   t.is(getEventListeners(other.signal, 'abort').length, 0)
 })
 
+test.serial('names that are those of cron jobs are refused', (t) => {
+  t.throws(() => defineTask('cron:report', () => {}), { code: 'ERR_SLUICE_INVALID_ARG', message: 'Names of tasks that begin with "cron:" are those of cron jobs, got "cron:report"' })
+})
+
 test.serial('a delivery that the core refuses throws, and run() rejects', async (t) => {
   const tasks = thread(t)
   const task = defineTask(unique(), () => {})

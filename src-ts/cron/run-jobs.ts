@@ -1,11 +1,9 @@
 import { codedError } from '../errors.ts'
 import type { NativeCron } from '../native.ts'
+import { CRON_PREFIX } from '../tasks/name.ts'
 import { isThenable } from '../thenable.ts'
 import type { CronContext } from './job.ts'
 import type { CronSpec } from './spec.ts'
-
-/** Of the task that a run of a job is to the core. */
-const PREFIX = 'cron:'
 
 /** What jobs are run with. */
 export interface CronHost {
@@ -35,7 +33,7 @@ export function runJobs(specs: readonly CronSpec[], host: CronHost): void {
   for (const { job, run, adopt } of specs) {
     const stop = (): void => void native.stopCron(server, job.name)
     adopt?.(stop)
-    define(PREFIX + job.name, (input, call) => {
+    define(CRON_PREFIX + job.name, (input, call) => {
       const result: unknown = run(contextOf(String(input), call, stop))
       // Nobody wants what it gives, which need not be fit to travel.
       return isThenable(result) ? result.then(() => undefined) : undefined

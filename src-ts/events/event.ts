@@ -65,17 +65,18 @@ addKind(Event, 'event')
 
 /** @throws ERR_SLUICE_INVALID_ARG for a class without a name, or with that of another */
 export function registerEvent(constructor: abstract new (...args: never[]) => Event): void {
+  const name = nameOf(constructor)
   const prototype = constructor.prototype as Event
   const entry: TaskEntry = {
     source: constructor,
     run: (input, ctx, report) => {
       const fired = input as Fired
-      return runListeners(Object.assign(Object.create(prototype) as Event, fired.fields), fired, ctx, report)
+      return runListeners(Object.assign(Object.create(prototype) as Event, fired.fields), fired, ctx, (error) => report(error, name))
     },
     finish: undefined,
     failed: undefined,
   }
-  addTask(nameOf(constructor), entry)
+  addTask(name, entry)
 }
 
 const specs = new WeakMap<object, TaskSpec>()

@@ -12,7 +12,6 @@ import { installGlobals } from '../http/globals.ts'
 import { native } from '../native.ts'
 import { handledPorts } from '../port-handlers.ts'
 import type { WorkerInfo } from './api.ts'
-import { defineTask } from '../tasks/task.ts'
 import { Board } from './board.ts'
 import { systemClock, within } from './clock.ts'
 import { countCalls } from './count-calls.ts'
@@ -27,7 +26,8 @@ import { workerTitle } from './place.ts'
 import { enter } from './running.ts'
 import { TaskClient } from '../tasks/client.ts'
 import { registerExports } from '../tasks/register-exports.ts'
-import { enterClient } from '../tasks/registry.ts'
+import { CRON_PREFIX } from '../tasks/name.ts'
+import { addTask, enterClient } from '../tasks/registry.ts'
 import { tellErrors } from './tell-errors.ts'
 import { keepVitals } from './vitals.ts'
 import { WorkerServer } from './worker-server.ts'
@@ -128,15 +128,14 @@ async function start(): Promise<void> {
     tasks,
     root: boot.root,
     ...(functions && requestFunctions(functions)),
-    // All that comes to the cron worker as a task is a run of a job.
     report: (error, phase, _request, task) => {
-      if (boot.kind === 'cron' && phase === 'task') lifecycle.report(error, 'cron', { task: task?.replace(/^cron:/, '') })
+      if (task?.startsWith(CRON_PREFIX)) lifecycle.report(error, 'cron', { task: task.slice(CRON_PREFIX.length) })
       else lifecycle.report(error, phase, { task })
     },
   })
   server.attached(runtime)
   if (cron && jobs) {
-    cron.runJobs(jobs, { native, server: boot.server, worker: runtime.worker, revives: boot.reason === 'reload', define: defineTask })
+    cron.runJobs(jobs, { native, server: boot.server, worker: runtime.worker, revives: boot.reason === 'reload', define: (name, run) => addTask(name, { source: run, run, finish: undefined, failed: undefined }) })
   }
   if (boot.process) await startProcess(boot.process, functions)
   else link.tell({ type: 'ready' })

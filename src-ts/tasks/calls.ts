@@ -87,7 +87,7 @@ export class Calls {
       const input = isParcel ? decodePayload(native.takeParcel(worker, id, Parcel.INPUT) ?? NOTHING) : decodePayload(bytes, nameEnd, inputEnd)
       let result: unknown
       if (mode === Mode.RUN) {
-        result = entry.run(input, context, (error) => report(error, name))
+        result = entry.run(input, context, report)
       } else {
         const extra = isParcel ? (native.takeParcel(worker, id, Parcel.EXTRA) ?? NOTHING) : bytes.subarray(inputEnd, inputEnd + words[at + TaskWord.EXTRA_LENGTH]!)
         const how = words[at + TaskWord.END]! & 0xff

@@ -2,6 +2,7 @@ import { NO_NUMBER } from '../bridge/record.ts'
 import { sluiceError } from '../errors.ts'
 import type { NativeCalls } from '../native.ts'
 import type { Cloneable } from '../process/api.ts'
+import { titleOf } from './name.ts'
 import { encodePayload } from './payload.ts'
 
 /** Who has delivered a task. */
@@ -100,8 +101,8 @@ export class CallContext implements TaskContext {
 
   /** What the task's signal is aborted with, by word 4 of a TASK_ABORT record. */
   reasonOf(why: number): Error {
-    if (why === TIMED_OUT) return sluiceError('ERR_SLUICE_TASK_TIMEOUT', `Task "${this.#name}" (id ${this.id}, try ${this.attempt} of ${this.tries}) took longer than its \`timeout\``)
-    return sluiceError('ERR_SLUICE_TASK_CANCELLED', `Task "${this.#name}" (id ${this.id}) was cancelled`)
+    if (why === TIMED_OUT) return sluiceError('ERR_SLUICE_TASK_TIMEOUT', `${titleOf(this.#name)} (id ${this.id}, try ${this.attempt} of ${this.tries}) took longer than its \`timeout\``)
+    return sluiceError('ERR_SLUICE_TASK_CANCELLED', `${titleOf(this.#name)} (id ${this.id}) was cancelled`)
   }
 }
 

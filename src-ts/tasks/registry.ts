@@ -11,8 +11,8 @@ import type { TaskContext } from './context.ts'
 export interface TaskEntry {
   /** What was registered: a second time it is the same. */
   readonly source: unknown
-  /** One try. What it gives crosses to whoever delivered the task; `report` takes errors that do not make it fail. */
-  run(input: unknown, ctx: TaskContext, report: (error: unknown) => void): Awaitable<unknown>
+  /** One try. What it gives crosses to whoever delivered the task; `report` takes errors that do not make it fail, with its name. */
+  run(input: unknown, ctx: TaskContext, report: (error: unknown, task: string) => void): Awaitable<unknown>
   /** With what `run` gave. */
   readonly finish: ((output: unknown, input: unknown) => unknown) | undefined
   readonly failed: ((error: unknown, input: unknown) => unknown) | undefined

@@ -1,12 +1,11 @@
 import { sluiceError, sluiceTypeError } from '../errors.ts'
 import type { Awaitable, Cloneable } from '../process/api.ts'
-import { running } from '../process/running.ts'
 import { noteSpec } from './call-specs.ts'
 import type { TaskClient, TaskSpec } from './client.ts'
 import type { TaskContext } from './context.ts'
 import { defaultNumbers, writeOptions, type DeliverOptions, type DeliveryOptions } from './deliver-options.ts'
 import type { TaskHandle } from './handle.ts'
-import { checkName } from './name.ts'
+import { checkName, CRON_PREFIX } from './name.ts'
 import { addTask, currentClient, type TaskEntry } from './registry.ts'
 
 /** A task with its input, to be handed to those who call it later: {@link SharedTimers}. */
@@ -54,12 +53,13 @@ export interface TaskOptions<I, R> extends DeliverOptions {
  * Defines a task. Do it at the top level of a module that every worker imports: it runs in another thread than the one that delivers it. What its handler
  * throws in the last try is told to the `error` event, with the phase `task`.
  *
- * @param name 1 to 255 bytes of UTF-8, unique in the application
+ * @param name 1 to 255 bytes of UTF-8, unique in the application; not with `cron:` at its beginning
  * @param options for every delivery
  * @throws TypeError or RangeError ERR_SLUICE_INVALID_ARG for a name that is none or taken, a handler that is no function, an option that is wrong
  */
 export function defineTask<I = undefined, R = unknown>(name: string, handle: TaskHandler<I, R>, options: TaskOptions<I, R> = {}): TaskDef<I, R> {
   checkName(name, 'The name of a task')
+  if (name.startsWith(CRON_PREFIX)) throw sluiceTypeError('ERR_SLUICE_INVALID_ARG', `Names of tasks that begin with "${CRON_PREFIX}" are those of cron jobs, got "${name}"`)
   const { failed, finish, ...defaults } = options
   checkFunction(handle, `The handler of task "${name}"`)
   if (finish !== undefined) checkFunction(finish, `\`finish\` of task "${name}"`)
@@ -74,9 +74,8 @@ export function defineTask<I = undefined, R = unknown>(name: string, handle: Tas
 /** The tasks of the server that runs in this thread. @throws ERR_SLUICE_NOT_RUNNING when there is none */
 export function needClient(name: string): TaskClient {
   const client = currentClient()
-  if (client !== undefined) return client
-  const instead = running() === undefined ? 'start one with serve() or `sluice start`' : 'a process of its own delivers by server.run(task.call(input)) and server.deliver(task.call(input))'
-  throw sluiceError('ERR_SLUICE_NOT_RUNNING', `Task "${name}" was delivered where no server runs; ${instead}`)
+  if (client === undefined) throw sluiceError('ERR_SLUICE_NOT_RUNNING', `Task "${name}" was delivered where no server runs; start one with serve() or \`sluice start\``)
+  return client
 }
 
 /** @throws what a wrong option of a delivery throws; its queue is looked for when it is used, for a module may be loaded before the server is started */
