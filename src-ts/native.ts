@@ -364,7 +364,7 @@ export type Notice =
   | { type: 'tasksDone' }
   /** The certificates of a port were read; with `error` it goes on with those it had. */
   | { type: 'certificates'; port: string; error?: string; warnings: string[] }
-  /** Durable tasks are not stored. */
+  /** Durable tasks are not stored, or not all of those that were can be read. */
   | { type: 'journal'; message: string }
   /** A listener cannot be used; its port accepts nothing. */
   | { type: 'failed'; message: string }

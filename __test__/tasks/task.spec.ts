@@ -210,6 +210,7 @@ test.serial('progress comes to every reader, from the last value on, and ends wi
   const task = defineTask(unique(), async (_: undefined, ctx) => {
     ctx.progress(1)
     ctx.progress({ half: true })
+    t.throws(() => ctx.progress('x'.repeat(65_536)), { instanceOf: RangeError, code: 'ERR_SLUICE_TASK_PAYLOAD' })
     await undefined
     ctx.progress(3)
   })

@@ -144,7 +144,7 @@ export class Core {
       if (notice.type === 'stopped') this.#stopped.resolve()
       else if (notice.type === 'tasksDone') this.#tasksDone.resolve()
       else if (notice.type === 'failed') this.#failed(sluiceError('ERR_SLUICE_LISTEN', `A port accepts nothing any more: ${notice.message}`), 'accept')
-      else if (notice.type === 'journal') this.#failed(sluiceError('ERR_SLUICE_TASKS_JOURNAL', `Durable tasks are not stored: ${notice.message}`), 'task')
+      else if (notice.type === 'journal') this.#failed(sluiceError('ERR_SLUICE_TASKS_JOURNAL', notice.message), 'task')
       else if (notice.type === 'certificates') this.#certificatesRead(notice)
       else this.#notify(notice)
     }

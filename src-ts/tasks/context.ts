@@ -31,12 +31,15 @@ export interface TaskContext {
    * Tells whoever has delivered the task how far it is: `handle.progress`. Values that come faster than they are read may be left out. Does nothing when
    * the task is over.
    *
-   * @throws TypeError or RangeError ERR_SLUICE_TASK_PAYLOAD
+   * @param value up to 64 KiB
+   * @throws TypeError ERR_SLUICE_TASK_PAYLOAD for what cannot be cloned, RangeError for what is too long
    */
   progress(value: Cloneable): void
 }
 
 const kinds = ['worker', 'task', 'cron', 'process'] as const
+/** Longest value of `progress`, in bytes: there is room for a few in the lane of who waits for them. */
+const PROGRESS_BYTES_MAX = 64 * 1024
 /** Values of word 4 of a TASK_ABORT record. */
 const TIMED_OUT = 1
 
@@ -84,7 +87,7 @@ export class CallContext implements TaskContext {
 
   /** A function of its own: handlers take their context apart. */
   get progress(): (value: Cloneable) => void {
-    return (value) => void this.#native.callProgress(this.#worker, this.#call, encodePayload(value, `The progress of task "${this.#name}"`, 'value'))
+    return (value) => void this.#native.callProgress(this.#worker, this.#call, encodePayload(value, `The progress of task "${this.#name}"`, 'value', PROGRESS_BYTES_MAX))
   }
 
   /** No try follows this one. */

@@ -11,7 +11,7 @@ use crate::announce::Announcer;
 use crate::backlog::Backlog;
 use crate::disk::{self, Disk, Found, RealDisk};
 use crate::error::{Fault, JournalError};
-use crate::log::{Log, Op};
+use crate::log::{Log, Op, beside};
 use crate::read::{self, Contents, ReadError};
 use crate::stats::{Counts, JournalStats};
 use crate::syncer::{Syncer, Unsynced};
@@ -29,7 +29,7 @@ pub enum Fsync {
 /// How a journal is kept.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// The file, or a link to it. Beside it there is another one at times, with `.new` behind its name.
+    /// The file, or a link to it. Beside it there is another one at times, with `.new` behind its name, and one with `.damaged` if that was found.
     pub path: PathBuf,
     /// See [`Fsync`].
     pub fsync: Fsync,
@@ -86,6 +86,8 @@ pub struct Opened {
     pub last_id: u64,
     /// Bytes at its end that were no whole commit, of a process or a machine that was killed.
     pub cut: u64,
+    /// Where the file was kept as it was found, because there is more behind what could be read: something has happened to it.
+    pub damaged: Option<PathBuf>,
 }
 
 /// See the crate. Ends when it is dropped, as by [`close`](Self::close).
@@ -148,6 +150,12 @@ impl Journal {
                 log.remove();
                 continue;
             }
+            let damaged = contents.is_damaged.then(|| beside(path, ".damaged"));
+            if let Some(kept) = &damaged {
+                let _ = fs::remove_file(kept);
+                fs::hard_link(path, kept)
+                    .map_err(|error| JournalError::system("keep a copy of", path, error))?;
+            }
             log.replace()
                 .map_err(|error| JournalError::system("write", path, error))?;
             drop(old);
@@ -165,6 +173,7 @@ impl Journal {
                 stored,
                 last_id: contents.last_id,
                 cut: contents.cut,
+                damaged,
                 journal: Self {
                     backlog,
                     path: path.clone(),

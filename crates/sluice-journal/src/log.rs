@@ -10,6 +10,8 @@ use crate::format::{self, Commit, HEADER_LEN};
 
 /// A file is not written anew before it has so many bytes.
 const ANEW_MIN: u64 = 16 << 20;
+/// Behind the name of a file that is to be in the place of another.
+const NEW: &str = ".new";
 /// What a put takes beside its bytes.
 const OP_LEN: usize = 32;
 /// Bytes of one commit when a file is written anew.
@@ -77,7 +79,7 @@ struct Written {
 impl Written {
     /// A file beside `like`, which it is to be in the place of.
     fn create(disk: &dyn Disk, like: &Path, last_id: u64) -> io::Result<Self> {
-        let file = disk.create(&beside(like), like)?;
+        let file = disk.create(&beside(like, NEW), like)?;
         file.write_all_at(&format::header(), 0)?;
         let mut written = Self {
             file,
@@ -125,9 +127,10 @@ impl Written {
     }
 }
 
-fn beside(path: &Path) -> PathBuf {
+/// The file that has this behind its name.
+pub(crate) fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".new");
+    name.push(end);
     name.into()
 }
 
@@ -164,12 +167,12 @@ impl Log {
     /// Puts what was created in the place of the file before.
     pub(crate) fn replace(&mut self) -> io::Result<()> {
         self.written.file.sync()?;
-        self.disk.replace(&beside(&self.path), &self.path)
+        self.disk.replace(&beside(&self.path, NEW), &self.path)
     }
 
     /// Undoes [`create`](Self::create).
     pub(crate) fn remove(self) {
-        self.disk.remove(&beside(&self.path));
+        self.disk.remove(&beside(&self.path, NEW));
     }
 
     /// Writes what is to be there, in one commit. Whether anything was written.
@@ -262,14 +265,14 @@ impl Log {
             Ok(written) => {
                 // From here on nobody knows which of the two is there after a crash of the machine.
                 self.disk
-                    .replace(&beside(&self.path), &self.path)
+                    .replace(&beside(&self.path, NEW), &self.path)
                     .map_err(LogError::Broken)?;
                 self.written = written;
                 self.anew_at = self.anew_at();
                 Ok(())
             }
             Err(error) => {
-                self.disk.remove(&beside(&self.path));
+                self.disk.remove(&beside(&self.path, NEW));
                 self.anew_at = before + before / 2;
                 Err(LogError::Refused(error))
             }

@@ -14,6 +14,8 @@ pub(crate) struct Contents {
     pub(crate) last_id: u64,
     /// Bytes behind the last whole commit.
     pub(crate) cut: u64,
+    /// Whether there are whole commits among them: then it is no write that was cut off, but something has happened to what was there.
+    pub(crate) is_damaged: bool,
 }
 
 pub(crate) enum ReadError {
@@ -62,7 +64,32 @@ pub(crate) fn read(file: &dyn LogFile) -> Result<Contents, ReadError> {
         at += FRAME_LEN as u64 + u64::from(size);
     }
     contents.cut = len - at;
+    contents.is_damaged = has_commit_behind(file, at, len)?;
     Ok(contents)
+}
+
+/// Whether what follows the commit at `at`, which is not whole, is a commit that was written after it.
+fn has_commit_behind(file: &dyn LogFile, at: u64, len: u64) -> io::Result<bool> {
+    let frame = |at: u64| -> io::Result<Option<(u32, u32)>> {
+        if len.saturating_sub(at) < FRAME_LEN as u64 {
+            return Ok(None);
+        }
+        let mut frame = [0; FRAME_LEN];
+        file.read_exact_at(&mut frame, at)?;
+        let size = format::number(&frame);
+        let fits = u64::from(size) <= len - at - FRAME_LEN as u64;
+        Ok(fits.then_some((size, format::number(&frame[4..]))))
+    };
+    let Some((size, sum)) = frame(at)? else {
+        return Ok(false);
+    };
+    let next = at + FRAME_LEN as u64 + u64::from(size);
+    let Some((size, expected)) = frame(next)?.filter(|(size, _)| *size > 0) else {
+        return Ok(false);
+    };
+    let mut entries = vec![0; size as usize];
+    file.read_exact_at(&mut entries, next + FRAME_LEN as u64)?;
+    Ok(format::checksum(sum, size, &entries) == expected)
 }
 
 fn apply(entries: &[u8], begin: u64, contents: &mut Contents) -> Result<(), Fault> {

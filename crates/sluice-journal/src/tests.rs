@@ -778,3 +778,37 @@ fn it_says_what_it_has_done() {
     assert_eq!((stats.waiting, stats.waiting_bytes), (0, 0));
     assert_eq!((stats.refused, stats.failed_writes, stats.cut), (0, 0, 0));
 }
+
+#[test]
+fn a_file_that_was_damaged_is_kept_as_it_was_found() {
+    let folder = folder();
+    let opened = open_quickly(&folder.path).unwrap();
+    let events = events(&opened.journal);
+    let mut ends = Vec::new();
+    for id in 1..=3u64 {
+        put(&opened.journal, &events, id, &[id as u8; 100]);
+        ends.push(fs::metadata(&folder.path).unwrap().len() as usize);
+    }
+    drop(opened);
+    let whole = fs::read(&folder.path).unwrap();
+    let kept = folder.path.with_extension("log.damaged");
+    // A bit of the last commit, or an end that is missing: that is a write that was cut off.
+    for torn in [&whole[..], &whole[..whole.len() - 1]] {
+        let mut torn = torn.to_vec();
+        torn[ends[1] + 60] ^= 1;
+        fs::write(&folder.path, &torn).unwrap();
+        let opened = open_quickly(&folder.path).unwrap();
+        assert_eq!((ids(&opened.stored), opened.damaged), (vec![1, 2], None));
+    }
+    assert!(!kept.exists());
+    // A bit of the one before.
+    let mut damaged = whole.clone();
+    damaged[ends[0] + 60] ^= 1;
+    for _ in 0..2 {
+        fs::write(&folder.path, &damaged).unwrap();
+        let opened = open_quickly(&folder.path).unwrap();
+        assert_eq!(ids(&opened.stored), [1]);
+        assert_eq!(opened.damaged.as_ref(), Some(&kept));
+        assert_eq!(fs::read(&kept).unwrap(), damaged);
+    }
+}

@@ -20,6 +20,8 @@ use crate::server::{Server, Shared};
 use crate::wake::lock;
 use crate::worker::Worker;
 
+/// Next times of each job that are told: nothing is begun while they are looked for.
+const NEXT_MAX: usize = 10;
 /// What tells the runs of jobs from other tasks of the core.
 const RUN: u64 = 1 << 62;
 /// In front of a job's name: what its runs are called as tasks.
@@ -228,11 +230,11 @@ impl From<Last> for LastRun {
 }
 
 impl Server {
-    /// Every cron job in the order of the list, with its next `count` times.
+    /// Every cron job in the order of the list, with its next `count` times, 10 at most.
     pub fn cron_jobs(&self, count: usize) -> Vec<CronJobInfo> {
         let now = self.shared.both_clocks();
         let state = lock(&self.shared.cron.state);
-        let jobs = state.schedule.jobs(now, count).map(|job| {
+        let jobs = state.schedule.jobs(now, count.min(NEXT_MAX)).map(|job| {
             let (every, expression) = match &job.spec.when {
                 When::Every(every) => (Some(*every), None),
                 When::Cron(expression) => (None, Some(expression)),

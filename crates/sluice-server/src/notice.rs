@@ -44,9 +44,9 @@ pub enum Notice {
         /// What is wrong with those in use.
         warnings: Vec<String>,
     },
-    /// Durable tasks are not stored.
+    /// Durable tasks are not stored, or not all of those that were can be read.
     Journal {
-        /// Why.
+        /// What has happened.
         message: String,
     },
     /// After a stop: no connection is left.

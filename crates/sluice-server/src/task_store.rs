@@ -52,6 +52,8 @@ pub(crate) struct Kept {
     pub(crate) store: TaskStore,
     pub(crate) tasks: Vec<RestoredTask>,
     pub(crate) first_id: TaskId,
+    /// What its users are to be told of what was found.
+    pub(crate) warning: Option<String>,
 }
 
 impl TaskStore {
@@ -87,6 +89,14 @@ impl TaskStore {
                 .into_iter()
                 .map(restore)
                 .collect::<Result<_, _>>()?,
+            warning: opened.damaged.map(|kept| {
+                format!(
+                    "{} was damaged, its last {} bytes are not read; it was kept as {}",
+                    path.display(),
+                    opened.cut,
+                    kept.display()
+                )
+            }),
             first_id: opened.last_id.saturating_add(1),
             store: Self {
                 journal: Arc::new(opened.journal),
@@ -223,7 +233,7 @@ impl TaskStore {
             self.is_told = true;
             self.told_at = Some(now);
             shared.notices.push(Notice::Journal {
-                message: error.to_string(),
+                message: format!("Durable tasks are not stored: {error}"),
             });
         }
     }

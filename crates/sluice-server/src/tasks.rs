@@ -41,6 +41,8 @@ pub(crate) struct TaskBoard {
     state: Mutex<State>,
     /// Not used under the mutex: its thread takes that too.
     journal: Option<Arc<Journal>>,
+    /// What was found in the journal that should not be there.
+    warning: Option<String>,
     concurrency: u32,
     worker_ids: u32,
     /// The index of the queue of cron jobs, behind those that users know.
@@ -260,6 +262,7 @@ impl TaskBoard {
         let kept = config.durable.as_ref().map(open).transpose()?;
         let first_id = kept.as_ref().map_or(1, |kept| kept.first_id);
         let mut tasks = Tasks::new(limits, queues, first_id);
+        let warning = kept.as_ref().and_then(|kept| kept.warning.clone());
         let store = kept.map(|kept| {
             tasks.restore(0, kept.tasks);
             kept.store
@@ -273,6 +276,7 @@ impl TaskBoard {
                 dirty: Vec::new(),
                 is_finishing: false,
             }),
+            warning,
             concurrency: config.concurrency,
             worker_ids: config.worker_ids,
             cron_queue,
@@ -281,6 +285,11 @@ impl TaskBoard {
 
     /// Starts what works for it.
     pub(crate) fn start(&self, shared: &Weak<Shared>) -> Result<(), JournalError> {
+        if let (Some(warning), Some(shared)) = (&self.warning, shared.upgrade()) {
+            shared.notices.push(Notice::Journal {
+                message: warning.clone(),
+            });
+        }
         match &self.journal {
             Some(journal) => task_store::start(shared, journal),
             None => Ok(()),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 use sluice_core::ErrorCode;
-use sluice_server::{NewTask, Outcome, Role, Server, Status};
+use sluice_server::{NewTask, Notice, Outcome, Role, Server, Status};
 
 use super::support::{Event, Served, WorkerDouble, config_with};
 
@@ -236,4 +236,28 @@ fn what_could_not_be_stored_is_stored_when_it_is_wanted_again() {
 
     let (served, _worker) = start(&path);
     assert_eq!(served.server.task_status(id), Some(Status::Queued));
+}
+
+#[test]
+fn a_damaged_journal_is_told_and_kept() {
+    let folder = tempfile::tempdir().expect("there is a folder for it");
+    let path = folder.path().join("tasks.log");
+    let (served, mut worker) = start(&path);
+    let first = deliver(&mut worker, task(&[1; 100]));
+    let len = std::fs::metadata(&path).expect("it is there").len() as usize;
+    let second = deliver(&mut worker, task(&[2; 100]));
+    deliver(&mut worker, task(&[3; 100]));
+    drop((served, worker));
+    let mut bytes = std::fs::read(&path).expect("it is there");
+    bytes[len + 100] ^= 1;
+    std::fs::write(&path, bytes).expect("it is ours");
+
+    let (served, _worker) = start(&path);
+    assert_eq!(served.server.task_status(first), Some(Status::Queued));
+    assert_eq!(served.server.task_status(second), None);
+    served.notice("the damage", |notice| match notice {
+        Notice::Journal { message } => message.contains("kept as") && message.contains(".damaged"),
+        _ => false,
+    });
+    assert!(folder.path().join("tasks.log.damaged").exists());
 }
