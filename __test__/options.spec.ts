@@ -241,6 +241,27 @@ const refusedPorts: [ports: unknown, message: string][] = [
 ]
 for (const [ports, message] of refusedPorts) test(refuses, { ports }, message)
 
+const refusedProcesses: [process: unknown, message: string][] = [
+  [{ pipe: 'datagram', command: ['x'] }, 'processes.a.pipe must be "none" or "stream", got "datagram" (in sluice.config.js)'],
+  [{ pipe: 'raw', file: 'x' }, 'processes.a.pipe must be "none" or "stream" or "datagram", got "raw" (in sluice.config.js)'],
+  [{ stuckAfter: 1, command: ['x'] }, 'unknown option `processes.a.stuckAfter` in sluice.config.js'],
+  [{ stuckAfter: 0, file: 'x' }, 'processes.a.stuckAfter must be a whole number of milliseconds ≥ 1 or false, got 0 (in sluice.config.js)'],
+  [{ queue: { mode: 'all' }, file: 'x' }, 'processes.a.queue.mode must be "balance" or "orient", got "all" (in sluice.config.js)'],
+  [{ queue: { capcity: 1 }, file: 'x' }, 'unknown option `processes.a.queue.capcity` in sluice.config.js, did you mean `processes.a.queue.capacity`?'],
+  [{ queue: false, file: 'x' }, 'processes.a.queue must be an object, got false (in sluice.config.js)'],
+  [{ command: [''] }, 'processes.a.command must name a program, got a list (in sluice.config.js)'],
+  [{ redirect: true, file: 'x' }, 'unknown option `processes.a.redirect` in sluice.config.js'],
+]
+for (const [process, message] of refusedProcesses) test(refuses, { processes: { a: process } }, message)
+
+test('a process is watched as the server watches workers, unless it says otherwise, and a command is not', (t) => {
+  const { processes } = parseConfig({ stuckAfter: 500, processes: { a: { file: 'x' }, b: { file: 'x', stuckAfter: 7 }, c: { file: 'x', stuckAfter: false }, d: { command: ['x'] } } })
+  t.deepEqual(Object.values(processes).map(({ stuckAfter }) => stuckAfter), [500, 7, 0, 0])
+  t.deepEqual(Object.values(processes).map(({ pipe }) => pipe), ['datagram', 'datagram', 'datagram', 'stream'])
+  t.like(processes['a'], { queue: { capacity: 8192, mode: 'balance' } })
+  t.like(parseConfig({ processes: { a: { file: 'x', queue: true } } }).processes['a'], { queue: { capacity: 8192, mode: 'balance' } })
+})
+
 for (const name of ['main', 'main2', 'a b', 'a'.repeat(65)]) {
   test(`parseConfig() refuses the port name ${name.slice(0, 10)}`, (t) => {
     t.throws(() => parseConfig({ ports: { [name]: { protocol: 'http', listen: { port: 0 } } } }), { code: 'ERR_SLUICE_INVALID_OPTION', message: /^ports\..* must have / })

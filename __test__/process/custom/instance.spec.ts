@@ -46,6 +46,7 @@ function stage(options: Partial<InstanceOptions> = {}) {
   const clock = new FakeClock()
   const runners: FakeRunner[] = []
   const log: string[] = []
+  const overs: number[] = []
   const instance = new ProcessInstance({
     name: 'test',
     kind: 'thread',
@@ -66,11 +67,12 @@ function stage(options: Partial<InstanceOptions> = {}) {
       stopped: () => log.push('stopped'),
       failed: ({ reason, restartIn }) => log.push(`failed ${reason} ${restartIn ?? 'for good'}`),
       gone: () => log.push('gone'),
+      over: () => overs.push(clock.now()),
     },
     ...options,
   })
   const last = (): FakeRunner => runners.at(-1)!
-  return { clock, runners, log, instance, last }
+  return { clock, runners, log, overs, instance, last }
 }
 
 async function running(options: Partial<InstanceOptions> = {}) {
@@ -128,7 +130,7 @@ test('a process that has run for half a minute begins to count anew', async (t) 
 })
 
 test('after `maxRestarts` it is left alone, and who waits hears of it; a restart by hand brings it back', async (t) => {
-  const { clock, instance, last, log, runners } = await running({ maxRestarts: 1 })
+  const { clock, instance, last, log, overs, runners } = await running({ maxRestarts: 1 })
   last().end({ exitCode: 2 })
   await clock.pass(5_000)
   const waited = t.throwsAsync(instance.running, { code: 'ERR_SLUICE_PROCESS_GONE' })
@@ -138,12 +140,23 @@ test('after `maxRestarts` it is left alone, and who waits hears of it; a restart
   t.is(log.at(-1), 'failed exit for good')
   t.is(runners.length, 2)
   t.true(instance.isOver)
+  t.true(instance.hasFailed)
+  t.deepEqual(overs, [5_000])
   const again = instance.again('stop')
   await settle()
   t.is(runners.length, 3)
   last().getReady()
   await again
   t.is(instance.info.status, 'running')
+  t.false(instance.hasFailed)
+})
+
+test('one that has come to its end as often as it may has not failed', async (t) => {
+  const { instance, last } = await running({ maxRestarts: 0 })
+  last().end()
+  await settle()
+  t.true(instance.isOver)
+  t.false(instance.hasFailed)
 })
 
 test('what cannot be started is tried again', async (t) => {

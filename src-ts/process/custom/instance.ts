@@ -37,6 +37,8 @@ export interface InstanceOptions {
     failed(event: ProcessErrorEvent): void
     /** One run is over, asked for or not: nobody will answer what it was asked. */
     gone(): void
+    /** It is left alone: nobody will read what is written to it, unless somebody restarts it. */
+    over(): void
   }
 }
 
@@ -55,6 +57,7 @@ export class ProcessInstance {
   #row = 0
   #failures = 0
   #restart: Cancel | undefined
+  #hasFailed = false
   #isFrozen = false
   /** It was asked to go, to be started again. */
   #isComingBack = false
@@ -89,6 +92,11 @@ export class ProcessInstance {
   /** It will not run any more, unless somebody restarts it. */
   get isOver(): boolean {
     return this.#status === 'ended'
+  }
+
+  /** It is left alone because it failed too often. */
+  get hasFailed(): boolean {
+    return this.isOver && this.#hasFailed
   }
 
   /** Settles when it runs; rejects with ERR_SLUICE_PROCESS_GONE when it will not. */
@@ -234,6 +242,7 @@ export class ProcessInstance {
     // Nothing doubled is nothing.
     const base = this.#failures === 0 ? restartInterval : Math.max(restartInterval, 1)
     const delay = Math.min(base * 2 ** this.#failures, Math.max(RESTART_MAX_MS, restartInterval))
+    this.#hasFailed = isFailure
     if (isFailure) this.#failures = Math.min(this.#failures + 1, 30)
     if (this.#isFrozen || this.#row >= maxRestarts) {
       this.#setStatus('ended')
@@ -256,6 +265,7 @@ export class ProcessInstance {
     if (status === 'running') this.#running.resolve(undefined)
     else if (before === 'running') this.#running = new Deferred()
     if (status !== 'ended' || before === 'ended') return
+    this.#options.events.over()
     // Those who come later see that it is over.
     this.#running.promise.catch(() => undefined)
     this.#running.reject(sluiceError('ERR_SLUICE_PROCESS_GONE', `The process "${this.name}" does not run any more`))

@@ -133,10 +133,10 @@ export class Processes implements Asker, ProcessCaller {
     for (const { instance, spec } of this.#units) if (spec.enable) instance.start()
   }
 
-  /** Each ends and is started again with new code. Settles when the last has been started. */
+  /** Each ends and is started again with new code, also one that failed too often with the old. Settles when the last has been started. */
   async reload(generation: Generation): Promise<void> {
     this.#generation = generation
-    await Promise.all(this.#units.flatMap(({ instance }) => (instance.isOver ? [] : [instance.again('reload')])))
+    await Promise.all(this.#units.flatMap(({ instance }) => (instance.isOver && !instance.hasFailed ? [] : [instance.again('reload')])))
   }
 
   /** Nothing is started any more. */
@@ -252,10 +252,9 @@ export class Processes implements Asker, ProcessCaller {
         }),
       events: {
         ...events,
+        over: () => unit.inbox.refuseWriters(),
         gone: () => {
           this.#readings.delete(unit)
-          // It may come back, and then reads what was written to it.
-          if (instance.isOver) unit.inbox.refuseWriters()
           for (const [request, { answer, unit: asked }] of this.#requests) {
             if (asked !== unit) continue
             this.#requests.delete(request)
