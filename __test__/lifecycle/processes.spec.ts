@@ -1,5 +1,5 @@
 import test, { type ExecutionContext } from 'ava'
-import { Lock, type Config, type ProcessSpec, type Server } from 'sluice'
+import { Atomic, Lock, type Config, type ProcessSpec, type Server } from 'sluice'
 
 import { answering, AppFolder, ask, next, startServer } from '../support/server.ts'
 
@@ -269,6 +269,36 @@ export default async ({ onRequest }) => {
   t.is(await server.process('child').request('wait'), 'waits')
   held.release()
   t.deepEqual(await told, [1, 'granted'])
+  await server.shutdown({ timeout: 300 })
+})
+
+serial('what others send to a process of its own that does not read has a bound, and does not kill it', async (t) => {
+  const folder = await AppFolder.create(t)
+  await folder.write(`import { Atomic, server } from '${sluice}'
+export default ({ onRequest }) => {
+  const gate = new Atomic('gate of a child that does not read')
+  onRequest((data) => { if (data === 'wait') while (gate.get() === 0); return typeof data })
+  return new Promise(() => {})
+}`, 'deaf.mjs')
+  const server = await startServer(t, { app: await folder.write(answering('x'), 'other.mjs'), root: folder.path('.'), workers: 1, stateDir: folder.path('state'), processes: { deaf: { kind: 'process', file: 'deaf.mjs', stuckAfter: false } } })
+  const deaf = server.process('deaf')
+  t.is(await deaf.request(1), 'number')
+  const gate = new Atomic('gate of a child that does not read')
+  const waiting = deaf.request('wait')
+  const chunk = new Uint8Array(8 * 1024 * 1024)
+  let sent = 0
+  t.throws(() => { for (; sent < 100; sent += 1) server.postMessage(1, chunk) }, { code: 'ERR_SLUICE_INVALID_STATE' })
+  t.true(sent >= 8 && sent < 12, `${sent} messages of 8 MiB`)
+  await t.throwsAsync(deaf.request(chunk), { code: 'ERR_SLUICE_PROCESS_FULL' })
+  gate.set(1)
+  t.is(await waiting, 'string')
+  for (;;) {
+    const answer = await deaf.request({}).catch(({ code }: { code: string }) => code)
+    if (answer === 'object') break
+    t.is(answer, 'ERR_SLUICE_PROCESS_FULL')
+    await new Promise(setImmediate)
+  }
+  t.is((await deaf.info()).restarts, 0)
   await server.shutdown({ timeout: 300 })
 })
 
