@@ -230,7 +230,10 @@ export interface NativePackets {
 export interface NativeCalls {
   /** Begins the call that a TASK record names. False: it is not to begin; it was cancelled, or another worker has it. */
   beginCall(worker: number, id: number): boolean
-  /** Ends a call that has begun, with its result or its error. `outcome`: 0 done, 1 its handler failed, 2 no such task, or no use in trying again: `bytes` are the error, too. False: it was not this worker's. */
+  /**
+   * Ends a call that has begun, with its result or its error. It counts with the next call that begins, or the next flush. `outcome`: 0 done, 1 its handler failed, 2 no such task, or no use
+   * in trying again: `bytes` are the error, too.
+   */
   endCall(worker: number, id: number, outcome: number, bytes: Uint8Array | null): boolean
   /** Tells whoever has delivered the task how far it is. */
   callProgress(worker: number, id: number, bytes: Uint8Array): boolean
@@ -247,6 +250,10 @@ export interface NativeTasks extends Pick<NativeCalls, 'takeParcel'> {
    * key, -5 no such queue, -6 these are no options, -7 there is never such a worker.
    */
   submitTask(server: number, worker: number, name: string, options: Uint8Array, input: Uint8Array | null, key: string | null): number
+  /** A number for tasks of this name, these options and this key, on this thread; below 0 when these are no options. */
+  prepareTask(name: string, options: Uint8Array, key: string | null): number
+  /** As {@link submitTask}, of what was prepared. */
+  submitPrepared(server: number, worker: number, task: number, input: Uint8Array): number
   /** 0 there is none of that id, 1 it does not begin any more, 2 it runs, and is told. */
   cancelTask(server: number, id: number): number
   /** 0 it is over or never was, 1 it waits for a worker, 2 for its time, 3 it runs. */

@@ -5,24 +5,19 @@ import { BlockWord, BODY_INCOMPLETE, RecordKind, Word } from '../../src-ts/bridg
 import { FakeNative } from '../support/fake-native.ts'
 
 /** A drain over fake rings that notes which exchange indexes it ran. */
-function start(native: FakeNative, more: Partial<RecordHandlers> = {}, spinMicros = 0) {
+function start(native: FakeNative, more: Partial<RecordHandlers> = {}) {
   const ran: number[] = []
   const failures: unknown[] = []
   let drain = (): void => undefined
   native.attachWorker(0, 0, () => drain())
   const commands = new Commands(native, native.memory.worker)
-  const made = createDrain(
-    commands,
-    native.memory,
-    {
-      batch: () => undefined,
-      request: (lane, at) => void ran.push(lane.words[at + Word.INDEX]!),
-      follow: () => undefined,
-      failed: (error) => void failures.push(error),
-      ...more,
-    },
-    { spinMicros },
-  )
+  const made = createDrain(commands, native.memory, {
+    batch: () => undefined,
+    request: (lane, at) => void ran.push(lane.words[at + Word.INDEX]!),
+    follow: () => undefined,
+    failed: (error) => void failures.push(error),
+    ...more,
+  })
   drain = made
   made()
   return { ran, failures, drain: made, commands }
@@ -244,17 +239,82 @@ test('a spurious wake-up does no harm', (t) => {
   t.is(native.block[BlockWord.PARKED], 1)
 })
 
-test('spinning finds a record that comes before its time is over, and only after a batch', (t) => {
+const parked = async (native: FakeNative): Promise<void> => {
+  while (native.block[BlockWord.PARKED] === 0) await new Promise(setImmediate)
+}
+
+test('after records of tasks it stays awake for what their microtasks lead to, and runs that without a wake-up', async (t) => {
   const native = new FakeNative()
-  const { ran } = start(native, {}, 20)
-  let tails = 0
-  native.onFlush = () => {
-    if (tails++ === 0) native.request({ index: 2 })
-  }
-  native.request({ index: 1 })
+  const kinds: number[] = []
+  const { ran } = start(native, { follow: (_lane, _at, kind) => void kinds.push(kind) })
+  native.task()
   native.wake()
-  t.deepEqual(ran, [1, 2])
+  t.is(native.block[BlockWord.PARKED], 0)
+  for (let hop = 0; hop < 20; hop++) await null
+  native.request({ index: 7 })
+  t.false(native.wake())
+  t.deepEqual(ran, [])
+  await parked(native)
+  t.deepEqual([kinds, ran], [[RecordKind.TASK_PROGRESS], [7]])
+})
+
+test('records of no task let it park at once', (t) => {
+  const native = new FakeNative()
+  start(native)
+  native.request()
+  native.wake()
   t.is(native.block[BlockWord.PARKED], 1)
+})
+
+test('what was said in microtasks is flushed before it looks', async (t) => {
+  const native = new FakeNative()
+  const { commands } = start(native)
+  native.task()
+  native.wake()
+  for (let hop = 0; hop < 20; hop++) await null
+  commands.respond({ lane: { index: 0 }, index: 0, generation: 1 }, 200, '', '')
+  let answered = false
+  // Others answer to it; that would not come while it looks if it was flushed after that.
+  native.onFlush = () => {
+    if (!answered) native.request({ index: 4 })
+    answered = true
+  }
+  native.calls.length = 0
+  await parked(native)
+  t.true(answered)
+  t.is(native.head(), native.tail())
+})
+
+test('it looks less and less often while nothing comes of it', async (t) => {
+  const native = new FakeNative()
+  start(native)
+  const looks: boolean[] = []
+  for (let round = 0; round < 16; round++) {
+    native.task()
+    native.wake()
+    looks.push(native.block[BlockWord.PARKED] === 0)
+    await parked(native)
+  }
+  t.deepEqual(looks.flatMap((looked, round) => (looked ? [round] : [])), [0, 2, 6, 14])
+})
+
+test('I/O gets its turn while something always comes', async (t) => {
+  const native = new FakeNative()
+  let records = 0
+  let turns = 0
+  start(native, {
+    follow: () => {
+      records++
+      void Promise.resolve().then(() => turns < 2 && native.task())
+    },
+  })
+  native.task()
+  native.wake()
+  const turn = (): void => void (++turns < 2 && setImmediate(turn))
+  setImmediate(turn)
+  await parked(native)
+  t.is(turns, 2)
+  t.true(records > 2)
 })
 
 for (const [what, length] of [['zero', 0], ['odd', 12], ['negative', -64], ['too long', 4096]] as const) {
@@ -270,6 +330,18 @@ for (const [what, length] of [['zero', 0], ['odd', 12], ['negative', -64], ['too
     t.is(native.block[BlockWord.PARKED], 1)
   })
 }
+
+test('after stop() it does not look', async (t) => {
+  const native = new FakeNative()
+  const { drain, ran } = start(native)
+  native.task()
+  native.wake()
+  drain.stop()
+  native.request()
+  await new Promise(setImmediate)
+  t.deepEqual(ran, [])
+  t.is(native.block[BlockWord.PARKED], 0)
+})
 
 test('after stop() nothing runs, and the memory is left alone', (t) => {
   const native = new FakeNative()

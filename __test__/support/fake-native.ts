@@ -132,6 +132,11 @@ export class FakeNative extends FakeConnections implements NativeWorker {
     this.#follow(RecordKind.DRAIN, target)
   }
 
+  /** Something about a task. */
+  task(target: Target = {}): void {
+    this.#follow(RecordKind.TASK_PROGRESS, target)
+  }
+
   /** Writes one record, with a PAD before it where it would wrap, and publishes both. */
   write(words: Int32Array, parts: readonly Buffer[], lane = 0): void {
     const ring = this.#rings[lane]!

@@ -51,13 +51,16 @@ export class FakeTasks implements NativeTasks, NativeCalls {
   list: object = { queues: [], failed: [] }
   /** Handlers that are pending. */
   pending = 0
+  /** What `endCall` was announced by. */
+  announced = 0
+  readonly #prepared: { readonly name: string; readonly options: Uint8Array; readonly key: string | null }[] = []
   readonly #parcels = new Map<string, Uint8Array>()
 
   constructor({ classes = 'register', worker = 3, queues = ['default', 'mail'] }: Partial<Pick<TaskClientOptions, 'classes' | 'queues'>> & { worker?: number } = {}) {
     const report = (error: unknown): void => void this.reports.push(error)
     this.client = new TaskClient({ native: this, server: () => 7, queues, isDurable: false, report, classes })
     if (worker >= 0) this.client.attach(worker)
-    this.calls = new Calls({ native: this, worker, report, begin: () => void this.pending++, end: () => void this.pending-- })
+    this.calls = new Calls({ native: this, worker, report, announce: () => void this.announced++, begin: () => void this.pending++, end: () => void this.pending-- })
     enterClient(this.client)
   }
 
@@ -110,6 +113,15 @@ export class FakeTasks implements NativeTasks, NativeCalls {
     const id = known?.id ?? this.submitted.length + 1
     this.submitted.push({ id, worker, name, options: [...new Float64Array(options.slice().buffer)], input: Buffer.from(input ?? []), key })
     return id
+  }
+
+  prepareTask(name: string, options: Uint8Array, key: string | null): number {
+    return this.#prepared.push({ name, options: options.slice(), key }) - 1
+  }
+
+  submitPrepared(server: number, worker: number, task: number, input: Uint8Array): number {
+    const { key, name, options } = this.#prepared[task]!
+    return this.submitTask(server, worker, name, options, input, key)
   }
 
   cancelTask(): number {

@@ -20,7 +20,7 @@ export interface FakeWorker {
 /** Starts `app` on a fake core. */
 export function startFakeWorker(
   app: App | NonNullable<App['fetch']>,
-  { lanes, ringBytes, native = new FakeNative({ ...(lanes !== undefined && { lanes }), ...(ringBytes !== undefined && { ringBytes }) }), bodyBytes = 1024 * 1024, ...options }: Partial<Pick<RuntimeOptions, 'hooks' | 'cleaners' | 'spinMicros'>> & { lanes?: number; ringBytes?: number; native?: FakeNative; bodyBytes?: number } = {},
+  { lanes, ringBytes, native = new FakeNative({ ...(lanes !== undefined && { lanes }), ...(ringBytes !== undefined && { ringBytes }) }), bodyBytes = 1024 * 1024, ...options }: Partial<Pick<RuntimeOptions, 'hooks' | 'cleaners'>> & { lanes?: number; ringBytes?: number; native?: FakeNative; bodyBytes?: number } = {},
 ): FakeWorker {
   const reports: Reported[] = []
   const runtime = startRuntime({

@@ -28,8 +28,8 @@ export class Commands {
     this.#native = native
     this.#worker = worker
     this.#flushSoon = () => {
+      if (this.#scheduled && !this.#closed) native.flush(worker)
       this.#scheduled = false
-      if (!this.#closed) native.flush(worker)
     }
   }
 
@@ -42,6 +42,11 @@ export class Commands {
   release(): void {
     this.#held = false
     if (!this.#closed) this.#native.flush(this.#worker)
+  }
+
+  /** Flushes now what would be flushed soon. */
+  flush(): void {
+    if (this.#scheduled) this.#flushSoon()
   }
 
   /** Leaves the core. Every later command is dropped and reported as not taken. Idempotent. */

@@ -2,7 +2,16 @@ import { sluiceError } from '../errors.ts'
 import type { WorkerMemory } from '../native.ts'
 import type { Commands } from './commands.ts'
 import { Lane } from './lane.ts'
+import { Patience } from './patience.ts'
 import { BlockWord, RECORD_BYTES_MIN, RecordKind, Word } from './record.ts'
+
+/** Taken once: the global is a getter, which costs as much as a look at the clock. */
+const clock = performance
+/** Taken once: an application may put its own in their place, for its tests. */
+const { nextTick } = process
+const { setImmediate } = globalThis
+/** `queueMicrotask` makes a resource of each call. */
+const settled = Promise.resolve()
 
 /** Records after which the head is published and the clock is looked at. */
 const SLICE_RECORDS = 32
@@ -10,8 +19,8 @@ const SLICE_RECORDS = 32
 const BUDGET_RECORDS = 256
 /** Milliseconds after which it does. */
 const BUDGET_MS = 1
-/** Longest spin that is allowed, in microseconds: more would hurt whoever shares the core. */
-const SPIN_MICROS_MAX = 20
+/** Milliseconds to look for more records after those of tasks, before parking. A sleep and its wake-up take about as much of two threads. */
+const LOOK_MS = 0.03
 
 /** What a drain does with records. */
 export interface RecordHandlers {
@@ -23,15 +32,6 @@ export interface RecordHandlers {
   follow(lane: Lane, at: number, kind: number): void
   /** A handler above threw, or a ring is broken. */
   failed(error: unknown): void
-}
-
-/** How a drain may be tuned. */
-export interface DrainOptions {
-  /**
-   * Microseconds to look for more records before parking, 0–20, only after a batch that had some. Helps the latency of
-   * one connection where cores are idle, hurts where they are shared. @default 0
-   */
-  readonly spinMicros?: number | undefined
 }
 
 /** Runs the records of every lane of one worker. Made by {@link createDrain}. */
@@ -48,13 +48,19 @@ export interface Drain {
  * Dekker with the reactor: it publishes `tail`, then looks at `parked`; we store `parked`, then look at every `tail`
  * again before we go to sleep. Both with sequential consistency, so one of the two sees the other.
  */
-export function createDrain(commands: Commands, memory: WorkerMemory, handlers: RecordHandlers, options: DrainOptions = {}): Drain {
+export function createDrain(commands: Commands, memory: WorkerMemory, handlers: RecordHandlers): Drain {
   const block = new Int32Array(memory.block)
   const lanes = memory.events.map((ring, index) => new Lane(index, ring))
-  const spinMs = Math.min(options.spinMicros ?? 0, SPIN_MICROS_MAX) / 1000
+  const patience = new Patience()
   let first = 0
   /** Records run in this batch. */
   let ran = 0
+  /** One of them was about a task: what follows from it may come back in a moment. */
+  let hadTasks = false
+  /** When timers and I/O of the worker must have had their turn. */
+  let turnEnds = 0
+  /** {@link look} comes. */
+  let looksSoon = false
   let running = false
   let stopped = false
 
@@ -82,8 +88,12 @@ export function createDrain(commands: Commands, memory: WorkerMemory, handlers: 
       block[BlockWord.CURRENT_POSITION] = head
       block[BlockWord.CURRENT_LANE] = lane.index + 1
       try {
-        if (kind === RecordKind.HTTP) handlers.request(lane, at)
-        else handlers.follow(lane, at, kind)
+        if (kind === RecordKind.HTTP) {
+          handlers.request(lane, at)
+        } else {
+          hadTasks ||= kind >= RecordKind.TASK
+          handlers.follow(lane, at, kind)
+        }
       } catch (error) {
         handlers.failed(error)
       }
@@ -93,7 +103,7 @@ export function createDrain(commands: Commands, memory: WorkerMemory, handlers: 
       ran++
       if (ran % SLICE_RECORDS === 0) {
         lane.publish()
-        if (ran >= BUDGET_RECORDS || performance.now() >= deadline) {
+        if (ran >= BUDGET_RECORDS || clock.now() >= deadline) {
           block[BlockWord.CURRENT_LANE] = 0
           return false
         }
@@ -107,14 +117,6 @@ export function createDrain(commands: Commands, memory: WorkerMemory, handlers: 
 
   function anyWaiting(): boolean {
     for (const lane of lanes) if (lane.tail() !== lane.head) return true
-    return false
-  }
-
-  function spin(): boolean {
-    const end = performance.now() + spinMs
-    do {
-      if (anyWaiting()) return true
-    } while (performance.now() < end)
     return false
   }
 
@@ -138,13 +140,22 @@ export function createDrain(commands: Commands, memory: WorkerMemory, handlers: 
     return true
   }
 
-  function drain(): void {
+  /** True when we sleep from now on; false when something has come after all. */
+  function park(): boolean {
+    Atomics.store(block, BlockWord.PARKED, 1)
+    if (!anyWaiting()) return true
+    Atomics.exchange(block, BlockWord.PARKED, 0)
+    return false
+  }
+
+  function run(): void {
     if (running || stopped) return
     running = true
     Atomics.add(block, BlockWord.HEARTBEAT, 1)
     for (;;) {
-      const now = performance.now()
+      const now = clock.now()
       ran = 0
+      hadTasks = false
       handlers.batch(now)
       commands.hold()
       const finished = runAll(now + BUDGET_MS)
@@ -152,18 +163,50 @@ export function createDrain(commands: Commands, memory: WorkerMemory, handlers: 
       commands.release()
       block[BlockWord.EVENTS]! += ran
       block[BlockWord.BATCHES]! += 1
+      // Not parked in either case: nobody need wake us, and timers and I/O get their turn.
       if (!finished) {
-        // Not parked: the reactors need not wake us, and timers and I/O get their turn.
         setImmediate(drain)
         break
       }
-      if (spinMs > 0 && ran > 0 && spin()) continue
-      Atomics.store(block, BlockWord.PARKED, 1)
-      if (!anyWaiting()) break
-      Atomics.exchange(block, BlockWord.PARKED, 0)
+      if (looksSoon) break
+      if (hadTasks && patience.wanted()) {
+        looksSoon = true
+        // A tick that microtasks ask for comes when all of them have run, so after what waits for the results of this batch.
+        void settled.then(lookSoon)
+        break
+      }
+      if (park()) break
     }
     Atomics.add(block, BlockWord.HEARTBEAT, 1)
     running = false
+  }
+
+  function lookSoon(): void {
+    nextTick(look)
+  }
+
+  /** Looks for what comes back from other threads, for as long as a sleep would take. */
+  function look(): void {
+    looksSoon = false
+    if (stopped) return
+    // What was said by now is what others may answer to.
+    commands.flush()
+    const start = clock.now()
+    do {
+      if (anyWaiting()) {
+        patience.paid()
+        if (start < turnEnds) run()
+        else setImmediate(drain)
+        return
+      }
+    } while (clock.now() < start + LOOK_MS)
+    patience.inVain()
+    if (!park()) run()
+  }
+
+  function drain(): void {
+    turnEnds = clock.now() + BUDGET_MS
+    run()
   }
 
   return Object.assign(drain, {

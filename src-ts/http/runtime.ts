@@ -43,8 +43,6 @@ export interface RuntimeOptions {
   readonly hooks?: RequestHooks | undefined
   /** Run after every answer, in order, also after one that failed. */
   readonly cleaners?: readonly ((ctx: Context) => unknown)[] | undefined
-  /** Microseconds to look for more work before the thread sleeps, 0–20. @default 0 */
-  readonly spinMicros?: number | undefined
   readonly report: Report
 }
 
@@ -76,7 +74,7 @@ export function startRuntime(options: RuntimeOptions): WorkerRuntime {
   const commands = new Commands(native, memory.worker)
   const packetCommands = new PacketCommands(native, memory.worker, commands)
   const host = new WorkerHost(commands, new SocketCommands(native, options.server, memory.worker, commands), packetCommands, memory, options)
-  const calls = new Calls({ native, worker: memory.worker, report: (error, task) => report(error, 'task', undefined, task), ...host.account })
+  const calls = new Calls({ native, worker: memory.worker, report: (error, task) => report(error, 'task', undefined, task), announce: () => commands.announce(), ...host.account })
   const answer = byPort(handled.map(({ app, tcp, udp }) => (tcp === undefined && udp === undefined ? app : undefined)), (app) => createPipeline(app, host, options))
   drain = createDrain(
     commands,
@@ -95,7 +93,6 @@ export function startRuntime(options: RuntimeOptions): WorkerRuntime {
       },
       failed: (error) => report(error, 'bridge'),
     },
-    { spinMicros: options.spinMicros },
   )
   // A worker starts unparked; this parks it.
   drain()

@@ -26,6 +26,8 @@ export interface CallsOptions {
   readonly worker: number
   /** `task`: the name of the one whose error it is. */
   readonly report: (error: unknown, task: string) => void
+  /** Says that something follows that counts with the next flush. */
+  readonly announce: () => unknown
   /** A handler is pending; the worker waits for it when it leaves. */
   readonly begin: () => void
   readonly end: () => void
@@ -73,6 +75,7 @@ export class Calls {
     const entry = findTask(name)
     if (entry === undefined) {
       const error = sluiceError('ERR_SLUICE_TASK_UNKNOWN', `No task "${name}" is defined in this worker: the module that defines it must be imported by the app, or be one of \`tasks.files\``)
+      this.#options.announce()
       native.endCall(worker, id, Outcome.UNKNOWN, encodeError(error))
       report(error, name)
       return
@@ -160,7 +163,8 @@ export class Calls {
   }
 
   #over(running: Running, outcome: number, bytes: Uint8Array | null): void {
-    const { native, worker } = this.#options
+    const { announce, native, worker } = this.#options
+    announce()
     native.endCall(worker, running.id, outcome, bytes)
     this.#running.delete(running.id)
     this.#ended[this.#endedCount++ % ENDED_MAX] = running

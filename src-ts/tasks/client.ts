@@ -1,4 +1,4 @@
-import type { Lane } from '../bridge/lane.ts'
+import { utf8Slice, type Lane } from '../bridge/lane.ts'
 import { RECORD_WORDS, TaskFlag, TaskNewsWord } from '../bridge/record.ts'
 import { sluiceError, sluiceRangeError } from '../errors.ts'
 import type { NativeTasks } from '../native.ts'
@@ -45,6 +45,19 @@ export function deliverySettings({ durable, queues }: ResolvedConfig['tasks']): 
   return { queues: queues.map(({ name }) => name), isDurable: durable !== false }
 }
 
+/** What the options of a task come to, which do not change. */
+interface Prepared {
+  /** As the core takes them. */
+  readonly numbers: Float64Array
+  /** The core's own name for them, in this thread. */
+  readonly number: number
+  readonly isDurable: boolean
+  /** The beginning of an error. */
+  readonly where: string
+}
+
+/** Bytes that name one row of tasks that are stored. */
+const STORED_BYTES = 16
 /** What `submitTask` says beside an id. */
 const Refusal = { TASKS: -1, BYTES: -2, STOPPING: -3, ORIGINS: -4, WORKER: -7 } as const
 /** What `taskStatus` says. */
@@ -59,8 +72,9 @@ export class TaskClient implements HandleHost {
   #worker = -1
   /** By id, those whose end is not heard yet. The core bounds how many there can be. */
   readonly #handles = new Map<number, TaskHandle<unknown>>()
-  /** What the options of a task come to, which do not change, and as the bytes that the core takes. */
-  readonly #numbers = new WeakMap<TaskSpec, { readonly numbers: Float64Array; readonly bytes: Uint8Array }>()
+  readonly #prepared = new WeakMap<TaskSpec, Prepared>()
+  /** For the options of one delivery: what is allocated outside of V8's heap costs more than all else here. */
+  #scratch: Float64Array | undefined
 
   constructor(options: TaskClientOptions) {
     this.#options = options
@@ -90,15 +104,29 @@ export class TaskClient implements HandleHost {
     const { native, open, server } = this.#options
     const { name } = spec
     const signal = options?.signal
-    // Before the numbers, which getters of the input could deliver with.
-    const bytes = encodePayload(input, `The input of task "${name}"`)
-    const numbers = this.#numbersOf(spec, options)
-    if (signal?.aborted) throw sluiceError('ERR_SLUICE_TASK_CANCELLED', `Task "${name}" was not delivered: its \`signal\` is aborted`, { cause: signal.reason })
-    if (!this.hears) open?.()
-    const task = native.submitTask(server(), this.#worker, name, numbers, bytes, options?.key ?? spec.options.key ?? null)
+    const prepared = this.#prepare(spec)
+    // Before the options, which getters of the input could deliver with.
+    const bytes = encodePayload(input, prepared.where)
+    let task: number
+    let durable = prepared.isDurable
+    if (options === undefined) {
+      if (!this.hears) open?.()
+      task = native.submitPrepared(server(), this.#worker, prepared.number, bytes)
+    } else {
+      // Taken away while getters of the options may deliver, too.
+      const numbers = this.#scratch ?? new Float64Array(prepared.numbers.length)
+      this.#scratch = undefined
+      numbers.set(prepared.numbers)
+      writeOptions(numbers, options, this.#queueIndex)
+      if (signal?.aborted) throw sluiceError('ERR_SLUICE_TASK_CANCELLED', `Task "${name}" was not delivered: its \`signal\` is aborted`, { cause: signal.reason })
+      if (!this.hears) open?.()
+      task = native.submitTask(server(), this.#worker, name, bytesOf(numbers), bytes, options.key ?? spec.options.key ?? null)
+      durable = this.#options.isDurable && isDurable(numbers)
+      this.#scratch = numbers
+    }
     if (task < 0) throw refused(task, name)
     if (options?.transfer !== undefined) detach(options.transfer)
-    const handle = new TaskHandle(this, task, name, spec.read, this.#options.isDurable && isDurable(new Float64Array(numbers.buffer)))
+    const handle = new TaskHandle(this, task, name, spec.read, durable)
     if (signal !== undefined) handle.follow(signal)
     if (this.hears) {
       handle.sibling = this.#handles.get(task)
@@ -122,9 +150,13 @@ export class TaskClient implements HandleHost {
       from = 0
       to = bytes.length
     }
+    if (end === End.STORED) {
+      for (; from < to; from += STORED_BYTES) this.#stored(bytes.readDoubleLE(from), bytes.readDoubleLE(from + STORED_BYTES / 2))
+      return
+    }
     if (handle === undefined) return
-    if (end === End.STORED || end === End.NOT_STORED) {
-      const why = end === End.STORED ? undefined : Buffer.from(bytes.subarray(from, to)).toString()
+    if (end === End.NOT_STORED) {
+      const why = utf8Slice.call(bytes, from, to)
       for (let each: TaskHandle<unknown> | undefined = handle; each !== undefined; each = each.sibling) each.isStored(why)
       return
     }
@@ -135,7 +167,7 @@ export class TaskClient implements HandleHost {
     } catch (cause) {
       const error = sluiceError('ERR_SLUICE_INTERNAL', `The result of task ${task} cannot be read`, { cause })
       this.#handles.delete(task)
-      for (let each: TaskHandle<unknown> | undefined = handle; each !== undefined; each = each.sibling) each.fail(error, 'failed')
+      for (let each: TaskHandle<unknown> | undefined = handle; each !== undefined; each = each.sibling) each.fail(() => error, 'failed')
       return
     }
     this.#settle(task, handle, end, attempts, output, NOTHING)
@@ -179,26 +211,35 @@ export class TaskClient implements HandleHost {
 
   /** The options of a task, as the bytes that the core takes. @throws TypeError ERR_SLUICE_INVALID_ARG for a queue that is not there */
   optionsOf(spec: TaskSpec): Uint8Array {
-    return this.#numbersOf(spec, undefined)
+    return bytesOf(this.#prepare(spec).numbers)
   }
 
-  #numbersOf(spec: TaskSpec, options: DeliveryOptions | undefined): Uint8Array {
-    let common = this.#numbers.get(spec)
-    if (common === undefined) {
-      const numbers = defaultNumbers(spec.entry, this.#options.isDurable)
-      writeOptions(numbers, spec.options, this.#queueIndex)
-      common = { numbers, bytes: new Uint8Array(numbers.buffer) }
-      this.#numbers.set(spec, common)
+  /** So many tasks are stored, from this one on. */
+  #stored(first: number, count: number): void {
+    for (let task = first; task < first + count; task++) {
+      for (let handle = this.#handles.get(task); handle !== undefined; handle = handle.sibling) handle.isStored()
     }
-    if (options === undefined) return common.bytes
-    const own = common.numbers.slice()
-    writeOptions(own, options, this.#queueIndex)
-    return new Uint8Array(own.buffer)
+  }
+
+  #prepare(spec: TaskSpec): Prepared {
+    let prepared = this.#prepared.get(spec)
+    if (prepared === undefined) {
+      const { isDurable: hasJournal, native } = this.#options
+      const numbers = defaultNumbers(spec.entry, hasJournal)
+      writeOptions(numbers, spec.options, this.#queueIndex)
+      const number = native.prepareTask(spec.name, bytesOf(numbers), spec.options.key ?? null)
+      prepared = { numbers, number, isDurable: hasJournal && isDurable(numbers), where: `The input of task "${spec.name}"` }
+      this.#prepared.set(spec, prepared)
+    }
+    return prepared
   }
 
   readonly #queueIndex = (name: string): number => this.#options.queues.indexOf(name)
 }
 
+function bytesOf(numbers: Float64Array): Uint8Array {
+  return new Uint8Array(numbers.buffer)
+}
 
 function refused(why: number, name: string): Error {
   switch (why) {

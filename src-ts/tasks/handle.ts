@@ -18,8 +18,8 @@ export interface HandleHost {
   deaf(name: string): Error
 }
 
-/** How a task has ended. */
-type Outcome<R> = { readonly status: 'done'; readonly value: R } | { readonly status: 'failed' | 'cancelled'; readonly error: Error }
+/** How a task has ended. An error is made when somebody asks: a server that stops leaves thousands of handles that nobody looks at. */
+type Outcome<R> = { readonly status: 'done'; readonly value: R } | { readonly status: 'failed' | 'cancelled'; readonly error: () => Error }
 
 /**
  * A task that was delivered. Await it to get what its handler returns. That nobody awaits it is no error: what fails is told to the `error` event in any case.
@@ -129,6 +129,8 @@ export class TaskHandle<R> implements PromiseLike<R> {
     if (why === undefined) {
       this.#storing = true
       this.#stored?.resolve()
+      // Many are kept for long.
+      this.#stored = undefined
     } else {
       this.#storing = sluiceError('ERR_SLUICE_TASKS_JOURNAL', `Task "${this.#name}" (id ${this.id}) is not stored: ${why}`)
       this.#stored?.reject(this.#storing)
@@ -142,24 +144,28 @@ export class TaskHandle<R> implements PromiseLike<R> {
       this.#outcome = { status: 'done', value }
       this.#resolve?.(value)
     } else {
-      this.fail(failureOf(end, bytes, { id: this.id, name: this.#name, attempts }), end === End.CANCELLED || end === End.STOPPED ? 'cancelled' : 'failed')
+      const failure = (): Error => failureOf(end, bytes, { id: this.id, name: this.#name, attempts })
+      const made = bytes.length > 0 ? failure() : undefined
+      // The bytes are the lane's.
+      this.fail(made === undefined ? failure : () => made, end === End.CANCELLED || end === End.STOPPED ? 'cancelled' : 'failed')
     }
     this.#leave()
   }
 
   /** @internal */
-  fail(error: Error, status: 'failed' | 'cancelled'): void {
-    if (status === 'cancelled' && this.#signal?.aborted) error.cause = this.#signal.reason
+  fail(failure: () => Error, status: 'failed' | 'cancelled'): void {
+    const signal = status === 'cancelled' ? this.#signal : undefined
+    const error = (): Error => (signal?.aborted ? Object.assign(failure(), { cause: signal.reason as unknown }) : failure())
     this.#outcome = { status, error }
-    this.#reject?.(error)
+    this.#reject?.(error())
     this.#leave()
   }
 
   #leave(): void {
     // Of one that is over there is nothing to store; what becomes of one that was stopped only the journal knows.
     if (this.#storing === undefined && this.#stored !== undefined && this.#outcome?.status === 'cancelled') {
-      this.#storing = this.#outcome.error
-      this.#stored.reject(this.#outcome.error)
+      this.#storing = this.#outcome.error()
+      this.#stored.reject(this.#storing)
     } else this.#storing ??= true
     this.#stored?.resolve()
     this.#progress?.end()
@@ -169,7 +175,7 @@ export class TaskHandle<R> implements PromiseLike<R> {
 
   /** @internal Made when somebody waits: a promise that nobody waits for would be an unhandled rejection. */
   settled(): Promise<R> {
-    this.#promise ??= this.#outcome === undefined ? this.#wait() : this.#outcome.status === 'done' ? Promise.resolve(this.#outcome.value) : Promise.reject(this.#outcome.error)
+    this.#promise ??= this.#outcome === undefined ? this.#wait() : this.#outcome.status === 'done' ? Promise.resolve(this.#outcome.value) : Promise.reject(this.#outcome.error())
     return this.#promise
   }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! header   "SluiceTaskLog\r\n\x1a"  version u32  0 u32  0 u32  checksum u32
-//! commit   length u32  checksum u32  entries…        any number of them, up to the end of the file
+//! commit   length u32  checksum u32  entries…        any number of them, up to the end of the file or to zeros
 //! entry    1  id u64  length u32  bytes              put
 //!          2  id u64                                 delete
 //!          3  id u64                                 no id up to this one is used again

@@ -137,7 +137,13 @@ impl Journal {
                 Found::File(file) => (read_all(&file, path)?, Some(file)),
             };
             let by_id = contents.live.iter().map(|(id, bytes)| (*id, &bytes[..]));
-            let created = Log::create(Arc::clone(&disk), path, contents.last_id, by_id);
+            let created = Log::create(
+                Arc::clone(&disk),
+                path,
+                contents.last_id,
+                options.fsync == Fsync::Always,
+                by_id,
+            );
             let mut log = match created {
                 Ok(log) => log,
                 Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {

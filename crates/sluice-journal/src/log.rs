@@ -16,6 +16,11 @@ const NEW: &str = ".new";
 const OP_LEN: usize = 32;
 /// Bytes of one commit when a file is written anew.
 const COMMIT_MAX: usize = 1 << 20;
+/// Zeros that are written at once behind the last commit, where commits are waited for: a file that does not grow is on the disk several times sooner, for
+/// there is nothing about the file itself to be written.
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+/// How often for one growth, at most; not more than is in the file.
+const ZEROS_COUNT_MAX: u64 = 16;
 
 /// Something that is to be in the journal.
 #[derive(Debug)]
@@ -70,6 +75,8 @@ pub(crate) struct Log {
 struct Written {
     file: Arc<dyn LogFile>,
     end: u64,
+    /// Up to where the file has zeros for what comes, if it is to have them.
+    zeros: Option<u64>,
     sum: u32,
     live: HashMap<u64, Place>,
     live_bytes: u64,
@@ -78,12 +85,13 @@ struct Written {
 
 impl Written {
     /// A file beside `like`, which it is to be in the place of.
-    fn create(disk: &dyn Disk, like: &Path, last_id: u64) -> io::Result<Self> {
+    fn create(disk: &dyn Disk, like: &Path, last_id: u64, has_zeros: bool) -> io::Result<Self> {
         let file = disk.create(&beside(like, NEW), like)?;
         file.write_all_at(&format::header(), 0)?;
         let mut written = Self {
             file,
             end: HEADER_LEN as u64,
+            zeros: has_zeros.then_some(0),
             sum: format::first_sum(),
             live: HashMap::new(),
             live_bytes: 0,
@@ -101,10 +109,34 @@ impl Written {
             return Ok(());
         }
         let (bytes, sum) = commit.finish(self.sum);
+        let end = self.end + bytes.len() as u64;
         self.file.write_all_at(bytes, self.end)?;
-        self.end += bytes.len() as u64;
+        self.end = end;
         self.sum = sum;
         commit.clear();
+        Ok(())
+    }
+
+    /// Writes zeros behind the last commit, when there are none left.
+    fn grow(&mut self) {
+        if self.zeros.is_none_or(|zeros| self.end < zeros) {
+            return;
+        }
+        let mut at = self.end;
+        for _ in 0..(self.end / ZEROS.len() as u64).clamp(1, ZEROS_COUNT_MAX) {
+            if self.file.write_all_at(&ZEROS, at).is_err() {
+                // The disk may have room for commits nevertheless. A part of them does no harm: zeros are no commit.
+                break;
+            }
+            at += ZEROS.len() as u64;
+        }
+        self.zeros = Some(at);
+    }
+
+    /// Takes back what was written of a commit that failed.
+    fn take_back(&mut self) -> io::Result<()> {
+        self.file.set_len(self.end)?;
+        self.zeros = self.zeros.map(|_| self.end);
         Ok(())
     }
 
@@ -140,10 +172,11 @@ impl Log {
         disk: Arc<dyn Disk>,
         path: &Path,
         last_id: u64,
+        has_zeros: bool,
         stored: impl Iterator<Item = (u64, &'a [u8])>,
     ) -> io::Result<Self> {
         let mut commit = Commit::new();
-        let mut written = Written::create(&*disk, path, last_id)?;
+        let mut written = Written::create(&*disk, path, last_id, has_zeros)?;
         for (id, bytes) in stored {
             let at = written.end + commit.put(id, bytes) as u64;
             written.has(id, at, bytes.len());
@@ -209,11 +242,12 @@ impl Log {
         }
         if let Err(error) = written.append(&mut self.commit) {
             self.commit.clear();
-            return Err(match written.file.set_len(written.end) {
+            return Err(match written.take_back() {
                 Ok(()) => LogError::Refused(error),
                 Err(_) => LogError::Broken(error),
             });
         }
+        written.grow();
         for (id, place) in places {
             match place {
                 Some((at, len)) => written.has(id, at, len),
@@ -245,6 +279,14 @@ impl Log {
             ..
         } = &self.written;
         (*end, live.len() as u64, *live_bytes)
+    }
+
+    /// Cuts off what is there for commits to come.
+    pub(crate) fn trim(&mut self) {
+        if self.written.zeros.is_some() {
+            // It does no harm where it is.
+            let _ = self.written.take_back();
+        }
     }
 
     /// Whether most of the file is about what is not there any more.
@@ -281,7 +323,7 @@ impl Log {
 
     fn copied(&mut self) -> io::Result<Written> {
         let old = &self.written;
-        let mut new = Written::create(&*self.disk, &self.path, old.last_id)?;
+        let mut new = Written::create(&*self.disk, &self.path, old.last_id, old.zeros.is_some())?;
         let mut places: Vec<(u64, Place)> =
             old.live.iter().map(|(id, place)| (*id, *place)).collect();
         places.sort_unstable_by_key(|(_, place)| place.at);

@@ -63,8 +63,10 @@ pub(crate) fn read(file: &dyn LogFile) -> Result<Contents, ReadError> {
         sum = expected;
         at += FRAME_LEN as u64 + u64::from(size);
     }
-    contents.cut = len - at;
-    contents.is_damaged = has_commit_behind(file, at, len)?;
+    if !is_blank(file, at, len)? {
+        contents.cut = len - at;
+        contents.is_damaged = has_commit_behind(file, at, len)?;
+    }
     Ok(contents)
 }
 
@@ -90,6 +92,20 @@ fn has_commit_behind(file: &dyn LogFile, at: u64, len: u64) -> io::Result<bool> 
     let mut entries = vec![0; size as usize];
     file.read_exact_at(&mut entries, next + FRAME_LEN as u64)?;
     Ok(format::checksum(sum, size, &entries) == expected)
+}
+
+/// Whether there are but zeros from `at` on: room for what was to come.
+fn is_blank(file: &dyn LogFile, mut at: u64, len: u64) -> io::Result<bool> {
+    let mut bytes = [0; 4096];
+    while at < len {
+        let part = bytes.len().min((len - at) as usize);
+        file.read_exact_at(&mut bytes[..part], at)?;
+        if bytes[..part].iter().any(|byte| *byte != 0) {
+            return Ok(false);
+        }
+        at += part as u64;
+    }
+    Ok(true)
 }
 
 fn apply(entries: &[u8], begin: u64, contents: &mut Contents) -> Result<(), Fault> {

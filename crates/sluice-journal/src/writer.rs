@@ -52,6 +52,9 @@ impl<F: FnMut(Event)> Writer<F> {
             ops.clear();
             ops.shrink_to(OPS_KEPT);
             if taken.is_closing {
+                if !self.is_broken {
+                    self.log.trim();
+                }
                 return self.unsynced.close();
             }
         }

@@ -1,10 +1,11 @@
 //! Calls of tasks in the hands of a worker, and what it delivers.
 
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use napi::sys;
 use sluice_server::{
-    Backoff, Calling, Cancel, NewTask, Origin, Outcome, Part, Payload, Status, SubmitError, What,
+    Backoff, Calling, Cancel, NewTask, Outcome, Part, Payload, Status, SubmitError, What,
 };
 
 use crate::function::Call;
@@ -15,12 +16,14 @@ use crate::value::{
 };
 
 /// The functions, by the name that they have in JavaScript.
-pub(crate) const CALLS: [(&str, Call); 7] = [
+pub(crate) const CALLS: [(&str, Call); 9] = [
     ("beginCall", begin_call),
     ("endCall", end_call),
     ("callProgress", call_progress),
     ("takeParcel", take_parcel),
     ("submitTask", submit_task),
+    ("prepareTask", prepare_task),
+    ("submitPrepared", submit_prepared),
     ("cancelTask", cancel_task),
     ("taskStatus", task_status),
 ];
@@ -42,7 +45,8 @@ extern "C" fn end_call(env: sys::napi_env, info: sys::napi_callback_info) -> sys
     };
     let result = bytes(env, values[3]).unwrap_or_default();
     let done = on_worker(env, &values, false, |worker| {
-        worker.end_call(id, outcome, result)
+        worker.end_call_soon(id, outcome, result);
+        true
     });
     from_bool(env, done)
 }
@@ -121,39 +125,54 @@ impl Numbers {
     }
 }
 
-/// `submitTask(server, worker, name, options, input, key)`.
-extern "C" fn submit_task(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    let values = arguments::<6>(env, info);
+thread_local! {
+    /// What JavaScript of this thread has prepared, by number. There are as many as it defines tasks.
+    static PREPARED: RefCell<Vec<NewTask>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A task of `name`, `options` and `key`, without an input yet. `None` for options that are none.
+fn read_task(env: sys::napi_env, [name, options, key]: [sys::napi_value; 3]) -> Option<NewTask> {
     let text = |value| {
         let mut text = Vec::new();
         append_utf8(env, value, &mut text).then(|| String::from_utf8(text).unwrap_or_default())
     };
-    let Some(numbers) = Numbers::read(bytes(env, values[3])) else {
-        return from_double(env, -6.0);
-    };
-    let task = NewTask {
-        name: Arc::from(text(values[2]).unwrap_or_default()),
-        input: Payload::from(bytes(env, values[4]).unwrap_or_default()),
+    let numbers = Numbers::read(bytes(env, options))?;
+    Some(NewTask {
         queue: numbers.small(7).unwrap_or(0),
         priority: numbers.0[0] as i32,
         delay: numbers.unsigned(1),
         tries: numbers.unsigned(2) as u32,
         backoff: numbers.backoff(),
         timeout: numbers.unsigned(3),
-        key: text(values[5]).map(String::into_boxed_str),
+        key: text(key).map(String::into_boxed_str),
         worker: numbers.small(8),
         has_finish: numbers.flag(1),
         has_failed: numbers.flag(2),
         durable: numbers.flag(4),
-        origin: Origin::Nobody,
+        ..NewTask::new(
+            Arc::from(text(name).unwrap_or_default()),
+            Payload::default(),
+        )
+    })
+}
+
+/// Delivers it: its id, or a number below 0 that says why not.
+fn submit(
+    env: sys::napi_env,
+    [server, worker, input]: [sys::napi_value; 3],
+    task: Option<NewTask>,
+) -> sys::napi_value {
+    let Some(mut task) = task else {
+        return from_double(env, -6.0);
     };
-    let server = uint32(env, values[0]);
-    let submitted = if double(env, values[1]) < 0.0 {
+    task.input = Payload::from(bytes(env, input).unwrap_or_default());
+    let submitted = if double(env, worker) < 0.0 {
+        let server = uint32(env, server);
         guarded(None, || {
             Some(crate::server::server(server).ok()?.submit_task(task))
         })
     } else {
-        on_worker(env, &values[1..], None, |worker| {
+        on_worker(env, &[worker], None, |worker| {
             Some(worker.submit_task(task))
         })
     };
@@ -169,6 +188,35 @@ extern "C" fn submit_task(env: sys::napi_env, info: sys::napi_callback_info) -> 
         Some(Err(SubmitError::Worker)) => -7.0,
     };
     from_double(env, number)
+}
+
+/// `submitTask(server, worker, name, options, input, key)`.
+extern "C" fn submit_task(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let [server, worker, name, options, input, key] = arguments::<6>(env, info);
+    let task = read_task(env, [name, options, key]);
+    submit(env, [server, worker, input], task)
+}
+
+/// `prepareTask(name, options, key)`.
+extern "C" fn prepare_task(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
+    let number = read_task(env, arguments::<3>(env, info)).map_or(-1, |task| {
+        PREPARED.with_borrow_mut(|prepared| {
+            prepared.push(task);
+            prepared.len() as i32 - 1
+        })
+    });
+    from_i32(env, number)
+}
+
+/// `submitPrepared(server, worker, task, input)`.
+extern "C" fn submit_prepared(
+    env: sys::napi_env,
+    info: sys::napi_callback_info,
+) -> sys::napi_value {
+    let [server, worker, task, input] = arguments::<4>(env, info);
+    let number = uint32(env, task) as usize;
+    let task = PREPARED.with_borrow(|prepared| prepared.get(number).cloned());
+    submit(env, [server, worker, input], task)
 }
 
 /// `cancelTask(server, id)`.

@@ -39,6 +39,7 @@ mod socket;
 mod static_files;
 mod stats;
 mod stream;
+mod task_ends;
 mod task_lane;
 mod task_list;
 mod task_store;

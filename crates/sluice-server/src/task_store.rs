@@ -23,8 +23,11 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// Milliseconds between two notices that the disk refuses.
 const TELL_EVERY: u64 = 1000;
 
-/// As the end of TASK_RESULT records: the task is stored, its end comes later.
+/// As the end of TASK_RESULT records: tasks are stored, their ends come later. The record is of none of them; its bytes are pairs of two doubles, the id
+/// of the first of a row of tasks and how many these are.
 const STORED: u8 = 7;
+/// Bytes of such a record at most.
+const RUNS_MAX: usize = 8 * 1024;
 /// It is not, and why; it is run all the same.
 const NOT_STORED: u8 = 8;
 
@@ -175,7 +178,9 @@ impl State {
             } else if ticket > store.done {
                 store.waiting.push_back((ticket, task, origin));
             } else {
-                self.say(origin, task, STORED, "");
+                let mut run = Vec::new();
+                end_run(&mut run, task, 1);
+                self.say_runs(origin, &mut run);
             }
         }
     }
@@ -205,6 +210,9 @@ impl State {
             }
         };
         store.done = store.done.max(upto);
+        if end == STORED {
+            return self.say_stored(upto);
+        }
         while let Some(store) = &mut self.store
             && let Some(&(ticket, task, origin)) = store.waiting.front()
             && ticket <= upto
@@ -214,11 +222,52 @@ impl State {
         }
     }
 
+    /// Tells who waits for what up to `upto`, all of one origin that are in a row at once.
+    fn say_stored(&mut self, upto: Ticket) {
+        let mut runs = Vec::new();
+        let mut whose = Origin::Nobody;
+        let (mut first, mut count) = (0, 0);
+        while let Some(store) = &mut self.store
+            && let Some(&(ticket, task, origin)) = store.waiting.front()
+            && ticket <= upto
+        {
+            store.waiting.pop_front();
+            if count > 0 && origin == whose && task == first + count {
+                count += 1;
+                continue;
+            }
+            end_run(&mut runs, first, count);
+            if origin != whose || runs.len() >= RUNS_MAX {
+                self.say_runs(whose, &mut runs);
+            }
+            (whose, first, count) = (origin, task, 1);
+        }
+        end_run(&mut runs, first, count);
+        self.say_runs(whose, &mut runs);
+    }
+
+    fn say_runs(&mut self, origin: Origin, runs: &mut Vec<u8>) {
+        if let Some((slot, lane)) = self.lane_of(origin)
+            && !runs.is_empty()
+        {
+            lane.result(0, STORED, 0, &Payload::from(&runs[..]));
+            self.mark(slot);
+        }
+        runs.clear();
+    }
+
     fn say(&mut self, origin: Origin, task: TaskId, end: u8, message: &str) {
         if let Some((slot, lane)) = self.lane_of(origin) {
             lane.result(task, end, 0, &Payload::from(message.as_bytes()));
             self.mark(slot);
         }
+    }
+}
+
+fn end_run(runs: &mut Vec<u8>, first: TaskId, count: u64) {
+    if count > 0 {
+        runs.extend_from_slice(&(first as f64).to_le_bytes());
+        runs.extend_from_slice(&(count as f64).to_le_bytes());
     }
 }
 

@@ -3,7 +3,8 @@
 //! Whoever changes something runs [`Shared::on_tasks`]: under the mutex the change, what follows from it, and the records; after it the wakes, the
 //! reports and the clock. So a delivery takes one wake to the worker that runs it and one back, and no reactor.
 
-use std::sync::{Arc, Mutex, MutexGuard, Weak};
+use std::hint;
+use std::sync::{Arc, Mutex, MutexGuard, TryLockError, Weak};
 
 use sluice_core::config::TasksConfig;
 use sluice_core::cron::RunId;
@@ -31,6 +32,8 @@ use crate::worker::{Worker, WorkerLink};
 const IN_HAND_MAX: u32 = 256;
 /// Milliseconds that a task for one worker alone waits for it while it is not there: longer than a worker takes to come back.
 const PINNED_WAIT: u64 = 300_000;
+/// Tries to get the tasks before a thread sleeps for them.
+const SPINS: u32 = 100;
 /// The pool that no queue has.
 const NO_QUEUE: u16 = 3;
 /// The id of a worker that has none.
@@ -73,7 +76,7 @@ struct News {
 }
 
 impl State {
-    fn lane(&mut self, slot: WorkerSlot) -> Option<&mut TaskLane> {
+    pub(crate) fn lane(&mut self, slot: WorkerSlot) -> Option<&mut TaskLane> {
         self.lanes.get_mut(slot.index())?.as_mut()
     }
 
@@ -313,6 +316,14 @@ impl TaskBoard {
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        // What is done under it takes less than a sleep; and once one sleeps here, the next ones would not even try.
+        for _ in 0..SPINS {
+            match self.state.try_lock() {
+                Ok(state) => return state,
+                Err(TryLockError::Poisoned(error)) => return error.into_inner(),
+                Err(TryLockError::WouldBlock) => hint::spin_loop(),
+            }
+        }
         lock(&self.state)
     }
 }
@@ -440,9 +451,11 @@ impl Worker {
     }
 
     /// Begins a call that a TASK record names. False: it is not to begin; it was cancelled, or another worker has it.
-    pub fn begin_call(&self, call: CallId) -> bool {
+    pub fn begin_call(&mut self, call: CallId) -> bool {
         let slot = self.slot();
+        let ended = &mut self.ended;
         let (may, origin) = self.shared.on_tasks(|state, now| {
+            ended.tell(state, now, slot);
             let may = state.tasks.begin(now, slot, call);
             if !may && let Some(lane) = state.lane(slot) {
                 lane.forget_call(call);
@@ -456,15 +469,28 @@ impl Worker {
     }
 
     /// Ends a call that has begun, with its result or its error. False: it was not this worker's.
-    pub fn end_call(&self, call: CallId, outcome: Outcome, bytes: &[u8]) -> bool {
+    pub fn end_call(&mut self, call: CallId, outcome: Outcome, bytes: &[u8]) -> bool {
+        self.ended.push(call, outcome, bytes);
+        self.end_calls()
+    }
+
+    /// As [`end_call`](Self::end_call), with the next call that begins or the next [`flush`](Self::flush): one visit for both.
+    pub fn end_call_soon(&mut self, call: CallId, outcome: Outcome, bytes: &[u8]) {
+        self.ended.push(call, outcome, bytes);
+        if self.ended.is_full() {
+            self.end_calls();
+        }
+    }
+
+    /// Tells of the calls that have ended. False: the last of them was not this worker's.
+    pub(crate) fn end_calls(&mut self) -> bool {
+        if self.ended.is_empty() {
+            return false;
+        }
         let slot = self.slot();
-        let bytes = Payload::from(bytes);
-        self.shared.on_tasks(|state, now| {
-            if let Some(lane) = state.lane(slot) {
-                lane.forget_call(call);
-            }
-            state.tasks.end(now, slot, call, outcome, bytes)
-        })
+        let ended = &mut self.ended;
+        self.shared
+            .on_tasks(|state, now| ended.tell(state, now, slot))
     }
 
     /// Tells whoever has delivered the task of a call how far it is. False: it was not this worker's.

@@ -18,6 +18,7 @@ use crate::lane::{LaneShared, Parcel};
 use crate::reactor::Reactor;
 use crate::server::Shared;
 use crate::static_files::OpenFile;
+use crate::task_ends::Ended;
 use crate::wake::{WakeFn, lock};
 
 mod coded;
@@ -158,6 +159,8 @@ pub struct Worker {
     /// Forms that are being read, or whose files are in use.
     forms: Forms,
     tasks: TaskReader,
+    /// Calls whose end is told with the next begin or flush.
+    pub(crate) ended: Ended,
 }
 
 /// The task lane as the worker's thread holds it.
@@ -196,6 +199,7 @@ impl Worker {
             held: Held::default(),
             coded: Coded::default(),
             forms: Forms::default(),
+            ended: Ended::default(),
         }
     }
 
@@ -455,6 +459,7 @@ impl Worker {
         for lane in &mut self.lanes {
             flush(lane);
         }
+        self.end_calls();
         // SeqCst, like JavaScript's store of `head` before it: one of us sees the other.
         if self.tasks.wants_space.load(Ordering::SeqCst)
             && self.tasks.wants_space.swap(false, Ordering::SeqCst)
@@ -569,6 +574,7 @@ impl Drop for Worker {
         for lane in &mut self.lanes {
             lane.commands.publish();
         }
+        self.end_calls();
         self.shared.worker_gone(self.slot, Some(&self.link));
     }
 }

@@ -42,8 +42,24 @@ fn news(worker: &mut WorkerDouble) -> (u64, u32, String) {
 
 fn deliver(worker: &mut WorkerDouble, task: NewTask) -> u64 {
     let id = worker.worker.submit_task(task).expect("there is room").id;
-    assert_eq!(news(worker), (id, 7, String::new()));
+    assert_eq!(stored(worker), [(id, 1)]);
     id
+}
+
+/// The tasks that are told to be stored: the first of each row, and how many it has.
+fn stored(worker: &mut WorkerDouble) -> Vec<(u64, u64)> {
+    match worker.event("news of tasks") {
+        Event::TaskEnd(end) if end.end == 7 => {
+            let (doubles, rest) = end.bytes.as_chunks::<8>();
+            assert!(rest.is_empty());
+            let numbers: Vec<u64> = doubles
+                .iter()
+                .map(|bytes| f64::from_le_bytes(*bytes) as u64)
+                .collect();
+            numbers.chunks(2).map(|pair| (pair[0], pair[1])).collect()
+        }
+        other => panic!("waited for tasks that are stored, got {other:?}"),
+    }
 }
 
 /// Runs a call that is there; its input.
@@ -52,6 +68,37 @@ fn run(tasks: &mut WorkerDouble, outcome: Outcome, bytes: &[u8]) -> Vec<u8> {
     assert!(tasks.worker.begin_call(call.id));
     assert!(tasks.worker.end_call(call.id, outcome, bytes));
     call.input
+}
+
+#[test]
+fn all_tasks_are_told_to_be_stored_to_whom_they_are_from() {
+    let folder = tempfile::tempdir().expect("there is a folder for it");
+    let path = folder.path().join("tasks.log");
+    let (served, mut one) = start(&path);
+    let mut other = served.worker(1);
+    let mut ids = [Vec::new(), Vec::new()];
+    for at in 0..3_000 {
+        // Rows of one, of two and of many, and so many rows that they take more than one record.
+        let who = usize::from(at < 2_000 && at % 3 != 0);
+        let by = if who == 0 { &one } else { &other };
+        let task = NewTask {
+            delay: 3_600_000,
+            ..task(b"")
+        };
+        ids[who].push(by.worker.submit_task(task).expect("there is room").id);
+    }
+    for (worker, ids) in [&mut one, &mut other].into_iter().zip(ids) {
+        let mut told = Vec::new();
+        while told.len() < ids.len() {
+            told.extend(
+                stored(worker)
+                    .into_iter()
+                    .flat_map(|(first, count)| first..first + count),
+            );
+        }
+        assert_eq!(told, ids);
+        assert_eq!(worker.poll(), None);
+    }
 }
 
 #[test]
@@ -228,7 +275,7 @@ fn what_could_not_be_stored_is_stored_when_it_is_wanted_again() {
     let (refused, end, why) = news(&mut worker);
     assert_eq!((refused, end), (id, 8));
     assert!(why.contains("is too slow"), "{why}");
-    assert_eq!(news(&mut worker), (large, 7, String::new()));
+    assert_eq!(stored(&mut worker), [(large, 1)]);
     assert_eq!(deliver(&mut worker, keyed()), id);
     let stats = served.stats().tasks_journal.expect("there is one");
     assert_eq!((stats.records, stats.refused), (2, 1));

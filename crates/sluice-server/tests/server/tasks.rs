@@ -193,6 +193,58 @@ fn what_a_dead_worker_had_not_begun_is_run_by_another_and_what_it_had_counts_as_
     assert_eq!(ends, [(again, 0, 2, Vec::new()), (waits, 0, 1, Vec::new())]);
 }
 
+/// Two tasks, of which the first was ended and is not told of yet.
+fn with_an_end_that_waits() -> (Served, WorkerDouble, WorkerDouble, [u64; 2], TaskEvent) {
+    let (served, worker, mut tasks) = with_task_worker();
+    let ids = [deliver(&worker, task(b"a")), deliver(&worker, task(b"b"))];
+    let first = tasks.task("the first call");
+    assert!(tasks.worker.begin_call(first.id));
+    tasks
+        .worker
+        .end_call_soon(first.id, Outcome::Done, b"result");
+    assert_eq!(served.stats().tasks_done, 0);
+    let second = tasks.task("the second call");
+    (served, worker, tasks, ids, second)
+}
+
+#[test]
+fn an_end_that_waits_is_told_with_the_next_begin() {
+    let (_served, mut worker, mut tasks, [id, _], second) = with_an_end_that_waits();
+    assert!(tasks.worker.begin_call(second.id));
+    assert_eq!(end(&mut worker), (id, 0, 1, b"result".to_vec()));
+}
+
+#[test]
+fn an_end_that_waits_is_told_with_the_next_flush() {
+    let (_served, mut worker, mut tasks, [id, _], _) = with_an_end_that_waits();
+    tasks.worker.flush();
+    assert_eq!(end(&mut worker), (id, 0, 1, b"result".to_vec()));
+}
+
+#[test]
+fn an_end_that_waits_is_told_when_its_worker_dies() {
+    let (served, mut worker, tasks, [first, second], _) = with_an_end_that_waits();
+    let slot = tasks.slot;
+    drop(tasks);
+    served.gone(slot);
+    assert_eq!(end(&mut worker), (first, 0, 1, b"result".to_vec()));
+    let mut heir = served.worker_for(1, Role::Task);
+    assert_eq!(run(&mut heir, Outcome::Done, b"").input, b"b");
+    assert_eq!(end(&mut worker), (second, 0, 1, Vec::new()));
+}
+
+#[test]
+fn an_end_of_many_bytes_does_not_wait() {
+    let (served, worker, mut tasks) = with_task_worker();
+    deliver(&worker, task(b""));
+    let call = tasks.task("the call");
+    assert!(tasks.worker.begin_call(call.id));
+    tasks
+        .worker
+        .end_call_soon(call.id, Outcome::Done, &[0; 64 * 1024 + 1]);
+    assert_eq!(served.stats().tasks_done, 1);
+}
+
 #[test]
 fn results_for_a_worker_that_is_gone_go_nowhere() {
     let (served, worker, mut tasks) = with_task_worker();
