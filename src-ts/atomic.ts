@@ -111,7 +111,7 @@ export class Atomic {
     )
   }
 
-  /** Wakes those who have waited longest in this process, at most `count`. How many. @default all */
+  /** Wakes those who have waited longest in the server, at most `count`. How many. @default all */
   wake(count = Number.POSITIVE_INFINITY): number {
     if (!(typeof count === 'number' && count >= 0)) throw sluiceRangeError('ERR_SLUICE_INVALID_ARG', `count must be 0 or more, got ${String(count)}`)
     return native.atomicWake(this.#at * Int32Array.BYTES_PER_ELEMENT, Math.min(count, 0xffff_ffff))

@@ -393,7 +393,7 @@ export const nativeTables: NativeTables = { ...binding, ...holder[KEY] }
 
 /** Makes others of these calls, in a process whose server is another process. Before code of the application is imported. */
 export function replaceNative(calls: Partial<Native> & Partial<NativeTables>): void {
-  holder[KEY] = calls
+  holder[KEY] = { ...holder[KEY], ...calls }
   Object.assign(native, calls)
   Object.assign(nativeTables, calls)
 }

@@ -1,5 +1,5 @@
 import test, { type ExecutionContext } from 'ava'
-import { Atomic, Lock, type Config, type ProcessSpec, type Server } from 'sluice'
+import { Atomic, defineTable, Lock, type Config, type ProcessSpec, type Server } from 'sluice'
 
 import { answering, AppFolder, ask, next, startServer } from '../support/server.ts'
 
@@ -132,13 +132,13 @@ for (const kind of ['thread', 'process'] as const) {
 
 for (const kind of ['thread', 'process'] as const) {
   serial(`a ${kind} that hangs is noticed, killed and started again; one that may is left alone`, async (t) => {
-    const { server } = await start(t, { monitor: { kind, file: 'monitor.mjs', restartInterval: 10 } as ProcessSpec, busy: { kind, file: 'monitor.mjs', stuckAfter: false } as ProcessSpec }, { stuckAfter: 400 })
+    const { server } = await start(t, { monitor: { kind, file: 'monitor.mjs', restartInterval: 10 } as ProcessSpec, busy: { kind, file: 'monitor.mjs', stuckAfter: false } as ProcessSpec }, { stuckAfter: 1_500 })
     await Promise.all(['monitor', 'busy'].map((name) => server.process(name).request('who')))
     const failed = next(server, 'processError')
     const looping = server.process('busy').request('loop').catch(({ code }: { code: string }) => code)
     const begin = performance.now()
     await t.throwsAsync(server.process('monitor').request('loop'), { code: 'ERR_SLUICE_PROCESS_GONE' })
-    t.true(performance.now() - begin >= 300)
+    t.true(performance.now() - begin >= 1_000)
     t.like(await failed, [{ process: { name: 'monitor', stuck: 1 }, reason: 'stuck', restartIn: 10 }])
     t.deepEqual(await server.process('monitor').request('again'), { got: 'again' })
     t.like(await server.process('busy').info(), { status: 'running', stuck: 0, restarts: 0 })
@@ -228,7 +228,7 @@ export default ({ onRequest }) => { onRequest(([fd, bytes]) => { writeSync(fd, b
   const server = await startServer(t, { app: await folder.write(answering('x'), 'other.mjs'), root: folder.path('.'), workers: 1, processes: { child: { kind: 'process', file: 'garbage.mjs', restartInterval: 1 } } })
   const garbage = [Buffer.from('garbage'), Buffer.alloc(100_000, 255), Buffer.from([4, 0, 0, 0, 1, 2, 3, 4]), Buffer.alloc(4)]
   for (const fd of [3, 4]) {
-    for (const bytes of garbage) {
+    for (const bytes of fd === 3 ? garbage : garbage.slice(0, 1)) {
       const failed = next(server, 'processError')
       await t.throwsAsync(server.process('child').request([fd, bytes]), { code: 'ERR_SLUICE_PROCESS_GONE' })
       const [{ error, reason, signal }] = await failed
@@ -274,23 +274,23 @@ export default async ({ onRequest }) => {
 
 serial('what others send to a process of its own that does not read has a bound, and does not kill it', async (t) => {
   const folder = await AppFolder.create(t)
-  await folder.write(`import { Atomic, server } from '${sluice}'
+  await folder.write(`import { defineTable, t } from '${sluice}'
 export default ({ onRequest }) => {
-  const gate = new Atomic('gate of a child that does not read')
-  onRequest((data) => { if (data === 'wait') while (gate.get() === 0); return typeof data })
+  const gate = defineTable('gate', { size: 1, columns: { open: t.bool() } })
+  onRequest((data) => { if (data === 'wait') while (!gate.get('gate', 'open')); return typeof data })
   return new Promise(() => {})
 }`, 'deaf.mjs')
   const server = await startServer(t, { app: await folder.write(answering('x'), 'other.mjs'), root: folder.path('.'), workers: 1, stateDir: folder.path('state'), processes: { deaf: { kind: 'process', file: 'deaf.mjs', stuckAfter: false } } })
   const deaf = server.process('deaf')
   t.is(await deaf.request(1), 'number')
-  const gate = new Atomic('gate of a child that does not read')
+  const gate = defineTable('gate', { size: 1, columns: { open: { type: 'bool' } } })
   const waiting = deaf.request('wait')
   const chunk = new Uint8Array(8 * 1024 * 1024)
   let sent = 0
   t.throws(() => { for (; sent < 100; sent += 1) server.postMessage(1, chunk) }, { code: 'ERR_SLUICE_INVALID_STATE' })
   t.true(sent >= 8 && sent < 12, `${sent} messages of 8 MiB`)
   await t.throwsAsync(deaf.request(chunk), { code: 'ERR_SLUICE_PROCESS_FULL' })
-  gate.set(1)
+  gate.set('gate', { open: true })
   t.is(await waiting, 'string')
   for (;;) {
     const answer = await deaf.request({}).catch(({ code }: { code: string }) => code)
@@ -369,6 +369,30 @@ export default { fetch: () => Response.json(count(1)) }`, 'counting.mjs')
   t.deepEqual(await json(server, '/'), [1, 1])
   t.deepEqual(await server.process('count').request(100), [101, 101])
   t.deepEqual(await json(server, '/'), [102, 102])
+})
+
+serial('a table that the program had before its server, and atomics in other memory, are refused in a process of its own', async (t) => {
+  const spec = { size: 10, columns: { count: { type: 'int' } } } as const
+  const early = defineTable('defined before the server'.replaceAll(' ', '-'), spec)
+  early.set('a', { count: 1 })
+  // In memory of this process, or of an earlier server of it.
+  const atomic = new Atomic('used before the server')
+  const folder = await AppFolder.create(t)
+  await folder.write(`import { Atomic, defineTable } from '${sluice}'
+const codeOf = (use) => { try { use(); return 'none' } catch ({ code, message }) { return [code, message] } }
+const spec = ${JSON.stringify(spec)}
+export default ({ onRequest, signal }) => {
+  onRequest(() => [codeOf(() => defineTable('defined-before-the-server', spec)), codeOf(() => new Atomic('used before the server')), codeOf(() => defineTable('another-one', spec))])
+  return new Promise((resolve) => signal.addEventListener('abort', resolve))
+}`, 'early.mjs')
+  const server = await startServer(t, { app: await folder.write(answering('x')), root: folder.path('.'), workers: 1, stateDir: folder.path('state'), processes: { early: { kind: 'process', file: 'early.mjs' } } })
+  const [table, number, other] = (await server.process('early').request(0)) as [[string, string], [string, string], string]
+  t.is(table[0], 'ERR_SLUICE_INVALID_STATE')
+  t.regex(table[1], /"defined-before-the-server" before its server was started/)
+  t.is(number[0], 'ERR_SLUICE_INVALID_STATE')
+  t.is(other, 'none')
+  t.is(atomic.get(), 0)
+  await server.shutdown()
 })
 
 serial('instances have names of their own and share a queue', async (t) => {

@@ -31,6 +31,7 @@ import { deliverySettings, TaskClient } from '../tasks/client.ts'
 import { openInbox, type InboxOptions } from '../tasks/inbox.ts'
 import { enterClient, leaveClient } from '../tasks/registry.ts'
 import { SharedTasks } from '../tasks/shared-tasks.ts'
+import { definedTables } from '../table/define-table.ts'
 import { configuredTables, openTables, type Tables } from '../table/configured-tables.ts'
 import { PushServer } from '../websocket/push.ts'
 
@@ -79,6 +80,7 @@ export class Master extends PushServer implements Server {
   #lastReload = 0
   #shutdown: Promise<void> | undefined
   #releaseTables: (() => void) | undefined
+  #ownTables: readonly string[] = []
   #closeInbox: (() => void) | undefined
   #closeRelay: (() => void) | undefined
   #relay: TaskRelay | undefined
@@ -173,6 +175,7 @@ export class Master extends PushServer implements Server {
     enterClient(this.#taskClient)
     try {
       dropPrivileges(this.#config, this.#native)
+      this.#ownTables = definedTables()
       this.#releaseTables = await openTables(this.tables, this.#config.namedStateDir, (error) => this.#lifecycle.report(error, 'tables'))
       this.#portRecords = core.ports()
       this.#ports = portsFrom(this.#portRecords, this.reach())
@@ -395,6 +398,7 @@ export class Master extends PushServer implements Server {
       config: this.#config,
       serverName: this.name,
       ports: this.#portRecords,
+      ownTables: this.#ownTables,
       tasks: deliverySettings(this.#config.tasks),
       calls: (post) => this.#callsFor(post),
       threadOptions: (place) => this.#threadOptions(place, generation, 'start'),

@@ -38,6 +38,11 @@ function writeAtExit(): void {
   process.once('exit', () => nativeTables.writeSnapshots())
 }
 
+/** The names of the tables that this thread has. */
+export function definedTables(): readonly string[] {
+  return [...tables.keys()].map((key) => key.slice(0, key.indexOf(' ')))
+}
+
 /** Makes this thread forget its tables, which have been released: who defines one again gets what there is then. */
 export function forgetTables(): void {
   tables.clear()

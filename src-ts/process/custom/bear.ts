@@ -22,6 +22,8 @@ export interface Surroundings {
   readonly ports: readonly PortRecord[]
   /** Of tasks, what those who deliver have to know. */
   readonly tasks: { readonly queues: readonly string[]; readonly isDurable: boolean }
+  /** Tables that the program had before it started the server. */
+  readonly ownTables: readonly string[]
   /** Answers the calls of a process of its own. */
   readonly calls: (post: (message: MasterMessage) => void) => ChildCalls
   readonly threadOptions: (place: Place) => Omit<ThreadOptions, 'receive'>
@@ -32,7 +34,7 @@ export interface Surroundings {
 }
 
 /** Begins a run of a process. Imported by servers that have any: it needs more of Node than others load. @throws when no thread or process is to be had */
-export function bear({ activate, boot, calls, config, enter, generation, id, index, output, ports, receive, redirect, serverName, spec, tasks, threadOptions }: Birth & Surroundings): Runner {
+export function bear({ activate, boot, calls, config, enter, generation, id, index, output, ownTables, ports, receive, redirect, serverName, spec, tasks, threadOptions }: Birth & Surroundings): Runner {
   const { env, namedStateDir, reload, source, tables } = config
   const environment: NodeJS.ProcessEnv = {
     ...process.env,
@@ -45,7 +47,7 @@ export function bear({ activate, boot, calls, config, enter, generation, id, ind
     case 'process':
       return new ChildRunner({
         entry: new URL('./child-main.js', import.meta.url),
-        boot: { ...boot, id, serverName, configFile: source, env, ports, tasks, version: generation.version, tables, stateDir: namedStateDir },
+        boot: { ...boot, id, serverName, configFile: source, env, ownTables, ports, tasks, version: generation.version, tables, stateDir: namedStateDir },
         env: environment,
         startTimeout: reload.startTimeout,
         clock: systemClock,

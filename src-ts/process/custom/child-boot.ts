@@ -30,6 +30,8 @@ export interface ChildBoot extends ProcessBoot {
   /** As {@link Boot.tasks} has them. */
   readonly tasks: { readonly queues: readonly string[]; readonly isDurable: boolean }
   readonly tables: Readonly<Record<string, TableSpec>>
+  /** Tables that are memory of the server's process alone, wherever others are: see `shared-memory.ts`. */
+  readonly ownTables: readonly string[]
   /** Where the tables can be attached. */
   readonly stateDir: string | undefined
 }

@@ -3,6 +3,7 @@ import { sluiceTypeError } from '../../errors.ts'
 import type { Native } from '../../native.ts'
 import type { MasterMessage } from '../messages.ts'
 import { ownCalls, passedOn, type OwnCall, type PassedOn } from './native-calls.ts'
+import { markAtomics } from './shared-memory.ts'
 import type { TaskRelay } from './task-relay.ts'
 
 /** Locks that one process holds or waits for, and its waits for atomics: each of them. */
@@ -87,6 +88,8 @@ export class ChildCalls {
       }
       case 'takeParcel':
         return tasks.parcel(Number(args[0]))
+      case 'atomicMark':
+        return markAtomics()
       case 'stats':
         return stats()
       case 'health':

@@ -20,8 +20,9 @@ import { tellErrors } from '../tell-errors.ts'
 import type { ChildBoot } from './child-boot.ts'
 import { ChildLine } from './child-line.ts'
 import { attachTables, ChildServer } from './child-server.ts'
-import { refuseSharedMemory, remoteNative, takeRemoteMail } from './remote-native.ts'
+import { remoteNative, takeRemoteMail } from './remote-native.ts'
 import { loadProcess, RunningProcess } from './run-process.ts'
+import { checkMemory } from './shared-memory.ts'
 import { SyncCalls } from './sync-calls.ts'
 import { laneOf } from './task-relay.ts'
 
@@ -33,7 +34,7 @@ const line = new ChildLine(() => {
   process.exit(1)
 })
 const calls = new SyncCalls()
-replaceNative({ ...remoteNative(calls), ...(process.env['SLUICE_TABLES'] === undefined && refuseSharedMemory()) })
+replaceNative(remoteNative(calls))
 const link = new MasterLink(line)
 const leaving = new AbortController()
 let child: { readonly boot: ChildBoot; readonly lifecycle: Lifecycle; readonly tasks: TaskClient; readonly worker: WorkerInfo } | undefined
@@ -78,6 +79,7 @@ link.open((message) => {
 async function start(boot: ChildBoot): Promise<void> {
   // For `ps`. Not the server's alone, which `pidof` finds to send it signals.
   process.title = `${boot.serverName}: process ${boot.name}`
+  checkMemory(boot.ownTables, () => calls.call('atomicMark', []))
   const lifecycle = new Lifecycle(boot.id)
   const worker: WorkerInfo = {
     id: boot.id,

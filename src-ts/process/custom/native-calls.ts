@@ -56,5 +56,5 @@ export function countBefore(name: PassedOn): number {
 }
 
 /** Those that need more than passing on, because the master answers for them later, or has to give back what they take. */
-export const ownCalls = ['lockAcquire', 'lockEnd', 'atomicWait', 'atomicCancel', 'submitTask', 'takeParcel', 'stats', 'health'] as const
+export const ownCalls = ['lockAcquire', 'lockEnd', 'atomicWait', 'atomicCancel', 'submitTask', 'takeParcel', 'atomicMark', 'stats', 'health'] as const
 export type OwnCall = (typeof ownCalls)[number]

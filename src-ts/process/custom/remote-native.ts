@@ -1,4 +1,3 @@
-import { sluiceError } from '../../errors.ts'
 import type { Native } from '../../native.ts'
 import { openMailbox } from '../../bridge/mailbox.ts'
 import { countBefore, passedOn, type PassedOn } from './native-calls.ts'
@@ -31,13 +30,4 @@ export function remoteNative(calls: Pick<SyncCalls, 'call'>): Partial<Native> {
 /** What came for a ticket of one of the calls above. */
 export function takeRemoteMail(ticket: number, isAtomic: boolean, value: number): void {
   openMailbox().byTicket.get(isAtomic ? ticket + ATOMIC_TICKETS : ticket)?.(value)
-}
-
-/** Where there is no memory in common: not even what looks like it. */
-export function refuseSharedMemory(): Pick<Native, 'atomicCell'> & { openTable: () => never } {
-  return { atomicCell: refuse, openTable: refuse }
-}
-
-function refuse(): never {
-  throw sluiceError('ERR_SLUICE_INVALID_STATE', 'A process of its own shares tables and atomics with its server only if the state directory is named: `stateDir`')
 }
