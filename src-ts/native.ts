@@ -371,6 +371,8 @@ export type Notice =
   | { type: 'tasksDone' }
   /** The certificates of a port were read; with `error` it goes on with those it had. */
   | { type: 'certificates'; port: string; error?: string; warnings: string[] }
+  /** The cron worker has died while this job ran. */
+  | { type: 'cronLost'; name: string }
   /** Durable tasks are not stored, or not all of those that were can be read. */
   | { type: 'journal'; message: string }
   /** A listener cannot be used; its port accepts nothing. */

@@ -127,9 +127,11 @@ serial('a crash of the cron worker costs its start, and the run that died', asyn
   for (let count = 1; count <= 3; count += 1) {
     const death = next(server, 'workerError')
     const again = next(server, 'workerStart', ({ kind }) => kind === 'cron')
+    const lost = next(server, 'error', (_, { task }) => task === 'die')
     t.is(server.cron.run('die'), 'begun')
     t.like(await death, [{ reason: 'exit', worker: { kind: 'cron' } }])
     t.like(await again, [{ reason: 'crash' }])
+    t.like(await lost, [{ code: 'ERR_SLUICE_TASK_LOST', message: 'The cron worker died while cron job "die" ran' }, { phase: 'cron' }])
     const seen = told.length
     await until(() => told.length > seen + 3)
     const [, die] = server.cron.list()

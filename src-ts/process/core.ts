@@ -36,7 +36,7 @@ type Listener = (notice: WorkerNotice) => void
 export class Core {
   readonly server: number
   readonly #native: NativeServer
-  readonly #failed: (error: Error, phase: 'accept' | 'task') => void
+  readonly #failed: (error: Error, phase: 'accept' | 'task' | 'cron', task?: string) => void
   /**
    * Who hears the notices of a slot. The core may give a slot out again before the last notice about its former holder was
    * read; notices of a slot keep their order, and `gone` is a holder's last, so the oldest listener is always the one meant.
@@ -49,7 +49,7 @@ export class Core {
   #lastStats: CoreStats | undefined
 
   /** Binds the ports of the native configuration. `failed` hears of ports that are lost later, and of a journal of tasks that cannot be written. @throws ERR_SLUICE_LISTEN, ERR_SLUICE_INVALID_OPTION */
-  constructor(native: NativeServer, config: string, failed: (error: Error, phase: 'accept' | 'task') => void) {
+  constructor(native: NativeServer, config: string, failed: (error: Error, phase: 'accept' | 'task' | 'cron', task?: string) => void) {
     this.#native = native
     this.#failed = failed
     this.server = native.startServer(config)
@@ -145,6 +145,7 @@ export class Core {
       else if (notice.type === 'tasksDone') this.#tasksDone.resolve()
       else if (notice.type === 'failed') this.#failed(sluiceError('ERR_SLUICE_LISTEN', `A port accepts nothing any more: ${notice.message}`), 'accept')
       else if (notice.type === 'journal') this.#failed(sluiceError('ERR_SLUICE_TASKS_JOURNAL', notice.message), 'task')
+      else if (notice.type === 'cronLost') this.#failed(sluiceError('ERR_SLUICE_TASK_LOST', `The cron worker died while cron job "${notice.name}" ran`), 'cron', notice.name)
       else if (notice.type === 'certificates') this.#certificatesRead(notice)
       else this.#notify(notice)
     }

@@ -169,7 +169,7 @@ export class Master extends PushServer implements Server {
    * @throws ERR_SLUICE_LISTEN, ERR_SLUICE_WORKER_START, or what a `serverStart` handler threw
    */
   async start(): Promise<void> {
-    const core = new Core(this.#native, toNativeConfig(this.#config), (error, phase) => this.#lifecycle.report(error, phase))
+    const core = new Core(this.#native, toNativeConfig(this.#config), (error, phase, task) => this.#lifecycle.report(error, phase, { task }))
     this.#core = core
     enter(this)
     enterClient(this.#taskClient)

@@ -13,9 +13,10 @@ use sluice_core::cron::{
     parse_jobs,
 };
 use sluice_core::id::WorkerSlot;
-use sluice_core::task::{NewTask, Origin, Payload};
+use sluice_core::task::{End, NewTask, Origin, Payload};
 
 use crate::clock::{NEVER, unix_ms};
+use crate::notice::Notice;
 use crate::server::{Server, Shared};
 use crate::wake::lock;
 use crate::worker::Worker;
@@ -61,6 +62,26 @@ impl CronBoard {
     pub(crate) fn stats(&self) -> (usize, Counts) {
         let state = lock(&self.state);
         (state.schedule.len(), state.schedule.counts())
+    }
+}
+
+/// How a run has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RunEnd {
+    Done,
+    /// In its worker, which has told of it.
+    Failed,
+    /// With its worker.
+    Lost,
+}
+
+impl From<End> for RunEnd {
+    fn from(end: End) -> Self {
+        match end {
+            End::Done => Self::Done,
+            End::WorkerLost => Self::Lost,
+            _ => Self::Failed,
+        }
     }
 }
 
@@ -112,13 +133,20 @@ impl Shared {
             .on_tasks(|state, now| state.tasks.submit(now, task))
             .is_err()
         {
-            self.cron_over(run.id, false);
+            self.cron_over(run.id, RunEnd::Failed);
         }
     }
 
-    /// A run has come to its end.
-    pub(crate) fn cron_over(&self, id: RunId, ok: bool) {
-        self.on_cron(|state, now| state.schedule.ended(now, id, ok));
+    /// A run has come to its end. Of one that was lost with its worker the master is told: nobody else could say so.
+    pub(crate) fn cron_over(&self, id: RunId, end: RunEnd) {
+        let name = self.on_cron(|state, now| {
+            let name = state.schedule.job_of(id).map(str::to_owned);
+            state.schedule.ended(now, id, end == RunEnd::Done);
+            name
+        });
+        if let Some(name) = name.filter(|_| end == RunEnd::Lost) {
+            self.notices.push(Notice::CronLost { name });
+        }
     }
 
     /// Begins what is due. When the next is.

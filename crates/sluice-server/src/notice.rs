@@ -44,6 +44,11 @@ pub enum Notice {
         /// What is wrong with those in use.
         warnings: Vec<String>,
     },
+    /// The worker of a run of a cron job has died.
+    CronLost {
+        /// The job.
+        name: String,
+    },
     /// Durable tasks are not stored, or not all of those that were can be read.
     Journal {
         /// What has happened.
@@ -60,7 +65,7 @@ pub enum Notice {
     },
 }
 
-/// The queue to the master. Bounded by its sources: a handful per worker life.
+/// The queue to the master. Bounded by its sources: a handful per worker life, and the calls that were in its hands.
 #[derive(Default)]
 pub(crate) struct Notices {
     queue: Mutex<VecDeque<Notice>>,

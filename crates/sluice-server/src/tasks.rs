@@ -10,15 +10,15 @@ use sluice_core::config::TasksConfig;
 use sluice_core::cron::RunId;
 use sluice_core::id::WorkerSlot;
 use sluice_core::task::{
-    CallId, Cancel, End, Limits, Mode, NewTask, Origin, Outcome, Output, Payload, PoolId,
-    QueueSpec, Rate, Status, SubmitError, Submitted, TaskId, Tasks, Why,
+    CallId, Cancel, Limits, Mode, NewTask, Origin, Outcome, Output, Payload, PoolId, QueueSpec,
+    Rate, Status, SubmitError, Submitted, TaskId, Tasks, Why,
 };
 use sluice_core::timer::TimerCall;
 
 use sluice_journal::{Journal, JournalError};
 
 use crate::clock::{Clock, NEVER};
-use crate::cron;
+use crate::cron::{self, RunEnd};
 use crate::error::Error;
 use crate::notice::Notice;
 use crate::server::{Server, Shared};
@@ -70,8 +70,8 @@ struct News {
     wakes: Vec<Arc<WorkerLink>>,
     released: Vec<WorkerSlot>,
     timers: Vec<TimerCall>,
-    /// Runs of cron jobs that are over, and whether they succeeded.
-    runs: Vec<(RunId, bool)>,
+    /// Runs of cron jobs that are over.
+    runs: Vec<(RunId, RunEnd)>,
     is_done: bool,
 }
 
@@ -179,7 +179,7 @@ impl State {
             } => {
                 if let Origin::Inner(id) = origin {
                     match cron::run_of(id) {
-                        Some(run) => news.runs.push((run, end == End::Done)),
+                        Some(run) => news.runs.push((run, end.into())),
                         None => news.timers.push(id),
                     }
                 } else if let Some((slot, lane)) = self.lane_of(origin) {
@@ -352,8 +352,8 @@ impl Shared {
         for call in news.timers {
             self.timers.over(call);
         }
-        for (run, ok) in news.runs {
-            self.cron_over(run, ok);
+        for (run, end) in news.runs {
+            self.cron_over(run, end);
         }
         if news.is_done {
             self.notices.push(Notice::TasksDone);

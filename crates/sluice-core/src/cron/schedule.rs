@@ -296,6 +296,12 @@ impl Schedule {
         self.ready.pop_front()
     }
 
+    /// Whose run this is, while it is not over and its job is in the list.
+    pub fn job_of(&self, id: RunId) -> Option<&str> {
+        let job = self.jobs.get(&self.begun.get(&id)?.job)?;
+        Some(&job.spec.name)
+    }
+
     /// A run is over. False when nothing is known of it: its job is not in the list any more.
     pub fn ended(&mut self, now: Now, id: RunId, ok: bool) -> bool {
         let Some(begun) = self.begun.remove(&id) else {

@@ -92,6 +92,15 @@ fn a_run_that_dies_with_its_worker_is_not_run_again() {
     served.gone(slot);
     let stats = served.until("the failure", |stats| stats.cron_failures > 0);
     assert_eq!(stats.cron_failures, 1);
+    let lost = served.notice("of the lost run", |notice| {
+        matches!(notice, sluice_server::Notice::CronLost { .. })
+    });
+    assert_eq!(
+        lost,
+        sluice_server::Notice::CronLost {
+            name: "job".to_owned()
+        }
+    );
     let mut cron = cron_worker(&served, &jobs);
     for _ in 0..5 {
         let run = cron.task("a run");
