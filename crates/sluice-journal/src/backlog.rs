@@ -40,6 +40,7 @@ pub(crate) struct State {
     /// Set once; nothing is stored any more.
     pub(crate) broken: Option<JournalError>,
     sleeps: bool,
+    is_poked: bool,
     /// How many occasions to look were let pass after the last time in vain, and how many of them are left.
     skips: u32,
     skips_left: u32,
@@ -72,10 +73,17 @@ impl Backlog {
         }
     }
 
-    /// What has come, in place of `ops`; waits for it, or for so long.
+    /// Lets the thread look, though nothing was added.
+    pub(crate) fn poke(&self) {
+        let mut state = self.lock();
+        state.is_poked = true;
+        self.wake(state);
+    }
+
+    /// What has come, in place of `ops`; waits for it, for a poke, or for so long.
     pub(crate) fn take(&self, ops: &mut Vec<Op>, wait: Option<Duration>) -> Taken {
         let mut state = self.look();
-        while state.ops.is_empty() && !state.is_closing {
+        while state.ops.is_empty() && !state.is_closing && !state.is_poked {
             state.sleeps = true;
             let Some(wait) = wait else {
                 state = self
@@ -91,6 +99,7 @@ impl Backlog {
             break;
         }
         state.sleeps = false;
+        state.is_poked = false;
         state = self.gather(state);
         self.has_news.store(false, Ordering::Relaxed);
         std::mem::swap(ops, &mut state.ops);
@@ -126,7 +135,7 @@ impl Backlog {
     /// Looks whether something comes in a moment, while that has paid.
     fn look(&self) -> MutexGuard<'_, State> {
         let mut state = self.lock();
-        if !state.ops.is_empty() || state.is_closing {
+        if !state.ops.is_empty() || state.is_closing || state.is_poked {
             return state;
         }
         if state.skips_left > 0 {

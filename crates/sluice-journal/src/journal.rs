@@ -11,11 +11,12 @@ use crate::announce::Announcer;
 use crate::backlog::Backlog;
 use crate::disk::{self, Disk, Found, RealDisk};
 use crate::error::{Fault, JournalError};
-use crate::log::{Log, Op, beside};
+use crate::log::{Log, Op};
 use crate::read::{self, Contents, ReadError};
 use crate::stats::{Counts, JournalStats};
 use crate::syncer::{Syncer, Unsynced};
 use crate::writer::Writer;
+use crate::written::beside;
 
 /// When a commit counts as stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

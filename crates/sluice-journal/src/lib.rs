@@ -11,7 +11,7 @@
 //! * A commit is whole or not there: each has a checksum that is chained to the one before. A log that is cut at any byte is read up to its last whole
 //!   commit.
 //! * [`Journal::open`] writes what it has read into a new file and puts that in place of the old one, so what it returns is on the disk, whatever an
-//!   earlier process was told by `fsync`. The same happens when most of the file is about what is deleted.
+//!   earlier process was told by `fsync`. The same happens, beside what is written meanwhile, when most of the file is about what is deleted.
 //! * A write that fails is taken back, and its puts are refused; earlier ones stay. After an `fsync` that failed nobody knows what is on the disk: nothing is
 //!   acknowledged from then on, until it is opened again.
 //! * The file is locked until the journal is closed, also when it is broken: what is in it may still be run by this process.
@@ -25,9 +25,11 @@ mod format;
 mod journal;
 mod log;
 mod read;
+mod rewrite;
 mod stats;
 mod syncer;
 mod writer;
+mod written;
 
 #[cfg(test)]
 mod tests;

@@ -6,22 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::disk::{Disk, LogFile};
-use crate::format::{self, Commit, HEADER_LEN};
+use crate::format::Commit;
+use crate::rewrite::Rewrite;
+use crate::written::{NEW, Written, beside};
 
 /// A file is not written anew before it has so many bytes.
 const ANEW_MIN: u64 = 16 << 20;
-/// Behind the name of a file that is to be in the place of another.
-const NEW: &str = ".new";
 /// What a put takes beside its bytes.
 const OP_LEN: usize = 32;
-/// Bytes of one commit when a file is written anew.
-const COMMIT_MAX: usize = 1 << 20;
-/// Zeros that are written at once behind the last commit, where commits are waited for: a file that does not grow is on the disk several times sooner, for
-/// there is nothing about the file itself to be written.
-static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
-/// How often for one growth, at most; not more than is in the file.
-const ZEROS_COUNT_MAX: u64 = 16;
-
 /// Something that is to be in the journal.
 #[derive(Debug)]
 pub(crate) enum Op {
@@ -53,13 +45,6 @@ pub(crate) enum LogError {
     Broken(io::Error),
 }
 
-/// Where the bytes of a put are.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    at: u64,
-    len: u32,
-}
-
 pub(crate) struct Log {
     disk: Arc<dyn Disk>,
     path: PathBuf,
@@ -69,101 +54,8 @@ pub(crate) struct Log {
     commit: Commit,
     /// Of each id of a batch its last operation: the others need not be written.
     last_of: HashMap<u64, usize>,
-}
-
-/// A file and what is in it.
-struct Written {
-    file: Arc<dyn LogFile>,
-    end: u64,
-    /// Up to where the file has zeros for what comes, if it is to have them.
-    zeros: Option<u64>,
-    sum: u32,
-    live: HashMap<u64, Place>,
-    live_bytes: u64,
-    last_id: u64,
-}
-
-impl Written {
-    /// A file beside `like`, which it is to be in the place of.
-    fn create(disk: &dyn Disk, like: &Path, last_id: u64, has_zeros: bool) -> io::Result<Self> {
-        let file = disk.create(&beside(like, NEW), like)?;
-        file.write_all_at(&format::header(), 0)?;
-        let mut written = Self {
-            file,
-            end: HEADER_LEN as u64,
-            zeros: has_zeros.then_some(0),
-            sum: format::first_sum(),
-            live: HashMap::new(),
-            live_bytes: 0,
-            last_id,
-        };
-        let mut commit = Commit::new();
-        commit.last_id(last_id);
-        written.append(&mut commit)?;
-        Ok(written)
-    }
-
-    /// Writes a commit behind the others. After an error there may be a part of it.
-    fn append(&mut self, commit: &mut Commit) -> io::Result<()> {
-        if commit.is_empty() {
-            return Ok(());
-        }
-        let (bytes, sum) = commit.finish(self.sum);
-        let end = self.end + bytes.len() as u64;
-        self.file.write_all_at(bytes, self.end)?;
-        self.end = end;
-        self.sum = sum;
-        commit.clear();
-        Ok(())
-    }
-
-    /// Writes zeros behind the last commit, when there are none left.
-    fn grow(&mut self) {
-        if self.zeros.is_none_or(|zeros| self.end < zeros) {
-            return;
-        }
-        let mut at = self.end;
-        for _ in 0..(self.end / ZEROS.len() as u64).clamp(1, ZEROS_COUNT_MAX) {
-            if self.file.write_all_at(&ZEROS, at).is_err() {
-                // The disk may have room for commits nevertheless. A part of them does no harm: zeros are no commit.
-                break;
-            }
-            at += ZEROS.len() as u64;
-        }
-        self.zeros = Some(at);
-    }
-
-    /// Takes back what was written of a commit that failed.
-    fn take_back(&mut self) -> io::Result<()> {
-        self.file.set_len(self.end)?;
-        self.zeros = self.zeros.map(|_| self.end);
-        Ok(())
-    }
-
-    fn has(&mut self, id: u64, at: u64, len: usize) {
-        let place = Place {
-            at,
-            len: u32::try_from(len).unwrap_or(u32::MAX),
-        };
-        self.live_bytes += len as u64;
-        if let Some(before) = self.live.insert(id, place) {
-            self.live_bytes -= u64::from(before.len);
-        }
-        self.last_id = self.last_id.max(id);
-    }
-
-    fn has_not(&mut self, id: u64) {
-        if let Some(before) = self.live.remove(&id) {
-            self.live_bytes -= u64::from(before.len);
-        }
-    }
-}
-
-/// The file that has this behind its name.
-pub(crate) fn beside(path: &Path, end: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(end);
-    name.into()
+    /// The file is being written anew.
+    rewrite: Option<Rewrite>,
 }
 
 impl Log {
@@ -180,9 +72,7 @@ impl Log {
         for (id, bytes) in stored {
             let at = written.end + commit.put(id, bytes) as u64;
             written.has(id, at, bytes.len());
-            if commit.len() > COMMIT_MAX {
-                written.append(&mut commit)?;
-            }
+            written.append_large(&mut commit)?;
         }
         written.append(&mut commit)?;
         let mut log = Self {
@@ -192,6 +82,7 @@ impl Log {
             anew_at: 0,
             commit,
             last_of: HashMap::new(),
+            rewrite: None,
         };
         log.anew_at = log.anew_at();
         Ok(log)
@@ -248,6 +139,9 @@ impl Log {
             });
         }
         written.grow();
+        if let Some(rewrite) = &mut self.rewrite {
+            rewrite.changed.extend(places.iter().map(|(id, _)| *id));
+        }
         for (id, place) in places {
             match place {
                 Some((at, len)) => written.has(id, at, len),
@@ -289,9 +183,9 @@ impl Log {
         }
     }
 
-    /// Whether most of the file is about what is not there any more.
+    /// Whether most of the file is about what is not there any more, and it is not being written anew.
     pub(crate) fn is_stale(&self) -> bool {
-        self.written.end >= self.anew_at
+        self.written.end >= self.anew_at && self.rewrite.is_none()
     }
 
     fn anew_at(&self) -> u64 {
@@ -300,10 +194,29 @@ impl Log {
         ANEW_MIN.max(3 * live)
     }
 
-    /// Writes the file anew with what is there. `Refused`: it goes on with the file it has, until that is larger.
-    pub(crate) fn write_anew(&mut self) -> Result<(), LogError> {
-        let before = self.written.end;
-        match self.copied() {
+    /// Begins to write the file anew with what is there, in another thread, which calls `tell` when [`put_anew`](Self::put_anew) is to be called. `Err`: it
+    /// goes on with the file it has, until that is larger.
+    pub(crate) fn write_anew(&mut self, tell: impl FnOnce() + Send + 'static) -> io::Result<()> {
+        let begun = Rewrite::begin(Arc::clone(&self.disk), &self.path, &self.written, tell);
+        match begun {
+            Ok(rewrite) => {
+                self.rewrite = Some(rewrite);
+                Ok(())
+            }
+            Err(error) => {
+                self.goes_on();
+                Err(error)
+            }
+        }
+    }
+
+    /// Puts the file that was written anew in the place of this one, if there is one. Whether there was. `Refused`: it goes on with the file it has, until
+    /// that is larger.
+    pub(crate) fn put_anew(&mut self) -> Result<bool, LogError> {
+        let Some(rewrite) = self.rewrite.take_if(|rewrite| rewrite.is_done()) else {
+            return Ok(false);
+        };
+        match rewrite.finish(&self.written) {
             Ok(written) => {
                 // From here on nobody knows which of the two is there after a crash of the machine.
                 self.disk
@@ -311,35 +224,26 @@ impl Log {
                     .map_err(LogError::Broken)?;
                 self.written = written;
                 self.anew_at = self.anew_at();
-                Ok(())
+                Ok(true)
             }
             Err(error) => {
                 self.disk.remove(&beside(&self.path, NEW));
-                self.anew_at = before + before / 2;
+                self.goes_on();
                 Err(LogError::Refused(error))
             }
         }
     }
 
-    fn copied(&mut self) -> io::Result<Written> {
-        let old = &self.written;
-        let mut new = Written::create(&*self.disk, &self.path, old.last_id, old.zeros.is_some())?;
-        let mut places: Vec<(u64, Place)> =
-            old.live.iter().map(|(id, place)| (*id, *place)).collect();
-        places.sort_unstable_by_key(|(_, place)| place.at);
-        let mut bytes = Vec::new();
-        let mut commit = Commit::new();
-        for (id, place) in places {
-            bytes.resize(place.len as usize, 0);
-            old.file.read_exact_at(&mut bytes, place.at)?;
-            let at = new.end + commit.put(id, &bytes) as u64;
-            new.has(id, at, bytes.len());
-            if commit.len() > COMMIT_MAX {
-                new.append(&mut commit)?;
-            }
+    /// It is tried again when the file is half as long again.
+    fn goes_on(&mut self) {
+        self.anew_at = self.written.end + self.written.end / 2;
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        if self.rewrite.take().is_some() {
+            self.disk.remove(&beside(&self.path, NEW));
         }
-        new.append(&mut commit)?;
-        new.file.sync()?;
-        Ok(new)
     }
 }

@@ -201,6 +201,15 @@ fn put(journal: &Journal, events: &mpsc::Receiver<Event>, id: u64, bytes: &[u8])
     }
 }
 
+/// Looks until it is so.
+fn until(is_so: impl Fn() -> bool) {
+    let begun = std::time::Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < WAIT, "it does not come");
+        std::thread::yield_now();
+    }
+}
+
 fn ids(stored: &[Stored]) -> Vec<u64> {
     stored.iter().map(|stored| stored.id).collect()
 }
@@ -575,8 +584,9 @@ fn a_file_that_is_mostly_about_what_is_gone_is_written_anew() {
         *most = u64::max(*most, fs::metadata(&folder.path).unwrap().len());
     }
     drop(opened);
-    assert!(disk.0.replaced.load(Ordering::SeqCst) > 2);
-    assert!(most.into_inner().unwrap() < 18 << 20);
+    assert!(disk.0.replaced.load(Ordering::SeqCst) > 1);
+    // It grows while it is copied.
+    assert!(most.into_inner().unwrap() < 32 << 20);
     let opened = open(&folder.path).unwrap();
     assert_eq!(opened.stored.len(), 40);
     for stored in &opened.stored {
@@ -598,20 +608,22 @@ fn a_file_that_cannot_be_written_anew_goes_on() {
     for id in 1..=5u64 {
         put(&opened.journal, &events, id, &vec![id as u8; 1_000_000]);
     }
-    // There is room for what is put, and then not for a copy.
+    // There is room for what is put, and then not for a copy, which is made beside it.
     disk.has_room(12 << 20);
-    for id in 6..=16u64 {
+    for id in 6..=17u64 {
         assert!(matches!(
             put(&opened.journal, &events, id, &vec![id as u8; 1_000_000]),
             Event::Committed { .. }
         ));
     }
+    until(|| opened.journal.stats().failed_writes == 1);
     disk.has_room(u64::MAX);
-    put(&opened.journal, &events, 17, b"after");
+    put(&opened.journal, &events, 18, b"after");
+    assert_eq!(opened.journal.stats().rewrites, 0);
     drop(opened);
     assert_eq!(
         ids(&open(&folder.path).unwrap().stored),
-        (1..=17).collect::<Vec<_>>()
+        (1..=18).collect::<Vec<_>>()
     );
 }
 
@@ -828,4 +840,73 @@ fn a_file_that_was_damaged_is_kept_as_it_was_found() {
         assert_eq!(opened.damaged.as_ref(), Some(&kept));
         assert_eq!(fs::read(&kept).unwrap(), damaged);
     }
+}
+
+#[test]
+fn what_comes_while_the_file_is_written_anew_is_in_both() {
+    let folder = folder();
+    let disk = FaultyDisk::new();
+    let opened = Journal::open_on(
+        Arc::new(disk.clone()),
+        options(&folder.path, Fsync::Interval(Duration::from_secs(3600))),
+    )
+    .unwrap();
+    let events = events(&opened.journal);
+    let (begins, blocked) = disk.0.hang();
+    for id in 1..=20u64 {
+        put(&opened.journal, &events, id, &vec![id as u8; 900_000]);
+    }
+    // The copy is made, and waits for the disk. Nothing else does.
+    begins.recv_timeout(WAIT).unwrap();
+    opened.journal.delete(3);
+    opened.journal.delete(20);
+    put(&opened.journal, &events, 4, b"changed");
+    put(&opened.journal, &events, 30, b"new");
+    put(&opened.journal, &events, 31, b"new and gone");
+    opened.journal.delete(31);
+    put(&opened.journal, &events, 32, b"more");
+    // As a kill would leave it.
+    let copy = folder.path.with_extension("copy");
+    fs::copy(&folder.path, &copy).unwrap();
+    drop(blocked);
+    until(|| opened.journal.stats().rewrites == 1);
+    put(&opened.journal, &events, 33, b"behind");
+    opened.journal.delete(5);
+    drop(opened);
+    let mut expected: Vec<u64> = (1..20).chain([30, 32]).collect();
+    expected.retain(|id| *id != 3);
+    assert_eq!(ids(&open(&copy).unwrap().stored), expected);
+    expected.push(33);
+    expected.retain(|id| *id != 5);
+    let opened = open(&folder.path).unwrap();
+    assert_eq!(ids(&opened.stored), expected);
+    for stored in &opened.stored {
+        let is_it = match stored.id {
+            4 => stored.bytes == b"changed",
+            30..=33 => stored.bytes.len() < 10,
+            id => stored.bytes == vec![id as u8; 900_000],
+        };
+        assert!(is_it, "{}", stored.id);
+    }
+}
+
+#[test]
+fn a_copy_that_is_not_done_is_gone_with_its_journal() {
+    let folder = folder();
+    let disk = FaultyDisk::new();
+    let opened = Journal::open_on(
+        Arc::new(disk.clone()),
+        options(&folder.path, Fsync::Interval(Duration::from_secs(3600))),
+    )
+    .unwrap();
+    let events = events(&opened.journal);
+    let (begins, blocked) = disk.0.hang();
+    for id in 1..=20u64 {
+        put(&opened.journal, &events, id, &vec![id as u8; 900_000]);
+    }
+    begins.recv_timeout(WAIT).unwrap();
+    drop(blocked);
+    drop(opened);
+    assert_eq!(open(&folder.path).unwrap().stored.len(), 20);
+    assert!(!folder.path.with_extension("log.new").exists());
 }

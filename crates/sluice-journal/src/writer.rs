@@ -101,18 +101,28 @@ impl<F: FnMut(Event)> Writer<F> {
             }
             Err(LogError::Broken(error)) => return self.breaks(error),
         }
-        if self.log.is_stale() {
-            match self.log.write_anew() {
-                Ok(()) => {
-                    self.unsynced.replaced(self.log.file());
-                    let rewrites = &self.announcer.counts.rewrites;
-                    rewrites.fetch_add(1, Ordering::Relaxed);
-                    self.count();
-                }
-                // There is what there was, and it is tried again when the file is half as long again.
-                Err(LogError::Refused(_)) => self.failed(),
-                Err(LogError::Broken(error)) => self.breaks(error),
+        self.put_anew();
+        if !self.is_broken && self.log.is_stale() {
+            let backlog = Arc::clone(&self.backlog);
+            if self.log.write_anew(move || backlog.poke()).is_err() {
+                self.failed();
             }
+        }
+    }
+
+    /// Puts the file that was written anew in the place of the other, when it is done.
+    fn put_anew(&mut self) {
+        match self.log.put_anew() {
+            Ok(false) => {}
+            Ok(true) => {
+                self.unsynced.replaced(self.log.file());
+                let rewrites = &self.announcer.counts.rewrites;
+                rewrites.fetch_add(1, Ordering::Relaxed);
+                self.count();
+            }
+            // There is what there was, and it is tried again when the file is half as long again.
+            Err(LogError::Refused(_)) => self.failed(),
+            Err(LogError::Broken(error)) => self.breaks(error),
         }
     }
 
