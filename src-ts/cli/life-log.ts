@@ -15,10 +15,14 @@ export function logLife(server: Server, log: Logger): void {
   server.on('processStart', ({ kind, name, pid }) => log.info(`Process ${name} runs`, { kind, ...(kind !== 'thread' && { pid }) }))
   server.on('processStop', ({ name }) => log.debug(`Process ${name} has gone`))
   server.on('processError', ({ error, exitCode, process: { name }, reason, restartIn, signal }) => {
-    const how = reason === 'exit' ? `exit code ${exitCode}` : reason === 'stuck' ? 'it hung, or did not go in its time' : (signal ?? reason)
-    const then = restartIn === undefined ? 'it is left alone' : `it is started again in ${restartIn} ms`
+    const again = restartIn === undefined ? undefined : `it is started again in ${restartIn} ms`
+    if (reason === 'stuck') {
+      log.error(`Process ${name} hung, or did not go in its time, and was killed${again === undefined ? '' : `: ${again}`}`)
+      return
+    }
+    const how = reason === 'exit' ? `exit code ${exitCode}` : (signal ?? reason)
     const write = reason === 'exit' && exitCode === 0 ? log.info : log.error
-    write(`Process ${name} ended (${how}): ${then}`, { ...(error && { err: error }) })
+    write(`Process ${name} ended (${how}): ${again ?? 'it is left alone'}`, { ...(error && { err: error }) })
   })
   server.on('processOutput', ({ line, process, stream }) => {
     if (stream === 'stdout') log.info(line, { process })

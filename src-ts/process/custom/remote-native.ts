@@ -13,6 +13,8 @@ export function remoteNative(calls: Pick<SyncCalls, 'call'>): Partial<Native> {
     const before = countBefore(name)
     remote[name] = (...args) => calls.call(name, args.slice(before))
   }
+  /** What was prepared: as many as there are tasks in the code of the process. */
+  const prepared: { readonly name: string; readonly options: Uint8Array; readonly key: string | null }[] = []
   const waits: Partial<Native> = {
     lockAcquire: (name, shared, mayWait) => calls.call('lockAcquire', [name, shared, mayWait]) as number,
     lockEnd: (ticket) => calls.call('lockEnd', [ticket]) as boolean,
@@ -22,6 +24,12 @@ export function remoteNative(calls: Pick<SyncCalls, 'call'>): Partial<Native> {
     },
     atomicCancel: (offset, ticket) => calls.call('atomicCancel', [offset, ticket - ATOMIC_TICKETS]) as boolean,
     submitTask: (_server, _worker, name, options, input, key) => calls.call('submitTask', [name, options, input, key]) as number,
+    // What saves a thread some of its call saves nothing here.
+    prepareTask: (name, options, key) => prepared.push({ name, options: options.slice(), key }) - 1,
+    submitPrepared: (_server, _worker, task, input) => {
+      const { key, name, options } = prepared[task]!
+      return calls.call('submitTask', [name, options, input, key]) as number
+    },
     takeParcel: (_worker, id) => calls.call('takeParcel', [id]) as Buffer | undefined,
   }
   return { ...(remote as Partial<Native>), ...waits }

@@ -60,7 +60,8 @@ export class TaskRelay {
   /** Passes a TASK_RESULT record on. */
   result(lane: Lane, at: number): void {
     const end = lane.words[at + TaskNewsWord.END]!
-    this.#tell(lane, at, end !== End.STORED && end !== End.NOT_STORED)
+    if (end === End.STORED) this.#tellAll(lane, at)
+    else this.#tell(lane, at, end !== End.NOT_STORED)
   }
 
   /** Passes a TASK_PROGRESS record on. */
@@ -68,16 +69,28 @@ export class TaskRelay {
     this.#tell(lane, at, false)
   }
 
-  #tell({ bytes, words }: Lane, at: number, isOver: boolean): void {
+  /** It names tasks of many. */
+  #tellAll(lane: Lane, at: number): void {
+    const record = recordAt(lane, at)
+    for (const one of new Set([...this.#tasks.values()].flatMap((those) => [...those]))) one.told(record)
+  }
+
+  #tell(lane: Lane, at: number, isOver: boolean): void {
+    const { words } = lane
     const task = (words[at + TaskNewsWord.ID_LOW]! >>> 0) + words[at + TaskNewsWord.ID_HIGH]! * 2 ** 32
     const those = this.#tasks.get(task)
     if (isOver) this.#tasks.delete(task)
     if (those === undefined) return
-    const isParcel = ((words[at + TaskNewsWord.KIND]! >>> 8) & TaskFlag.PARCEL) !== 0
-    const from = at * 4
-    const record = Uint8Array.prototype.slice.call(bytes, from, from + RECORD_WORDS * 4 + (isParcel ? 0 : words[at + TaskNewsWord.LENGTH]!))
+    const record = recordAt(lane, at)
     for (const one of those) one.told(record)
   }
+}
+
+/** A copy of it, with the bytes that follow it. */
+function recordAt({ bytes, words }: Lane, at: number): Uint8Array {
+  const isParcel = ((words[at + TaskNewsWord.KIND]! >>> 8) & TaskFlag.PARCEL) !== 0
+  const from = at * 4
+  return Uint8Array.prototype.slice.call(bytes, from, from + RECORD_WORDS * 4 + (isParcel ? 0 : words[at + TaskNewsWord.LENGTH]!))
 }
 
 /** A lane with this record alone, for those who read records; its word index. */
