@@ -39,7 +39,7 @@ export const errorTable = {
   ERR_SLUICE_TASK_QUEUE_FULL: { base: 'Error', summary: 'There are as many tasks as `tasks.max` and `tasks.bytes` allow' },
   ERR_SLUICE_TASK_TIMEOUT: { base: 'Error', summary: 'The last try of a task took longer than its `timeout`' },
   ERR_SLUICE_TASK_CANCELLED: { base: 'Error', summary: 'A task was cancelled' },
-  ERR_SLUICE_TASK_LOST: { base: 'Error', summary: 'The worker that ran the last try of a task died' },
+  ERR_SLUICE_TASK_LOST: { base: 'Error', summary: 'The worker that ran the last try of a task died, or the only one that may run it did not come' },
   ERR_SLUICE_TASKS_JOURNAL: { base: 'Error', summary: 'The journal of durable tasks cannot be opened or written' },
   ERR_SLUICE_CRON: { base: 'TypeError', summary: 'A cron job cannot be used: its times, its time zone or its definition' },
   ERR_SLUICE_CRON_UNKNOWN: { base: 'Error', summary: 'There is no cron job of that name' },
