@@ -2,7 +2,7 @@
  * The calls of the native core that a process of its own makes by its master. The core of the server is memory of the master: what threads call
  * directly, a process has called there. Both ends go by this list.
  */
-import type { Native } from '../../native.ts'
+import type { Native, NativeCron, NativePush, NativeStores, NativeTasks, NativeTimers, NativeWaits } from '../../native.ts'
 
 /** What stands before the arguments of the process: the server, and the calling thread's attachment. */
 type Before = 'nothing' | 'server' | 'server and worker'
@@ -58,3 +58,10 @@ export function countBefore(name: PassedOn): number {
 /** Those that need more than passing on, because the master answers for them later, or has to give back what they take. */
 export const ownCalls = ['lockAcquire', 'lockEnd', 'atomicWait', 'atomicCancel', 'submitTask', 'takeParcel', 'atomicMark', 'stats', 'health'] as const
 export type OwnCall = (typeof ownCalls)[number]
+
+/** Those that are of the process itself: its mailbox, memory in common, what begins or ends with another one. */
+type Local = 'openMailbox' | 'holdMailbox' | 'takeMail' | 'atomicMemory' | 'atomicCell' | 'setCron' | 'prepareTask' | 'submitPrepared'
+
+/** Calls for every thread of a server that have no place in any of these lists: there must be none, or they would ask a core that is not there. */
+type Forgotten = Exclude<keyof (NativeCron & NativePush & NativeStores & NativeTasks & NativeTimers & NativeWaits), PassedOn | OwnCall | Local>
+true satisfies [Forgotten] extends [never] ? true : Forgotten
