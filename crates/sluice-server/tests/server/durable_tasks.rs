@@ -291,12 +291,12 @@ fn a_damaged_journal_is_told_and_kept() {
     let path = folder.path().join("tasks.log");
     let (served, mut worker) = start(&path);
     let first = deliver(&mut worker, task(&[1; 100]));
-    let len = std::fs::metadata(&path).expect("it is there").len() as usize;
     let second = deliver(&mut worker, task(&[2; 100]));
     deliver(&mut worker, task(&[3; 100]));
     drop((served, worker));
     let mut bytes = std::fs::read(&path).expect("it is there");
-    bytes[len + 100] ^= 1;
+    let input = bytes.windows(100).position(|bytes| bytes == [2; 100]);
+    bytes[input.expect("it is stored")] ^= 1;
     std::fs::write(&path, bytes).expect("it is ours");
 
     let (served, _worker) = start(&path);
