@@ -231,10 +231,10 @@ export interface NativeCalls {
   /** Begins the call that a TASK record names. False: it is not to begin; it was cancelled, or another worker has it. */
   beginCall(worker: number, id: number): boolean
   /**
-   * Ends a call that has begun, with its result or its error. It counts with the next call that begins, or the next flush. `outcome`: 0 done, 1 its handler failed, 2 no such task, or no use
-   * in trying again: `bytes` are the error, too.
+   * Ends a call that has begun, with its result or its error. `outcome`: 0 done, 1 its handler failed, 2 no such task, or no use in trying again: `bytes` are the error, too. `soon`: it is told
+   * with the next call that begins or the next flush, which must follow at once.
    */
-  endCall(worker: number, id: number, outcome: number, bytes: Uint8Array | null): boolean
+  endCall(worker: number, id: number, outcome: number, bytes: Uint8Array | null, soon: boolean): boolean
   /** Tells whoever has delivered the task how far it is. */
   callProgress(worker: number, id: number, bytes: Uint8Array): boolean
   /** The bytes that a TASK or TASK_RESULT record refers to, once. `id`: of the call, for part 2 of the task. `part`: 0 the input, 1 the extra, 2 the result. */

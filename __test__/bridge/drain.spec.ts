@@ -285,6 +285,26 @@ test('what was said in microtasks is flushed before it looks', async (t) => {
   t.is(native.head(), native.tail())
 })
 
+test('between calls and anything else there is a flush, not between calls', (t) => {
+  const native = new FakeNative()
+  const order: string[] = []
+  const { commands } = start(native, {
+    request: () => void order.push(`request after ${native.calls.length}`),
+    follow: (_lane, _at, kind) => void order.push(`${kind === RecordKind.TASK ? 'call' : 'other'} after ${native.calls.length}, held ${commands.isHeld}`),
+  })
+  native.call()
+  native.call()
+  native.request()
+  native.request()
+  native.call()
+  native.task()
+  native.calls.length = 0
+  native.wake()
+  t.deepEqual(order, ['call after 0, held true', 'call after 0, held true', 'request after 1', 'request after 1', 'call after 1, held true', 'other after 2, held true'])
+  t.deepEqual(native.calls, ['flush', 'flush', 'flush'])
+  t.false(commands.isHeld)
+})
+
 test('it looks less and less often while nothing comes of it', async (t) => {
   const native = new FakeNative()
   start(native)

@@ -137,6 +137,11 @@ export class FakeNative extends FakeConnections implements NativeWorker {
     this.#follow(RecordKind.TASK_PROGRESS, target)
   }
 
+  /** A call of a task, without anything that would be called. */
+  call(target: Target = {}): void {
+    this.#follow(RecordKind.TASK, target)
+  }
+
   /** Writes one record, with a PAD before it where it would wrap, and publishes both. */
   write(words: Int32Array, parts: readonly Buffer[], lane = 0): void {
     const ring = this.#rings[lane]!

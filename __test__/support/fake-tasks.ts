@@ -39,6 +39,8 @@ export interface FakeCall {
 export class FakeTasks implements NativeTasks, NativeCalls {
   readonly submitted: Submitted[] = []
   readonly ended: Ended[] = []
+  /** Of each of them, whether it may be told later. */
+  readonly soon: boolean[] = []
   readonly reports: unknown[] = []
   readonly client: TaskClient
   readonly calls: Calls
@@ -51,8 +53,8 @@ export class FakeTasks implements NativeTasks, NativeCalls {
   list: object = { queues: [], failed: [] }
   /** Handlers that are pending. */
   pending = 0
-  /** What `endCall` was announced by. */
-  announced = 0
+  /** As in a drain. */
+  isHeld = true
   readonly #prepared: { readonly name: string; readonly options: Uint8Array; readonly key: string | null }[] = []
   readonly #parcels = new Map<string, Uint8Array>()
 
@@ -60,7 +62,7 @@ export class FakeTasks implements NativeTasks, NativeCalls {
     const report = (error: unknown): void => void this.reports.push(error)
     this.client = new TaskClient({ native: this, server: () => 7, queues, isDurable: false, report, classes })
     if (worker >= 0) this.client.attach(worker)
-    this.calls = new Calls({ native: this, worker, report, announce: () => void this.announced++, begin: () => void this.pending++, end: () => void this.pending-- })
+    this.calls = new Calls({ native: this, worker, report, isHeld: () => this.isHeld, begin: () => void this.pending++, end: () => void this.pending-- })
     enterClient(this.client)
   }
 
@@ -148,8 +150,9 @@ export class FakeTasks implements NativeTasks, NativeCalls {
     return !this.gone.has(id)
   }
 
-  endCall(_worker: number, call: number, outcome: number, bytes: Uint8Array | null): boolean {
+  endCall(_worker: number, call: number, outcome: number, bytes: Uint8Array | null, soon: boolean): boolean {
     this.ended.push({ call, outcome, bytes: Buffer.from(bytes ?? []) })
+    this.soon.push(soon)
     return !this.gone.has(call)
   }
 

@@ -35,6 +35,21 @@ test.serial('deliver() copies the input, run() gives what the handler returns', 
   t.like(tasks.last, { worker: 3, key: null, options: [0, 0, 1, 0, 0, 0, 0, 0, -1, 0] })
 })
 
+test.serial('what a handler returns at once may be told with what follows; what it returns later, or where nothing follows, may not', async (t) => {
+  const tasks = thread(t)
+  const now = defineTask(unique(), () => 1)
+  const later = defineTask(unique(), async () => 2)
+  now.deliver()
+  tasks.run()
+  later.deliver()
+  tasks.run()
+  tasks.isHeld = false
+  await new Promise(setImmediate)
+  now.deliver()
+  tasks.run()
+  t.deepEqual(tasks.soon, [true, false, false])
+})
+
 test.serial('options of a definition hold for each delivery that does not say otherwise', (t) => {
   const tasks = thread(t)
   const task = defineTask(unique(), () => {}, { tries: 3, backoff: { type: 'exponential', base: 10, jitter: true }, queue: 'mail', priority: -1, finish() {}, failed() {} })

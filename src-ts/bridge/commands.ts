@@ -44,9 +44,15 @@ export class Commands {
     if (!this.#closed) this.#native.flush(this.#worker)
   }
 
-  /** Flushes now what would be flushed soon. */
+  /** Whether {@link release} follows. */
+  get isHeld(): boolean {
+    return this.#held
+  }
+
+  /** Flushes now what would be flushed soon, or with {@link release}. */
   flush(): void {
-    if (this.#scheduled) this.#flushSoon()
+    if (this.#held && !this.#closed) this.#native.flush(this.#worker)
+    else if (this.#scheduled) this.#flushSoon()
   }
 
   /** Leaves the core. Every later command is dropped and reported as not taken. Idempotent. */

@@ -57,6 +57,8 @@ export function createDrain(commands: Commands, memory: WorkerMemory, handlers: 
   let ran = 0
   /** One of them was about a task: what follows from it may come back in a moment. */
   let hadTasks = false
+  /** One of them was a call, and there was no flush since. */
+  let hadCalls = false
   /** When timers and I/O of the worker must have had their turn. */
   let turnEnds = 0
   /** {@link look} comes. */
@@ -88,6 +90,13 @@ export function createDrain(commands: Commands, memory: WorkerMemory, handlers: 
       block[BlockWord.CURRENT_POSITION] = head
       block[BlockWord.CURRENT_LANE] = lane.index + 1
       try {
+        if (kind === RecordKind.TASK) {
+          hadCalls = true
+        } else if (hadCalls) {
+          // The ends of calls may wait for the next call, but not for how long anything else runs.
+          hadCalls = false
+          commands.flush()
+        }
         if (kind === RecordKind.HTTP) {
           handlers.request(lane, at)
         } else {
@@ -156,6 +165,7 @@ export function createDrain(commands: Commands, memory: WorkerMemory, handlers: 
       const now = clock.now()
       ran = 0
       hadTasks = false
+      hadCalls = false
       handlers.batch(now)
       commands.hold()
       const finished = runAll(now + BUDGET_MS)

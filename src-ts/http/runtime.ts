@@ -74,7 +74,7 @@ export function startRuntime(options: RuntimeOptions): WorkerRuntime {
   const commands = new Commands(native, memory.worker)
   const packetCommands = new PacketCommands(native, memory.worker, commands)
   const host = new WorkerHost(commands, new SocketCommands(native, options.server, memory.worker, commands), packetCommands, memory, options)
-  const calls = new Calls({ native, worker: memory.worker, report: (error, task) => report(error, 'task', undefined, task), announce: () => commands.announce(), ...host.account })
+  const calls = new Calls({ native, worker: memory.worker, report: (error, task) => report(error, 'task', undefined, task), isHeld: () => commands.isHeld, ...host.account })
   const answer = byPort(handled.map(({ app, tcp, udp }) => (tcp === undefined && udp === undefined ? app : undefined)), (app) => createPipeline(app, host, options))
   drain = createDrain(
     commands,

@@ -11,9 +11,9 @@ export function countCalls<N extends NativeCalls>(native: N, board: Board, slot:
       if (begins) board.addTasks(slot, 1, 1)
       return begins
     },
-    endCall: (worker: number, id: number, outcome: number, bytes: Uint8Array | null) => {
+    endCall: (worker: number, id: number, outcome: number, bytes: Uint8Array | null, soon: boolean) => {
       board.addTasks(slot, 0, -1)
-      return endCall(worker, id, outcome, bytes)
+      return endCall(worker, id, outcome, bytes, soon)
     },
   }
 }

@@ -26,8 +26,8 @@ export interface CallsOptions {
   readonly worker: number
   /** `task`: the name of the one whose error it is. */
   readonly report: (error: unknown, task: string) => void
-  /** Says that something follows that counts with the next flush. */
-  readonly announce: () => unknown
+  /** Whether a flush follows before anything else of the application runs but further calls. */
+  readonly isHeld: () => boolean
   /** A handler is pending; the worker waits for it when it leaves. */
   readonly begin: () => void
   readonly end: () => void
@@ -75,8 +75,7 @@ export class Calls {
     const entry = findTask(name)
     if (entry === undefined) {
       const error = sluiceError('ERR_SLUICE_TASK_UNKNOWN', `No task "${name}" is defined in this worker: the module that defines it must be imported by the app, or be one of \`tasks.files\``)
-      this.#options.announce()
-      native.endCall(worker, id, Outcome.UNKNOWN, encodeError(error))
+      native.endCall(worker, id, Outcome.UNKNOWN, encodeError(error), true)
       report(error, name)
       return
     }
@@ -163,9 +162,8 @@ export class Calls {
   }
 
   #over(running: Running, outcome: number, bytes: Uint8Array | null): void {
-    const { announce, native, worker } = this.#options
-    announce()
-    native.endCall(worker, running.id, outcome, bytes)
+    const { isHeld, native, worker } = this.#options
+    native.endCall(worker, running.id, outcome, bytes, isHeld())
     this.#running.delete(running.id)
     this.#ended[this.#endedCount++ % ENDED_MAX] = running
   }

@@ -11,8 +11,8 @@ use sluice_server::{
 use crate::function::Call;
 use crate::socket::on_worker;
 use crate::value::{
-    append_utf8, arguments, bytes, double, from_bool, from_bytes, from_double, from_i32, guarded,
-    uint32,
+    append_utf8, arguments, boolean, bytes, double, from_bool, from_bytes, from_double, from_i32,
+    guarded, uint32,
 };
 
 /// The functions, by the name that they have in JavaScript.
@@ -36,7 +36,7 @@ extern "C" fn begin_call(env: sys::napi_env, info: sys::napi_callback_info) -> s
 }
 
 extern "C" fn end_call(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
-    let values = arguments::<4>(env, info);
+    let values = arguments::<5>(env, info);
     let id = double(env, values[1]) as u64;
     let outcome = match uint32(env, values[2]) {
         0 => Outcome::Done,
@@ -44,9 +44,13 @@ extern "C" fn end_call(env: sys::napi_env, info: sys::napi_callback_info) -> sys
         _ => Outcome::Unknown,
     };
     let result = bytes(env, values[3]).unwrap_or_default();
+    let is_soon = boolean(env, values[4]);
     let done = on_worker(env, &values, false, |worker| {
-        worker.end_call_soon(id, outcome, result);
-        true
+        if is_soon {
+            worker.end_call_soon(id, outcome, result);
+            return true;
+        }
+        worker.end_call(id, outcome, result)
     });
     from_bool(env, done)
 }
