@@ -56,12 +56,14 @@ function loomCheck(crate) {
 
 /**
  * Specs in which Node.js itself has no part, or none that differs by its line: protocols against the core, files, proxies, a browser, the package, texts,
- * programs from the command line, and the long loops around memory and sockets of the core.
+ * programs from the command line, the schedule, the configuration, and the long loops around memory and sockets of the core.
  */
 const ONCE = [
   'browser/**',
   'cli/**',
+  'config/**',
   'conformance/**',
+  'cron/**',
   'examples/**',
   'http2/**',
   'packaging/**',
@@ -72,13 +74,24 @@ const ONCE = [
   'errors.spec.ts',
   'readme.spec.ts',
   'cron-page.spec.ts',
+  'processes-page.spec.ts',
+  'timer-page.spec.ts',
+  'table/persist.spec.ts',
   'tasks/durable.spec.ts',
   'tasks/files.spec.ts',
   'tasks/page.spec.ts',
+  'lifecycle/cron.spec.ts',
   'lifecycle/cron-kill-loop.spec.ts',
+  'lifecycle/cycles.spec.ts',
   'lifecycle/listening.spec.ts',
+  'lifecycle/ports.spec.ts',
   'lifecycle/processes-kill-loop.spec.ts',
+  'lifecycle/proxies.spec.ts',
+  'lifecycle/sockets.spec.ts',
+  'lifecycle/sockets-kill-loop.spec.ts',
   'lifecycle/sockets-memory.spec.ts',
+  'lifecycle/sockets-shutdown.spec.ts',
+  'lifecycle/sse.spec.ts',
   'lifecycle/table-kill.spec.ts',
   'lifecycle/tasks-kill-loop.spec.ts',
   'lifecycle/tcp-kill-loop.spec.ts',

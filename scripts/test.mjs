@@ -21,8 +21,11 @@ process.chdir(root)
 
 /** Logs of CI are cut: thousands of names of passing tests would push out what matters. */
 const isTerse = process.env['CI'] === 'true'
-// What is compiled once is compiled quicker without.
-if (isTerse) process.env['CARGO_INCREMENTAL'] ??= '0'
+// What is compiled once is compiled quicker without. Panics name their place in any case.
+if (isTerse) {
+  process.env['CARGO_INCREMENTAL'] ??= '0'
+  process.env['CARGO_PROFILE_DEV_DEBUG'] ??= 'none'
+}
 const rows = []
 try {
   const checks = select(allChecks({ avaFiles: positionals, node: values.node }), values.only)

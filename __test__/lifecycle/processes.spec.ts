@@ -1,6 +1,7 @@
 import test, { type ExecutionContext } from 'ava'
 import { Atomic, defineTable, Lock, type Config, type ProcessSpec, type Server } from 'sluice'
 
+import { Deferred } from '../../src-ts/process/deferred.ts'
 import { answering, AppFolder, ask, next, startServer } from '../support/server.ts'
 
 // Each test starts several threads and processes; all at once they would only wait for each other's CPU.
@@ -426,10 +427,19 @@ serial('instances have names of their own and share a queue', async (t) => {
 
 serial('what a command writes is told line by line; redirected it is read, and its input is written', async (t) => {
   const lines: string[] = []
+  const said = new Deferred()
   const { server } = await start(t, {
-    chatty: { command: ['sh', '-c', 'echo one; echo two >&2; printf three; exec sleep 1000'] },
+    // When `two` is told, `three` was said.
+    chatty: { command: ['sh', '-c', 'echo one; printf three; echo two >&2; exec sleep 1000'] },
     upper: { command: ['sh', '-c', 'while read -r line; do echo "<$line>"; done'], redirect: true },
-  }, { lifecycle: { processOutput: ({ line, process, stream }) => void lines.push([process, stream, line].join(' ')) } })
+  }, {
+    lifecycle: {
+      processOutput: ({ line, process, stream }) => {
+        lines.push([process, stream, line].join(' '))
+        if (line === 'two') said.resolve()
+      },
+    },
+  })
   const upper = server.process('upper')
   await upper.write('hello\n').catch(async () => {
     await next(server, 'processStart', ({ name }) => name === 'upper')
@@ -439,6 +449,7 @@ serial('what a command writes is told line by line; redirected it is read, and i
   await t.throwsAsync(upper.write({ an: 'object' }), { code: 'ERR_SLUICE_INVALID_ARG' })
   await t.throwsAsync(server.process('chatty').read(), { code: 'ERR_SLUICE_INVALID_STATE' })
   await t.throwsAsync(server.process('chatty').request(1), { code: 'ERR_SLUICE_INVALID_STATE' })
+  await said.promise
   await server.shutdown()
   t.deepEqual(lines.sort(), ['chatty stderr two', 'chatty stdout one', 'chatty stdout three'])
 })

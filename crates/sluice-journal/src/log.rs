@@ -14,6 +14,7 @@ use crate::written::{NEW, Written, beside};
 const ANEW_MIN: u64 = 16 << 20;
 /// What a put takes beside its bytes.
 const OP_LEN: usize = 32;
+
 /// Something that is to be in the journal.
 #[derive(Debug)]
 pub(crate) enum Op {
