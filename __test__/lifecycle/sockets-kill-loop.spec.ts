@@ -6,7 +6,7 @@ import { SocketProcess } from '../support/socket-process.ts'
 
 /** Milliseconds; also the time that a full heap of 32 MiB may take to kill its worker. */
 const STUCK_AFTER = 1_500
-const ROUNDS = 5
+const ROUNDS = 3
 const CLIENTS = 1_000
 /** Between two messages of a client, in milliseconds: a thousand messages a second in all, and five thousand published ones. */
 const INTERVAL = 1_000

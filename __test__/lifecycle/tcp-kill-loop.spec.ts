@@ -5,7 +5,7 @@ import { FrameClient, Kind } from '../support/frame-client.ts'
 import { next, startServer } from '../support/server.ts'
 
 const CLIENTS = 200
-const ROUNDS = 3
+const ROUNDS = 2
 const STUCK_AFTER = 1_000
 /** Messages that come back before a worker is killed, so that it has its share of the connections. */
 const BETWEEN = 300
