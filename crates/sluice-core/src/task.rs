@@ -28,6 +28,8 @@ mod tasks;
 
 use std::sync::Arc;
 
+use crate::timer::Calling;
+
 use crate::id::WorkerSlot;
 
 pub use backoff::Backoff;
@@ -119,19 +121,34 @@ pub struct NewTask {
 impl NewTask {
     /// A task with nothing said about it: at once, once, in the first queue, for nobody.
     pub fn new(name: Arc<str>, input: Payload) -> Self {
+        Self::called(name, input, Calling::default())
+    }
+
+    /// A task that is called so: at once, for nobody.
+    pub fn called(name: Arc<str>, input: Payload, calling: Calling) -> Self {
+        let Calling {
+            queue,
+            priority,
+            tries,
+            backoff,
+            timeout,
+            worker,
+            has_finish,
+            has_failed,
+        } = calling;
         Self {
             name,
             input,
-            queue: 0,
-            priority: 0,
+            queue,
+            priority,
             delay: 0,
-            tries: 1,
-            backoff: Backoff::Fixed(0),
-            timeout: 0,
+            tries,
+            backoff,
+            timeout,
             key: None,
-            worker: None,
-            has_finish: false,
-            has_failed: false,
+            worker,
+            has_finish,
+            has_failed,
             durable: false,
             origin: Origin::Nobody,
         }

@@ -842,13 +842,12 @@ fn a_file_that_was_damaged_is_kept_as_it_was_found() {
     }
 }
 
-#[test]
-fn what_comes_while_the_file_is_written_anew_is_in_both() {
-    let folder = folder();
+/// A journal of 1 to 20 whose file is being written anew: the copy is made, and waits for the disk until what comes last is dropped. Nothing else does.
+fn copying(path: &Path) -> (Opened, mpsc::Receiver<Event>, mpsc::Sender<()>) {
     let disk = FaultyDisk::new();
     let opened = Journal::open_on(
         Arc::new(disk.clone()),
-        options(&folder.path, Fsync::Interval(Duration::from_secs(3600))),
+        options(path, Fsync::Interval(Duration::from_secs(3600))),
     )
     .unwrap();
     let events = events(&opened.journal);
@@ -856,8 +855,14 @@ fn what_comes_while_the_file_is_written_anew_is_in_both() {
     for id in 1..=20u64 {
         put(&opened.journal, &events, id, &vec![id as u8; 900_000]);
     }
-    // The copy is made, and waits for the disk. Nothing else does.
     begins.recv_timeout(WAIT).unwrap();
+    (opened, events, blocked)
+}
+
+#[test]
+fn what_comes_while_the_file_is_written_anew_is_in_both() {
+    let folder = folder();
+    let (opened, events, blocked) = copying(&folder.path);
     opened.journal.delete(3);
     opened.journal.delete(20);
     put(&opened.journal, &events, 4, b"changed");
@@ -893,18 +898,7 @@ fn what_comes_while_the_file_is_written_anew_is_in_both() {
 #[test]
 fn a_copy_that_is_not_done_is_gone_with_its_journal() {
     let folder = folder();
-    let disk = FaultyDisk::new();
-    let opened = Journal::open_on(
-        Arc::new(disk.clone()),
-        options(&folder.path, Fsync::Interval(Duration::from_secs(3600))),
-    )
-    .unwrap();
-    let events = events(&opened.journal);
-    let (begins, blocked) = disk.0.hang();
-    for id in 1..=20u64 {
-        put(&opened.journal, &events, id, &vec![id as u8; 900_000]);
-    }
-    begins.recv_timeout(WAIT).unwrap();
+    let (opened, _events, blocked) = copying(&folder.path);
     drop(blocked);
     drop(opened);
     assert_eq!(open(&folder.path).unwrap().stored.len(), 20);

@@ -98,7 +98,7 @@ impl Numbers {
         (number >= 0.0).then_some(number as u16)
     }
 
-    /// How a timer calls it.
+    /// What of them a timer has, too.
     pub(crate) fn calling(&self) -> Calling {
         Calling {
             queue: self.small(7).unwrap_or(0),
@@ -142,20 +142,13 @@ fn read_task(env: sys::napi_env, [name, options, key]: [sys::napi_value; 3]) -> 
     };
     let numbers = Numbers::read(bytes(env, options))?;
     Some(NewTask {
-        queue: numbers.small(7).unwrap_or(0),
-        priority: numbers.0[0] as i32,
         delay: numbers.unsigned(1),
-        tries: numbers.unsigned(2) as u32,
-        backoff: numbers.backoff(),
-        timeout: numbers.unsigned(3),
         key: text(key).map(String::into_boxed_str),
-        worker: numbers.small(8),
-        has_finish: numbers.flag(1),
-        has_failed: numbers.flag(2),
         durable: numbers.flag(4),
-        ..NewTask::new(
+        ..NewTask::called(
             Arc::from(text(name).unwrap_or_default()),
             Payload::default(),
+            numbers.calling(),
         )
     })
 }

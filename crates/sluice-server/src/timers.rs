@@ -68,27 +68,10 @@ struct Fired {
 impl Fired {
     /// The task that it becomes. It is for this process alone, and of no key: with the timer it ends.
     fn task(&self) -> NewTask {
-        let Calling {
-            queue,
-            priority,
-            tries,
-            backoff,
-            timeout,
-            worker,
-            has_finish,
-            has_failed,
-        } = self.calling;
+        let (name, input) = (Arc::clone(&self.task), Arc::clone(&self.input));
         NewTask {
-            queue,
-            priority,
-            tries,
-            backoff,
-            timeout,
-            worker,
-            has_finish,
-            has_failed,
             origin: Origin::Inner(self.id),
-            ..NewTask::new(Arc::clone(&self.task), Arc::clone(&self.input))
+            ..NewTask::called(name, input, self.calling)
         }
     }
 }
